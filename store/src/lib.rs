@@ -1,1 +1,97 @@
-//! Skeleton.
+//! Durable state behind one trait.
+//!
+//! The broker hands over *batches*: all or nothing, durable in the order of their tickets. A store reports a
+//! *watermark* ("durable up to ticket n") and answers page reads, both through an [`EventSink`]; it never calls
+//! back for a single message. It knows no STOMP: a message is a head and a body, both opaque bytes.
+//!
+//! *Invariants.* Tickets are dense and complete in order. A batch is never split over two commits. A failed
+//! commit is never retried: the store is poisoned and says so once, with [`StoreEvent::Failed`].
+
+mod batch;
+mod error;
+mod key;
+pub mod memory;
+mod page;
+mod recovery;
+pub mod sqlite;
+mod tally;
+
+pub use batch::{Append, Batch, Haste, Move, Operation, Payload};
+pub use error::StoreError;
+pub use key::{DestinationId, EntryKey, Epoch, MessageNumber, Rank, Sequence, Ticket};
+pub use page::{Expired, ExpiredRow, Page, PageId, PageRequest, PageRow};
+pub use recovery::{DestinationKind, DestinationRecord, Recovered, Tally};
+
+use std::sync::Arc;
+
+/// What a store tells its owner. Called on the store's own threads; must not block.
+pub type EventSink = Arc<dyn Fn(StoreEvent) + Send + Sync>;
+
+/// What a store tells its owner.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// Every batch up to and including this ticket is durable.
+    Durable(Ticket),
+    /// The answer to [`Store::read_page`].
+    Page(Page),
+    /// The answer to [`Store::read_expired`].
+    Expired(Expired),
+    /// A commit, a sync or a read of the database failed. Nothing after the last [`StoreEvent::Durable`] is
+    /// promised and nothing more will be: the process must stop.
+    Failed(StoreError),
+}
+
+/// What was submitted and is not yet committed. The owner stops taking work in while this is over its bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Operations of all batches in flight.
+    pub operations: usize,
+    /// Bytes of heads and bodies in them.
+    pub bytes: usize,
+}
+
+/// Figures for the console and `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStatistics {
+    /// Commits that touched the disk.
+    pub commit_count: u64,
+    /// Operations in them.
+    pub operation_count: u64,
+    /// Appends that were settled in the same commit and never written.
+    pub cancelled_count: u64,
+    /// Duration of the last commit including its sync, in microseconds.
+    pub last_commit_us: u64,
+    /// Size of the database file, in bytes.
+    pub database_bytes: u64,
+    /// Size of the write-ahead log, in bytes.
+    pub wal_bytes: u64,
+    /// Bodies that failed their checksum and were put aside.
+    pub quarantined_count: u64,
+}
+
+/// Durable state. One owner submits; the engine decides when commits happen.
+pub trait Store: Send {
+    /// Hands one batch over and returns at once. The batch is durable when a [`StoreEvent::Durable`] with this
+    /// ticket or a later one has been reported. An empty batch is allowed: its ticket completes in its turn.
+    fn submit(&mut self, batch: Batch) -> Ticket;
+
+    /// What is submitted and not yet committed.
+    fn backlog(&self) -> Backlog;
+
+    /// Asks for entries of one destination and rank in key order. The answer sees every batch that was durable
+    /// when this was called.
+    fn read_page(&mut self, request: PageRequest);
+
+    /// Asks for up to `rows_max` entries whose expiry is not after `now_ms`. Same visibility as a page.
+    fn read_expired(&mut self, now_ms: i64, rows_max: usize);
+
+    /// Figures as of now; cheap.
+    fn statistics(&self) -> StoreStatistics;
+
+    /// Commits what is outstanding and then `last` together with the mark of a clean stop, folds the log back
+    /// into the database and releases the folder. Blocks until done.
+    ///
+    /// # Errors
+    /// When the last commit or its sync fails; the mark is then not set.
+    fn close(self: Box<Self>, last: Batch) -> Result<(), StoreError>;
+}

@@ -1,0 +1,99 @@
+//! What the broker asks to be made durable: a batch of operations that happens as a whole or not at all.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::key::{DestinationId, EntryKey, MessageNumber};
+use crate::recovery::DestinationRecord;
+
+/// A message as the store sees it: opaque bytes, shared with whoever else holds the message.
+pub trait Payload: Send + Sync {
+    /// The sender's headers, as the broker wants them back.
+    fn head(&self) -> &[u8];
+    /// The body.
+    fn body(&self) -> &[u8];
+}
+
+/// A new entry. Its body row is written with it, or counted once more when the message already has one.
+#[derive(Clone)]
+pub struct Append {
+    /// Where the entry stands.
+    pub key: EntryKey,
+    /// The message it refers to.
+    pub number: MessageNumber,
+    /// Head and body of that message.
+    pub payload: Arc<dyn Payload>,
+    /// When the message was sent, in ms since 1970.
+    pub timestamp_ms: i64,
+    /// When it expires, in ms since 1970; 0 is never.
+    pub expires_ms: i64,
+    /// Header lines that belong to this entry alone (a dead letter's reason); empty for most.
+    pub annotations: Box<[u8]>,
+}
+
+impl fmt::Debug for Append {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Append")
+            .field("key", &self.key)
+            .field("number", &self.number)
+            .field("head_bytes", &self.payload.head().len())
+            .field("body_bytes", &self.payload.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An entry that changes its place and keeps its body. Counters start anew, deliveries as given.
+#[derive(Debug, Clone)]
+pub struct Move {
+    /// Where it stood.
+    pub from: EntryKey,
+    /// Where it stands from now on.
+    pub to: EntryKey,
+    /// Its new expiry, in ms since 1970; 0 is never.
+    pub expires_ms: i64,
+    /// Its new header lines.
+    pub annotations: Box<[u8]>,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// A destination appears, empty.
+    Create(DestinationRecord),
+    /// A destination goes, with whatever it still holds.
+    Remove(DestinationId),
+    /// An entry appears.
+    Append(Append),
+    /// An entry goes; the body goes with its last entry.
+    Settle(EntryKey),
+    /// An entry is told how often it was delivered and how often that failed.
+    Count {
+        /// The entry.
+        key: EntryKey,
+        /// Deliveries so far.
+        deliveries: u32,
+        /// Failures so far.
+        failures: u32,
+    },
+    /// An entry moves.
+    Move(Move),
+}
+
+/// Whether somebody waits for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Haste {
+    /// Nobody waits. A commit of nothing but settles and counts may be put off for a moment.
+    #[default]
+    Patient,
+    /// A receipt waits.
+    Awaited,
+}
+
+/// Operations that happen together.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// In order: an entry may be appended, counted, moved and settled within one batch.
+    pub operations: Vec<Operation>,
+    /// Whether somebody waits.
+    pub haste: Haste,
+}
