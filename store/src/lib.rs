@@ -14,7 +14,6 @@ pub mod memory;
 mod page;
 mod recovery;
 pub mod sqlite;
-mod tally;
 
 pub use batch::{Append, Batch, Haste, Move, Operation, Payload};
 pub use error::StoreError;

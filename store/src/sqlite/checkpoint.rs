@@ -1,0 +1,179 @@
+//! Folding the log back into the database, off the way of commits as long as that is enough.
+//!
+//! | log | who | how |
+//! |---|---|---|
+//! | `wal_checkpoint_bytes` | a thread of its own | PASSIVE, beside the commits |
+//! | `wal_pause_bytes` | the writer, between two commits | PASSIVE: comes to the end, so that the log starts anew |
+//! | `wal_restart_bytes` | the writer | RESTART: waits a moment for readers, and warns |
+//!
+//! A log that starts anew is overwritten in place; only [`Checkpoint::last`] truncates it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, MAIN_DB};
+
+use crate::StoreError;
+use crate::sqlite::SqliteOptions;
+use crate::sqlite::connection::{self, Role, disk, is_busy};
+use crate::sqlite::report::Reporter;
+
+/// How long the writer waits for readers of an overlong log, and for strangers when it closes.
+const RESTART_BUSY: Duration = Duration::from_millis(100);
+const CLOSE_BUSY: Duration = Duration::from_secs(1);
+/// What a frame has beside its page.
+const FRAME_HEADER_BYTES: u64 = 24;
+
+/// The thread that folds back beside the commits.
+pub(super) struct Checkpointer {
+    /// One place: a wake-up that finds one waiting already has nothing to add.
+    wake: SyncSender<()>,
+    thread: JoinHandle<()>,
+    marks: Marks,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Marks {
+    checkpoint: u64,
+    pause: u64,
+    restart: u64,
+}
+
+impl Checkpointer {
+    pub(super) fn start(
+        file: &Path,
+        options: &SqliteOptions,
+        reporter: Arc<Reporter>,
+    ) -> Result<Self, StoreError> {
+        let connection = connection::open(file, Role::Checkpointer, options.durability)
+            .map_err(connection::unopened(file))?;
+        let (wake, woken) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || fold_when_woken(&connection, &woken, &reporter))
+            .map_err(|error| StoreError::Disk {
+                during: "starting a thread",
+                detail: error.to_string(),
+            })?;
+        let marks = Marks {
+            checkpoint: options.wal_checkpoint_bytes,
+            pause: options.wal_pause_bytes,
+            restart: options.wal_restart_bytes,
+        };
+        Ok(Self {
+            wake,
+            thread,
+            marks,
+        })
+    }
+
+    fn join(self) {
+        drop(self.wake);
+        // A panic in it has been printed; there is nothing to add to the log of a closing store.
+        let _panicked = self.thread.join();
+    }
+}
+
+fn fold_when_woken(connection: &Connection, woken: &Receiver<()>, reporter: &Reporter) {
+    while woken.recv().is_ok() {
+        match connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
+            Ok(_) => {}
+            Err(error) if is_busy(&error) => {}
+            Err(error) => reporter.fail(disk("a checkpoint")(error)),
+        }
+    }
+}
+
+/// The writer's view of the log.
+pub(super) struct Checkpoint<'c> {
+    connection: &'c Connection,
+    checkpointer: Checkpointer,
+    frame_bytes: u64,
+    /// From which size on the writer pauses again: beyond the pause mark while readers hold the log.
+    pause_at: u64,
+    restart_at: u64,
+}
+
+impl<'c> Checkpoint<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
+        let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        Ok(Self {
+            connection,
+            frame_bytes: page.unsigned_abs() + FRAME_HEADER_BYTES,
+            pause_at: checkpointer.marks.pause,
+            restart_at: checkpointer.marks.restart,
+            checkpointer,
+        })
+    }
+
+    /// Does what the log's frames `(all, folded back)` call for; returns the log's size in bytes.
+    pub(super) fn after_commit(&mut self, (all, folded): (u64, u64)) -> Result<u64, StoreError> {
+        let marks = self.checkpointer.marks;
+        let log = all * self.frame_bytes;
+        if log < marks.pause {
+            (self.pause_at, self.restart_at) = (marks.pause, marks.restart);
+        }
+        if log >= self.restart_at {
+            self.restart_at = log + marks.pause;
+            tracing::warn!(
+                wal_bytes = log,
+                "a reader keeps the log from being folded back"
+            );
+            self.fold(CheckpointMode::RESTART, RESTART_BUSY)?;
+        } else if log >= self.pause_at {
+            self.pause_at = log + marks.checkpoint;
+            self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)?;
+        } else if (all - folded.min(all)) * self.frame_bytes >= marks.checkpoint {
+            // Full: it is already at work or about to be.
+            let _already_woken = self.checkpointer.wake.try_send(());
+        }
+        Ok(log)
+    }
+
+    /// The end of a clean stop: no log remains unless a stranger is still reading.
+    pub(super) fn last(self) -> Result<(), StoreError> {
+        let Self {
+            connection,
+            checkpointer,
+            ..
+        } = self;
+        checkpointer.join();
+        connection
+            .execute_batch("PRAGMA optimize;")
+            .map_err(disk("closing"))?;
+        connection
+            .busy_timeout(CLOSE_BUSY)
+            .map_err(disk("closing"))?;
+        match connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE) {
+            Ok(_) => Ok(()),
+            Err(error) if is_busy(&error) => {
+                tracing::warn!("another process reads the database; its log stays");
+                Ok(())
+            }
+            Err(error) => Err(disk("the last checkpoint")(error)),
+        }
+    }
+
+    fn fold(&self, mode: CheckpointMode, busy: Duration) -> Result<(), StoreError> {
+        let usual = connection::busy_timeout(Role::Writer);
+        self.connection
+            .busy_timeout(busy)
+            .map_err(disk("a checkpoint"))?;
+        let done = self.connection.wal_checkpoint_v2(Some(MAIN_DB), mode);
+        self.connection
+            .busy_timeout(usual)
+            .map_err(disk("a checkpoint"))?;
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) if is_busy(&error) => Ok(()),
+            Err(error) => Err(disk("a checkpoint")(error)),
+        }
+    }
+}

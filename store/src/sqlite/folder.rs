@@ -1,0 +1,65 @@
+//! The data folder: its permissions, its lock and its files.
+//!
+//! *Invariant.* Nobody opens the database of a folder without holding its [`Folder`].
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+const DATABASE: &str = "stompbox.db";
+const LOCK: &str = "stompbox.lock";
+
+/// A data folder that this process has to itself until the value is dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder when missing and locks it.
+    pub(super) fn claim(path: &Path) -> Result<Self, StoreError> {
+        let unusable = |source| StoreError::Folder {
+            folder: path.to_owned(),
+            source,
+        };
+        create_private_folder(path).map_err(unusable)?;
+        let lock = open_private_file(&path.join(LOCK)).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    folder: path.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        // Before SQLite does it: the log and its index inherit the permissions of this file.
+        open_private_file(&path.join(DATABASE)).map_err(unusable)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+}
+
+fn create_private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn open_private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

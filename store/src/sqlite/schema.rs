@@ -1,0 +1,76 @@
+//! The file's schema: whose file it is, which version, and the way from each version to the next.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::StoreError;
+use crate::sqlite::connection::unopened;
+
+/// `stbx`: tells `file` and us that the database is ours.
+const APPLICATION_ID: i64 = 0x7374_6278;
+
+/// Entry n leads from version n to n + 1. Only ever appended to.
+const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+
+/// Checks that the file is ours and not from the future, before anything is written to it.
+pub(super) fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let found = version(connection, file)?;
+    if found > known {
+        return Err(StoreError::Newer {
+            file: file.to_owned(),
+            found,
+            known,
+        });
+    }
+    Ok(())
+}
+
+/// Brings the file to the newest version, each step in one commit.
+pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = unopened(file);
+    let found = version(connection, file)?;
+    for (from, script) in (0..)
+        .zip(MIGRATIONS)
+        .skip(usize::try_from(found).unwrap_or(0))
+    {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
+        transaction.execute_batch(script).map_err(&failed)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(&failed)?;
+        transaction
+            .pragma_update(None, "user_version", from + 1)
+            .map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        tracing::info!(version = from + 1, file = %file.display(), "database schema is up to date");
+    }
+    Ok(())
+}
+
+/// The schema version; 0 for a file without any content.
+fn version(connection: &Connection, file: &Path) -> Result<i64, StoreError> {
+    let failed = unopened(file);
+    let number = |pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(&failed)
+    };
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    if application == APPLICATION_ID {
+        return Ok(version);
+    }
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(&failed)?;
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(0);
+    }
+    Err(StoreError::Foreign {
+        file: file.to_owned(),
+        detail: format!("application id {application:#010x}, {tables} tables and indexes"),
+    })
+}

@@ -1,0 +1,94 @@
+//! Short ways to write down keys, messages and operations.
+
+use std::sync::Arc;
+
+use stompbox_store::{
+    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste,
+    MessageNumber, Move, Operation, PageId, PageRequest, Payload, Rank, Sequence,
+};
+
+pub(crate) struct Text {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Payload for Text {
+    fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+pub(crate) fn key(destination: i64, rank: u8, sequence: i64) -> EntryKey {
+    EntryKey {
+        destination: DestinationId(destination),
+        rank: Rank(rank),
+        sequence: Sequence(sequence),
+    }
+}
+
+pub(crate) fn queue(id: i64, name: &str) -> Operation {
+    Operation::Create(DestinationRecord {
+        id: DestinationId(id),
+        kind: DestinationKind::Queue,
+        name: name.into(),
+        created_ms: 1_000,
+    })
+}
+
+/// An entry of message `number`, whose head and body tell the number.
+pub(crate) fn append(key: EntryKey, number: i64) -> Append {
+    append_sized(key, number, format!("body of {number}").into_bytes())
+}
+
+pub(crate) fn append_sized(key: EntryKey, number: i64, body: Vec<u8>) -> Append {
+    let head = format!("number:{number}\n").into_bytes();
+    Append {
+        key,
+        number: MessageNumber(number),
+        payload: Arc::new(Text { head, body }),
+        timestamp_ms: 5_000 + number,
+        expires_ms: 0,
+        annotations: Box::default(),
+    }
+}
+
+/// An entry whose message has the number of its position.
+pub(crate) fn appended(key: EntryKey) -> Operation {
+    Operation::Append(append(key, key.sequence.0))
+}
+
+pub(crate) fn settle(key: EntryKey) -> Operation {
+    Operation::Settle(key)
+}
+
+pub(crate) fn count(key: EntryKey, deliveries: u32, failures: u32) -> Operation {
+    Operation::Count { key, deliveries, failures }
+}
+
+pub(crate) fn relocate(from: EntryKey, to: EntryKey) -> Operation {
+    Operation::Move(Move { from, to, expires_ms: 0, annotations: Box::default() })
+}
+
+pub(crate) fn awaited(operations: impl IntoIterator<Item = Operation>) -> Batch {
+    Batch { operations: operations.into_iter().collect(), haste: Haste::Awaited }
+}
+
+pub(crate) fn patient(operations: impl IntoIterator<Item = Operation>) -> Batch {
+    Batch { operations: operations.into_iter().collect(), haste: Haste::Patient }
+}
+
+pub(crate) fn page(destination: i64, rank: u8) -> PageRequest {
+    PageRequest {
+        id: PageId(0),
+        destination: DestinationId(destination),
+        rank: Rank(rank),
+        from: Sequence(0),
+        through: Sequence::MAX,
+        rows_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}

@@ -1,0 +1,110 @@
+//! An open store with its events, for tests that wait for answers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use stompbox_store::{
+    Batch, EventSink, Expired, Operation, Page, PageRequest, Recovered, Store, StoreError,
+    StoreEvent, Ticket,
+};
+
+use crate::message::{awaited, page};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Session {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) recovered: Recovered,
+    events: Receiver<StoreEvent>,
+    /// Watermarks in the order in which they were reported.
+    pub(crate) watermarks: Vec<Ticket>,
+}
+
+/// A sink for an engine, and the other end of it.
+pub(crate) fn events() -> (EventSink, Receiver<StoreEvent>) {
+    let (tx, rx) = channel();
+    let sink = move |event| {
+        // The test may have ended.
+        let _ended = tx.send(event);
+    };
+    (Arc::new(sink), rx)
+}
+
+impl Session {
+    pub(crate) fn new(
+        (store, recovered): (Box<dyn Store>, Recovered),
+        events: Receiver<StoreEvent>,
+    ) -> Self {
+        Self { store, recovered, events, watermarks: Vec::new() }
+    }
+
+    pub(crate) fn next_event(&mut self) -> StoreEvent {
+        let event = self.events.recv_timeout(PATIENCE).expect("an event");
+        if let StoreEvent::Durable(ticket) = event {
+            self.watermarks.push(ticket);
+        }
+        event
+    }
+
+    /// An event that is there already, if any.
+    pub(crate) fn present_event(&mut self) -> Option<StoreEvent> {
+        self.events.try_recv().ok()
+    }
+
+    pub(crate) fn wait(&mut self, ticket: Ticket) {
+        while self.watermarks.last().is_none_or(|last| *last < ticket) {
+            if let StoreEvent::Failed(error) = self.next_event() {
+                panic!("{error}");
+            }
+        }
+    }
+
+    pub(crate) fn commit(&mut self, batch: Batch) -> Ticket {
+        let ticket = self.store.submit(batch);
+        self.wait(ticket);
+        ticket
+    }
+
+    pub(crate) fn run(&mut self, operations: impl IntoIterator<Item = Operation>) -> Ticket {
+        self.commit(awaited(operations))
+    }
+
+    pub(crate) fn read(&mut self, request: PageRequest) -> Page {
+        self.store.read_page(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Page(page) => return page,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                StoreEvent::Durable(_) | StoreEvent::Expired(_) => {}
+            }
+        }
+    }
+
+    /// The positions of everything in a destination and rank.
+    pub(crate) fn sequences(&mut self, destination: i64, rank: u8) -> Vec<i64> {
+        let page = self.read(page(destination, rank));
+        assert!(page.exhausted);
+        page.rows.iter().map(|row| row.sequence.0).collect()
+    }
+
+    pub(crate) fn expired(&mut self, now_ms: i64, rows_max: usize) -> Expired {
+        self.store.read_expired(now_ms, rows_max);
+        loop {
+            match self.next_event() {
+                StoreEvent::Expired(expired) => return expired,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                StoreEvent::Durable(_) | StoreEvent::Page(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn close(self, last: Batch) -> Result<(), StoreError> {
+        self.store.close(last)
+    }
+
+    /// Lets go of the store as a crash would.
+    pub(crate) fn crash(self) {
+        drop(self.store);
+    }
+}
