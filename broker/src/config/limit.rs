@@ -1,6 +1,7 @@
 //! Section `[limits]`: what a client may ask of the broker.
 
 use super::form::{Bytes, Count};
+use super::given::Contradiction;
 use super::section::section;
 
 const KIB: usize = 1 << 10;
@@ -19,7 +20,7 @@ section! {
         /// Length of all header lines of a frame, in bytes.
         pub header_block_bytes: usize = MIB, Bytes { min: KIB, max: 64 * MIB };
         /// Length of a body, in bytes.
-        pub body_bytes: usize = 100 * MIB, Bytes { min: KIB, max: 900 * MIB };
+        pub body_bytes: usize = 100 * MIB, Bytes { min: KIB, max: 800 * MIB };
         /// Everything that a connection may send before it is connected, in bytes.
         pub unauthenticated_bytes: usize = 64 * KIB, Bytes { min: KIB, max: 16 * MIB };
         /// Subscriptions of a connection.
@@ -44,5 +45,27 @@ section! {
         pub stash_frames: usize = 1_000, Count { min: 1, max: 1_000_000 };
         /// Bytes of such frames.
         pub stash_bytes: usize = MIB, Bytes { min: 4 * KIB, max: GIB };
+    }
+}
+
+impl Limits {
+    /// Keys that contradict each other: a smaller thing that would not fit into what holds it.
+    pub(super) fn contradictions(&self) -> Vec<Contradiction> {
+        let header_block = ("header_block_bytes", self.header_block_bytes);
+        let memory = ("memory_bytes", self.memory_bytes);
+        let pairs = [
+            (("header_line_bytes", self.header_line_bytes), header_block),
+            (("body_bytes", self.body_bytes), memory),
+            (("transaction_bytes", self.transaction_bytes), memory),
+        ];
+        let wrong = pairs
+            .into_iter()
+            .filter(|((_, part), (_, whole))| part > whole);
+        wrong
+            .map(|((part, part_bytes), (whole, whole_bytes))| Contradiction {
+                keys: [part, whole],
+                text: format!("{part_bytes} bytes are over {whole}, which is {whole_bytes} bytes"),
+            })
+            .collect()
     }
 }

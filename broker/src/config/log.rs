@@ -16,7 +16,8 @@ section! {
         ]);
         /// What is logged: a level, and levels of single modules ("info,stompbox_broker::core=debug").
         pub level: String = "info".to_owned(), Text {
-            allowed: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\", or a list such as \"info,stompbox_broker=debug\"",
+            allowed: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\", \
+                or a list such as \"info,stompbox_broker=debug\"",
             valid: is_filter,
         };
     }

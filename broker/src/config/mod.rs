@@ -9,21 +9,30 @@
 
 mod choice;
 mod console;
+mod environment;
+mod error;
+mod file;
 mod form;
+mod given;
 mod limit;
+mod load;
 mod log;
 mod pattern;
 mod policies;
 mod policy;
 mod section;
+mod show;
 mod stomp;
 mod store;
+mod suggestion;
 
 pub use choice::{
     ClientIdPolicy, Delivery, Dispatch, Durability, LogFormat, RedeliveryOrder, SlowConsumer,
 };
 pub use console::ConsoleConfig;
+pub use error::{ConfigError, Origin, Problem};
 pub use limit::Limits;
+pub use load::{CommandLine, load};
 pub use log::LogConfig;
 pub use policies::Policies;
 pub use policy::Policy;
@@ -46,3 +55,8 @@ pub struct Config {
     /// Section `[log]`.
     pub log: LogConfig,
 }
+
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,16 @@
 
 use stompbox_store::DestinationKind;
 
+use super::given::Contradiction;
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
 use super::section::Section;
 
 /// The default policy and its overrides.
 ///
-/// *Invariant.* Overrides are in the order in which they apply, and every destination's merged policy is free of
-/// contradictions as far as [`Policies::contradictions`] can see: each override over the default, and each over what
-/// is less specific than it.
+/// *Invariants.* Overrides are in the order in which they apply. What [`Policies::effective`] returns is free of
+/// contradictions: those that one override makes are refused at load, those that only several make together (`a.*`
+/// and `*.b` on `a.b`) are settled in favour of the maximum.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policies {
     default: Policy,
@@ -43,6 +44,12 @@ impl Policies {
     /// specific winning. It is worth keeping: each call walks all overrides.
     #[must_use]
     pub fn effective(&self, kind: DestinationKind, name: &str) -> Policy {
+        let mut policy = self.merged(kind, name);
+        policy.keep_to_maxima();
+        policy
+    }
+
+    fn merged(&self, kind: DestinationKind, name: &str) -> Policy {
         let mut policy = self.default.clone();
         for item in &self.overrides {
             if item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name) {
@@ -50,6 +57,16 @@ impl Policies {
             }
         }
         policy
+    }
+
+    /// What contradicts itself in the policy of the destinations that are `pattern`'s own.
+    pub(super) fn contradictions(
+        &self,
+        pattern: &Pattern,
+        kind: Option<DestinationKind>,
+    ) -> Vec<Contradiction> {
+        let kind = kind.unwrap_or(DestinationKind::Queue);
+        self.merged(kind, &pattern.specimen()).contradictions()
     }
 
     /// The policy of a destination that no override matches.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
+use super::given::Contradiction;
 use super::section::section;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,35 +88,38 @@ impl Policy {
         self.dead_letter_queue.replace(NAME_MARK, name)
     }
 
-    /// Pairs of keys that contradict each other: the key that is wrong, and why.
-    pub(super) fn contradictions(&self) -> Vec<(&'static str, String)> {
-        let mut found = Vec::new();
+    /// Keys that contradict each other.
+    pub(super) fn contradictions(&self) -> Vec<Contradiction> {
         let prefetches = [
             ("prefetch_queue", self.prefetch_queue),
             ("prefetch_topic", self.prefetch_topic),
         ];
-        for (key, prefetch) in prefetches {
-            if prefetch > self.prefetch_max {
-                found.push((
-                    key,
-                    format!("{prefetch} is over prefetch_max, {}", self.prefetch_max),
-                ));
-            }
-        }
+        let over_prefetch = prefetches
+            .into_iter()
+            .filter(|(_, own)| *own > self.prefetch_max);
+        let prefetch = over_prefetch.map(|(key, own)| Contradiction {
+            keys: [key, "prefetch_max"],
+            text: format!("{own} is over prefetch_max, which is {}", self.prefetch_max),
+        });
+        let max = self.redelivery_delay_max;
         let delays = [
             ("redelivery_delay_first", self.redelivery_delay_first),
             ("redelivery_delay", self.redelivery_delay),
         ];
-        for (key, delay) in delays {
-            if delay > self.redelivery_delay_max {
-                let max = self.redelivery_delay_max;
-                found.push((
-                    key,
-                    format!("{delay:?} is over redelivery_delay_max, {max:?}"),
-                ));
-            }
-        }
-        found
+        let over_delay = delays.into_iter().filter(|(_, own)| *own > max);
+        let delay = over_delay.map(|(key, own)| Contradiction {
+            keys: [key, "redelivery_delay_max"],
+            text: format!("{own:?} is over redelivery_delay_max, which is {max:?}"),
+        });
+        prefetch.chain(delay).collect()
+    }
+
+    /// Makes what overrides have merged keep to the maxima that they have merged.
+    pub(super) fn keep_to_maxima(&mut self) {
+        self.prefetch_queue = self.prefetch_queue.min(self.prefetch_max);
+        self.prefetch_topic = self.prefetch_topic.min(self.prefetch_max);
+        self.redelivery_delay_first = self.redelivery_delay_first.min(self.redelivery_delay_max);
+        self.redelivery_delay = self.redelivery_delay.min(self.redelivery_delay_max);
     }
 }
 

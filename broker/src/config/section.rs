@@ -20,6 +20,9 @@ pub(super) trait Section: Default {
     /// The same keys, each set or not.
     type Given: Clone + std::fmt::Debug + Default + PartialEq;
 
+    /// What the section is about, line by line.
+    const ABOUT: &'static [&'static str];
+
     /// The names of the keys, in the order of their declaration.
     const KEYS: &'static [&'static str];
 
@@ -75,6 +78,8 @@ macro_rules! section {
 
         impl $crate::config::section::Section for $Section {
             type Given = $Given;
+
+            const ABOUT: &'static [&'static str] = &[$($about,)+];
 
             const KEYS: &'static [&'static str] = &[$(stringify!($field),)+];
 
