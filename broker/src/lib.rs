@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The broker.
+
+pub mod config;

@@ -1,0 +1,82 @@
+//! Which policy a destination has: the default, then every override whose pattern matches, the most specific last.
+
+use stompbox_store::DestinationKind;
+
+use super::given::Contradiction;
+use super::pattern::Pattern;
+use super::policy::{Policy, PolicyGiven};
+use super::section::Section;
+
+/// The default policy and its overrides.
+///
+/// *Invariants.* Overrides are in the order in which they apply. What [`Policies::effective`] returns is free of
+/// contradictions: those that one override makes are refused at load, those that only several make together (`a.*`
+/// and `*.b` on `a.b`) are settled in favour of the maximum.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policies {
+    default: Policy,
+    overrides: Vec<Override>,
+}
+
+/// A table `[[destination]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Override {
+    /// Which names it is about.
+    pub(super) pattern: Pattern,
+    /// Which kind it is about; both if it does not say.
+    pub(super) kind: Option<DestinationKind>,
+    /// What it sets.
+    pub(super) given: PolicyGiven,
+}
+
+impl Policies {
+    /// Puts the overrides in the order in which they apply.
+    pub(super) fn new(default: Policy, mut overrides: Vec<Override>) -> Self {
+        overrides.sort_by(|a, b| {
+            a.pattern
+                .cmp(&b.pattern)
+                .then_with(|| a.kind.is_some().cmp(&b.kind.is_some()))
+        });
+        Self { default, overrides }
+    }
+
+    /// The policy of a destination: the default, then every `[[destination]]` that matches merged over it, the most
+    /// specific winning. It is worth keeping: each call walks all overrides.
+    #[must_use]
+    pub fn effective(&self, kind: DestinationKind, name: &str) -> Policy {
+        let mut policy = self.merged(kind, name);
+        policy.keep_to_maxima();
+        policy
+    }
+
+    fn merged(&self, kind: DestinationKind, name: &str) -> Policy {
+        let mut policy = self.default.clone();
+        for item in &self.overrides {
+            if item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name) {
+                policy.overlay(&item.given);
+            }
+        }
+        policy
+    }
+
+    /// What contradicts itself in the policy of the destinations that are `pattern`'s own.
+    pub(super) fn contradictions(
+        &self,
+        pattern: &Pattern,
+        kind: Option<DestinationKind>,
+    ) -> Vec<Contradiction> {
+        let kind = kind.unwrap_or(DestinationKind::Queue);
+        self.merged(kind, &pattern.specimen()).contradictions()
+    }
+
+    /// The policy of a destination that no override matches.
+    #[must_use]
+    pub fn default_policy(&self) -> &Policy {
+        &self.default
+    }
+
+    /// The overrides, in the order in which they apply.
+    pub(super) fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+}

@@ -1,0 +1,132 @@
+//! Section `[policy]`: how a destination treats its messages and consumers.
+
+use std::time::Duration;
+
+use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
+use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
+use super::given::Contradiction;
+use super::section::section;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// What stands for the queue's own name in [`Policy::dead_letter_queue`].
+const NAME_MARK: &str = "{name}";
+
+/// The longest name of a destination, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+section! {
+    /// How a destination treats its messages and consumers.
+    pub struct Policy, given PolicyGiven {
+        /// What a SEND without the header `persistent` is.
+        pub default_delivery: Delivery = Delivery::Persistent, Choice(&[
+            ("persistent", Delivery::Persistent),
+            ("non-persistent", Delivery::NonPersistent),
+        ]);
+        /// When a persistent message may go to a consumer: "eager" at once, "durable" when it is on the disk. Its
+        /// receipt waits for the disk in both.
+        pub dispatch: Dispatch = Dispatch::Eager, Choice(&[
+            ("eager", Dispatch::Eager),
+            ("durable", Dispatch::Durable),
+        ]);
+        /// Unacknowledged messages of a consumer of a queue or a durable subscription that asks for no number.
+        pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
+        /// Unacknowledged messages of a subscriber of a topic that asks for no number.
+        pub prefetch_topic: u32 = 32_766, Count { min: 1, max: 10_000_000 };
+        /// The most that a consumer may ask for.
+        pub prefetch_max: u32 = 100_000, Count { min: 1, max: 10_000_000 };
+        /// Unacknowledged bytes of a consumer; always at least one message.
+        pub prefetch_bytes: usize = 16 * MIB, Bytes { min: KIB, max: 64 * GIB };
+        /// Redeliveries of a message that fails, before it goes to the dead-letter queue.
+        pub redeliveries_max: u32 = 6, Count { min: 0, max: 1_000_000 };
+        /// Delay of the first redelivery.
+        pub redelivery_delay_first: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: DAY };
+        /// Delay of the second redelivery.
+        pub redelivery_delay: Duration = SECOND, Span { min: Duration::ZERO, max: DAY };
+        /// What each delay after that is multiplied by.
+        pub redelivery_multiplier: f64 = 2.0, Number { min: 1.0, max: 10.0 };
+        /// The longest delay of a redelivery.
+        pub redelivery_delay_max: Duration = 60 * SECOND, Span { min: Duration::ZERO, max: DAY };
+        /// What a message that waits out its delay does to those behind it: "pass" lets them pass it, except in
+        /// its message group and behind an exclusive consumer, "hold" holds them back.
+        pub redelivery_order: RedeliveryOrder = RedeliveryOrder::Pass, Choice(&[
+            ("pass", RedeliveryOrder::Pass),
+            ("hold", RedeliveryOrder::Hold),
+        ]);
+        /// The queue for messages that failed or expired. "{name}" in it stands for the name of the destination
+        /// that they come from.
+        pub dead_letter_queue: String = "ActiveMQ.DLQ".to_owned(), Text {
+            allowed: "the name of a queue, in which \"{name}\" may stand for the destination's name",
+            valid: is_dead_letter_queue,
+        };
+        /// Whether persistent messages that expire go to the dead-letter queue.
+        pub dead_letter_expired: bool = true, Flag;
+        /// Whether non-persistent messages that fail go to the dead-letter queue.
+        pub dead_letter_non_persistent: bool = true, Flag;
+        /// What a topic does when a subscriber reaches its pending limit: "block" stops the topic's producers,
+        /// "drop-oldest" drops the oldest message that waits for it, "disconnect" closes its connection.
+        pub slow_consumer: SlowConsumer = SlowConsumer::Block, Choice(&[
+            ("block", SlowConsumer::Block),
+            ("drop-oldest", SlowConsumer::DropOldest),
+            ("disconnect", SlowConsumer::Disconnect),
+        ]);
+        /// Messages that may wait for a subscriber of a topic beyond its prefetch.
+        pub pending_messages: usize = 100_000, Count { min: 1, max: 100_000_000 };
+        /// Bytes of such messages.
+        pub pending_bytes: usize = 32 * MIB, Bytes { min: KIB, max: 64 * GIB };
+    }
+}
+
+impl Policy {
+    /// The name of the dead-letter queue of the destination `name`.
+    #[must_use]
+    pub fn dead_letter_queue_of(&self, name: &str) -> String {
+        self.dead_letter_queue.replace(NAME_MARK, name)
+    }
+
+    /// Keys that contradict each other.
+    pub(super) fn contradictions(&self) -> Vec<Contradiction> {
+        let prefetches = [
+            ("prefetch_queue", self.prefetch_queue),
+            ("prefetch_topic", self.prefetch_topic),
+        ];
+        let over_prefetch = prefetches
+            .into_iter()
+            .filter(|(_, own)| *own > self.prefetch_max);
+        let prefetch = over_prefetch.map(|(key, own)| Contradiction {
+            keys: [key, "prefetch_max"],
+            text: format!("{own} is over prefetch_max, which is {}", self.prefetch_max),
+        });
+        let max = self.redelivery_delay_max;
+        let delays = [
+            ("redelivery_delay_first", self.redelivery_delay_first),
+            ("redelivery_delay", self.redelivery_delay),
+        ];
+        let over_delay = delays.into_iter().filter(|(_, own)| *own > max);
+        let delay = over_delay.map(|(key, own)| Contradiction {
+            keys: [key, "redelivery_delay_max"],
+            text: format!("{own:?} is over redelivery_delay_max, which is {max:?}"),
+        });
+        prefetch.chain(delay).collect()
+    }
+
+    /// Makes what overrides have merged keep to the maxima that they have merged.
+    pub(super) fn keep_to_maxima(&mut self) {
+        self.prefetch_queue = self.prefetch_queue.min(self.prefetch_max);
+        self.prefetch_topic = self.prefetch_topic.min(self.prefetch_max);
+        self.redelivery_delay_first = self.redelivery_delay_first.min(self.redelivery_delay_max);
+        self.redelivery_delay = self.redelivery_delay.min(self.redelivery_delay_max);
+    }
+}
+
+/// A name without the mark must be one that a queue may have; the mark counts as one letter of it.
+fn is_dead_letter_queue(text: &str) -> bool {
+    let name = text.replace(NAME_MARK, "n");
+    let refused = |letter: char| letter.is_control() || matches!(letter, ',' | '{' | '}' | '?');
+    let segment = |segment: &str| !matches!(segment, "" | "*" | ">");
+    name.len() <= NAME_BYTES_MAX && !name.contains(refused) && name.split('.').all(segment)
+}
