@@ -31,7 +31,7 @@ const fn asset(path: &'static str, content_type: &'static str, content: &'static
     }
 }
 
-static ASSETS: [Asset; 8] = [
+static ASSETS: [Asset; 9] = [
     asset("/", HTML, include_str!("../assets/index.html")),
     asset("/style.css", STYLE, include_str!("../assets/style.css")),
     asset("/favicon.svg", IMAGE, include_str!("../assets/favicon.svg")),
@@ -39,6 +39,7 @@ static ASSETS: [Asset; 8] = [
     asset("/chart.js", SCRIPT, include_str!("../assets/chart.js")),
     asset("/feed.js", SCRIPT, include_str!("../assets/feed.js")),
     asset("/format.js", SCRIPT, include_str!("../assets/format.js")),
+    asset("/rates.js", SCRIPT, include_str!("../assets/rates.js")),
     asset("/table.js", SCRIPT, include_str!("../assets/table.js")),
 ];
 
