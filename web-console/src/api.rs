@@ -1,0 +1,48 @@
+//! `/api/v1`: the broker's lists and counters as JSON. Every handler is one question to the port.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::Console;
+use crate::error::{self, ApiError};
+use crate::event;
+use crate::port::{ConnectionView, Listing, Overview, QueueView, TopicView};
+use crate::query::Page;
+
+/// The routes below `/api/v1`.
+pub(crate) fn router() -> Router<Console> {
+    Router::new()
+        .route("/overview", get(overview))
+        .route("/queues", get(queues))
+        .route("/topics", get(topics))
+        .route("/connections", get(connections))
+        .route("/events", get(event::events))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+}
+
+async fn overview(State(console): State<Console>) -> Result<Json<Overview>, ApiError> {
+    console.source.overview().await.map(Json)
+}
+
+async fn queues(
+    State(console): State<Console>,
+    Page(query): Page,
+) -> Result<Json<Listing<QueueView>>, ApiError> {
+    console.source.queues(query).await.map(Json)
+}
+
+async fn topics(
+    State(console): State<Console>,
+    Page(query): Page,
+) -> Result<Json<Listing<TopicView>>, ApiError> {
+    console.source.topics(query).await.map(Json)
+}
+
+async fn connections(
+    State(console): State<Console>,
+    Page(query): Page,
+) -> Result<Json<Listing<ConnectionView>>, ApiError> {
+    console.source.connections(query).await.map(Json)
+}

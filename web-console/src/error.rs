@@ -1,0 +1,140 @@
+//! What a request is told when it cannot be answered: under `/api/v1` one JSON shape, elsewhere plain text.
+//!
+//! *Invariant*: a message says what to do about it, and `code` stays the same when the wording changes.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::port::AdminError;
+
+/// Seconds after which a client that met a limit of ours may come again.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Why an API request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// The query string is wrong; the text says how.
+    BadQuery(String),
+    /// No such path.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The `Host` header names a host that is not ours.
+    HostNotAllowed(String),
+    /// The broker is stopping or has failed; the text says which.
+    Unavailable(String),
+    /// The broker gave no answer.
+    NoAnswer { waited: Duration },
+    /// As many live streams as there may be.
+    TooManyStreams { limit: usize },
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Detail<'a>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    code: &'a str,
+    message: String,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadQuery(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HostNotAllowed(_) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Unavailable(_) | Self::NoAnswer { .. } | Self::TooManyStreams { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadQuery(_) => "bad_query",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::HostNotAllowed(_) => "host_not_allowed",
+            Self::Unavailable(_) => "unavailable",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::TooManyStreams { .. } => "too_many_streams",
+        }
+    }
+
+    /// The text for people.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::BadQuery(message) | Self::HostNotAllowed(message) => message.clone(),
+            Self::NotFound => "there is no such path; /api/v1 has overview, queues, topics, \
+                               connections and events"
+                .to_owned(),
+            Self::MethodNotAllowed => "the API is read-only: use GET or HEAD".to_owned(),
+            Self::Unavailable(reason) => {
+                format!("the broker is not available: {reason}; see /health")
+            }
+            Self::NoAnswer { waited } => format!(
+                "the broker did not answer within {} s; see its log",
+                waited.as_secs()
+            ),
+            Self::TooManyStreams { limit } => format!(
+                "all {limit} live streams are taken: close other pages, or poll the lists instead"
+            ),
+        }
+    }
+
+    /// The same as plain text, for paths that are not the API's.
+    pub(crate) fn into_text(self) -> Response {
+        (self.status(), self.message() + "\n").into_response()
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let detail = Detail {
+            code: self.code(),
+            message: self.message(),
+        };
+        let mut response = (self.status(), Json(Body { error: detail })).into_response();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let retry_after = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, retry_after);
+        }
+        response
+    }
+}
+
+/// Answers an unknown path under `/api/v1`.
+pub(crate) async fn not_found() -> ApiError {
+    ApiError::NotFound
+}
+
+/// Answers a method other than GET and HEAD under `/api/v1`.
+pub(crate) async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
+}
+
+/// Answers an unknown path elsewhere.
+pub(crate) async fn page_not_found() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "there is no such page; the console is at /\n",
+    )
+}

@@ -1,0 +1,88 @@
+//! The query strings of the API: parsed strictly, so that a misspelt key is an error and not a full list.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+use crate::port::ListQuery;
+
+/// Items in a list whose query names no `limit`: a page that a person reads.
+pub(crate) const LIMIT_DEFAULT: usize = 100;
+
+/// Items in a list at most: about 400 KB of JSON.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+
+/// A [`ListQuery`] whose limit is set and allowed.
+pub(crate) struct Page(pub(crate) ListQuery);
+
+/// Which items a live stream shows of each list. Equal ones share their samples.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Filter {
+    name: Option<String>,
+    limit: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventQuery {
+    name: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Filter {
+    /// The list query that selects what this filter shows.
+    pub(crate) fn query(&self) -> ListQuery {
+        ListQuery {
+            name: self.name.clone(),
+            offset: 0,
+            limit: Some(self.limit),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Page {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query: ListQuery = parse(parts, "name, offset and limit")?;
+        let limit = Some(checked(query.limit)?);
+        Ok(Self(ListQuery { limit, ..query }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Filter {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query: EventQuery = parse(parts, "name and limit")?;
+        let name = query.name.filter(|name| !name.is_empty());
+        Ok(Self {
+            name,
+            limit: checked(query.limit)?,
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(parts: &Parts, keys: &str) -> Result<T, ApiError> {
+    Query::try_from_uri(&parts.uri)
+        .map(|Query(query)| query)
+        .map_err(|rejection| {
+            let reason = std::error::Error::source(&rejection)
+                .map_or_else(|| rejection.body_text(), ToString::to_string);
+            ApiError::BadQuery(format!(
+                "{reason}; the query takes {keys}, each at most once; limit is 0 to {LIMIT_MAX}"
+            ))
+        })
+}
+
+fn checked(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit {
+        None => Ok(LIMIT_DEFAULT),
+        Some(limit) if limit <= LIMIT_MAX => Ok(limit),
+        Some(limit) => Err(ApiError::BadQuery(format!(
+            "limit is {limit}, at most {LIMIT_MAX} are given at a time; page with offset"
+        ))),
+    }
+}

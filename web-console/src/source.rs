@@ -1,0 +1,58 @@
+//! The broker as the handlers see it: the port, with a limit on how long an answer may take.
+//!
+//! *Invariant*: no handler waits longer than [`ANSWER_TIME_MAX`] for the broker, however it fares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::ApiError;
+use crate::port::{
+    AdminApi, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView, TopicView,
+};
+
+/// A dispatcher that has not answered by then is stuck or overloaded: an error tells more than a page that hangs.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The port with its time limit. Clones ask the same broker.
+#[derive(Clone)]
+pub(crate) struct Source {
+    admin: Arc<dyn AdminApi>,
+}
+
+impl Source {
+    pub(crate) fn new(admin: Arc<dyn AdminApi>) -> Self {
+        Self { admin }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.admin.health()
+    }
+
+    pub(crate) async fn overview(&self) -> Result<Overview, ApiError> {
+        in_time(self.admin.overview()).await
+    }
+
+    pub(crate) async fn queues(&self, query: ListQuery) -> Result<Listing<QueueView>, ApiError> {
+        in_time(self.admin.queues(query)).await
+    }
+
+    pub(crate) async fn topics(&self, query: ListQuery) -> Result<Listing<TopicView>, ApiError> {
+        in_time(self.admin.topics(query)).await
+    }
+
+    pub(crate) async fn connections(
+        &self,
+        query: ListQuery,
+    ) -> Result<Listing<ConnectionView>, ApiError> {
+        in_time(self.admin.connections(query)).await
+    }
+}
+
+async fn in_time<T>(answer: Answer<'_, T>) -> Result<T, ApiError> {
+    match tokio::time::timeout(ANSWER_TIME_MAX, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_elapsed) => Err(ApiError::NoAnswer {
+            waited: ANSWER_TIME_MAX,
+        }),
+    }
+}
