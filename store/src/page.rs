@@ -64,6 +64,8 @@ pub struct Page {
 /// One entry that has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiredRow {
+    /// Bytes of its head and body.
+    pub bytes: u64,
     /// The entry.
     pub key: EntryKey,
     /// Its message.

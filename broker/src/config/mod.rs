@@ -9,6 +9,7 @@
 
 mod choice;
 mod console;
+mod dead_letter;
 mod environment;
 mod error;
 mod file;

@@ -1,0 +1,196 @@
+//! ACK, NACK, and what counts as one: the hand-over of an `auto` delivery.
+
+use super::Dispatcher;
+use super::delivery::{Delivered, Hold, Origin, Outcome, Slot};
+use super::effect::Promise;
+use super::key::{PeerKey, QueueKey, SubscriptionKey};
+use crate::core::clock::Now;
+use crate::core::port::{
+    AckMode, AckTarget, ReceiptId, Refusal, SubscriptionHandle, TransactionHandle, Verdict,
+};
+use stompbox_store::{MessageNumber, Operation, Rank, Sequence};
+
+impl Dispatcher {
+    pub(super) fn acknowledge(
+        &mut self,
+        peer: PeerKey,
+        target: AckTarget,
+        verdict: Verdict,
+        transaction: Option<TransactionHandle>,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        let Some((slot, key)) = self.find(peer, target) else {
+            return self.stale(peer, receipt);
+        };
+        let operations = self.batch.operations.len();
+        for (slot, outcome) in self.meant(key, slot, verdict) {
+            match transaction {
+                Some(transaction) => self.claim(peer, transaction, key, slot, outcome),
+                None => {
+                    if let Some(delivered) = self.take_open(key, slot) {
+                        self.conclude(delivered, outcome, now);
+                    }
+                }
+            }
+        }
+        self.offer(key);
+        let is_stored = self.batch.operations.len() > operations;
+        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+    }
+
+    fn find(&self, peer: PeerKey, target: AckTarget) -> Option<(Slot, SubscriptionKey)> {
+        let slot = match target {
+            AckTarget::Delivery(tag) => self.deliveries.find(peer, tag)?,
+            AckTarget::Message { subscription: Some(handle), number } => {
+                let key = *self.peers[peer.0].subscriptions.get(&handle)?;
+                self.oldest_open(key, number)?
+            }
+            AckTarget::Message { subscription: None, number } => self.peers[peer.0]
+                .subscriptions
+                .values()
+                .filter_map(|key| self.oldest_open(*key, number))
+                .min_by_key(|slot| self.deliveries.get(*slot).map(|open| open.counter))?,
+        };
+        Some((slot, self.deliveries.get(slot)?.subscription?))
+    }
+
+    fn oldest_open(&self, key: SubscriptionKey, number: MessageNumber) -> Option<Slot> {
+        self.subscriptions[key.0].by_number.as_ref()?.get(&number)?.first().copied()
+    }
+
+    /// An ACK that comes too late promises nothing, so it cannot be answered by a RECEIPT.
+    fn stale(&mut self, peer: PeerKey, receipt: Option<ReceiptId>) {
+        self.counters.stale_acks += 1;
+        if receipt.is_some() {
+            let refusal = Refusal::new(
+                "stale acknowledgement",
+                "the delivery that this frame acknowledges is no longer open: it was acknowledged \
+                 before, or taken back by UNSUBSCRIBE, ABORT or an administrator; the message may \
+                 be delivered again",
+            );
+            self.refuse(peer, refusal, receipt);
+        }
+    }
+
+    /// Which deliveries an acknowledgement means: in `client` mode all up to the one that it names.
+    fn meant(
+        &self,
+        key: SubscriptionKey,
+        named: Slot,
+        verdict: Verdict,
+    ) -> Vec<(Slot, Outcome)> {
+        let subscription = &self.subscriptions[key.0];
+        let outcome = Outcome::from(verdict);
+        if subscription.mode != AckMode::Client {
+            return vec![(named, outcome)];
+        }
+        let before = match verdict {
+            Verdict::Ack => Outcome::Acked,
+            Verdict::Nack { .. } => Outcome::Returned,
+        };
+        let mut meant = Vec::new();
+        let mut next = subscription.open.first;
+        while let Some(slot) = next
+            && slot != named
+        {
+            meant.push((slot, before));
+            next = self.deliveries.after(slot);
+        }
+        meant.push((named, outcome));
+        meant
+    }
+
+    /// Takes an open delivery out of its subscription, which gets its credit back.
+    fn take_open(&mut self, key: SubscriptionKey, slot: Slot) -> Option<Delivered> {
+        self.free(key, slot);
+        self.deliveries.close(slot)
+    }
+
+    /// Ends a subscription's part in a delivery.
+    fn free(&mut self, key: SubscriptionKey, slot: Slot) {
+        let subscription = &mut self.subscriptions[key.0];
+        self.deliveries.unlink(&mut subscription.open, slot);
+        let Some(delivered) = self.deliveries.get(slot) else { return };
+        subscription.credit.regain(1, delivered.entry.message.bytes());
+        if let Some(by_number) = &mut subscription.by_number
+            && let Some(slots) = by_number.get_mut(&delivered.entry.number)
+        {
+            slots.retain(|open| *open != slot);
+            if slots.is_empty() {
+                by_number.remove(&delivered.entry.number);
+            }
+        }
+        self.peers[delivered.peer.0].in_flight -= 1;
+    }
+
+    fn claim(
+        &mut self,
+        peer: PeerKey,
+        transaction: TransactionHandle,
+        key: SubscriptionKey,
+        slot: Slot,
+        outcome: Outcome,
+    ) {
+        self.free(key, slot);
+        if let Some(delivered) = self.deliveries.get_mut(slot) {
+            delivered.hold = Hold::Claimed(outcome);
+            self.peers[peer.0].transactions.entry(transaction).or_default().push(slot);
+        }
+    }
+
+    /// Frames of an `auto` subscription were handed to the kernel: they are acknowledged.
+    pub(super) fn written(
+        &mut self,
+        peer: PeerKey,
+        handle: SubscriptionHandle,
+        count: u32,
+        bytes: usize,
+    ) {
+        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else { return };
+        match self.subscriptions[key.0].source {
+            super::subscription::Source::Topic(_) => {
+                self.subscriptions[key.0].credit.regain(count, bytes);
+                let peer = &mut self.peers[peer.0];
+                peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
+                self.counters.acknowledged += u64::from(count);
+            }
+            super::subscription::Source::Queue(_) => {
+                for _ in 0..count {
+                    let Some(slot) = self.subscriptions[key.0].open.first else { break };
+                    if let Some(delivered) = self.take_open(key, slot) {
+                        self.settle(delivered);
+                    }
+                }
+            }
+        }
+        self.offer(key);
+    }
+
+    /// A delivery is acknowledged: its entry is gone.
+    pub(super) fn settle(&mut self, delivered: Delivered) {
+        self.counters.acknowledged += 1;
+        if let Origin::Queue(key, rank) = delivered.origin {
+            let queue = &mut self.queues[key.0];
+            queue.in_flight -= 1;
+            queue.counters.acknowledged += 1;
+            self.remove(key, rank, delivered.sequence, &delivered.entry);
+        }
+    }
+
+    /// An entry that is in no lane leaves its queue for good.
+    pub(super) fn remove(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &super::entry::Entry,
+    ) {
+        let queue = &mut self.queues[key.0];
+        queue.forget(rank, sequence, entry);
+        if entry.is_stored() {
+            let operation = Operation::Settle(queue.key(rank, sequence));
+            self.store(key, operation);
+        }
+    }
+}

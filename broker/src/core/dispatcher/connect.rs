@@ -1,0 +1,150 @@
+//! Connections come and go.
+
+use std::sync::Arc;
+
+use super::delivery::{Delivered, Hold, Outcome};
+use super::effect::Promise;
+use super::key::PeerKey;
+use super::peer::{Peer, Standing};
+use super::Dispatcher;
+use crate::config::ClientIdPolicy;
+use crate::core::clock::Now;
+use crate::core::port::{
+    ConnectionId, DeliveryCounter, Ending, Opening, ReceiptId, Refusal, Reply,
+};
+
+impl Dispatcher {
+    pub(super) fn open(&mut self, connection: ConnectionId, opening: Opening, now: Now) {
+        let opening = Arc::new(opening);
+        let peer = Peer::new(connection, Arc::clone(&opening), now.wall_ms);
+        let peer = PeerKey(self.peers.insert(peer));
+        self.connections.insert(connection, peer);
+        self.counters.connections += 1;
+        let Some(client_id) = &opening.client_id else {
+            return self.reply(peer, Reply::Opened);
+        };
+        let older = self.client_ids.get(client_id).copied();
+        match (older, self.settings.client_id) {
+            (Some(_), ClientIdPolicy::Refuse) => {
+                let refusal = Refusal::new(
+                    "client-id in use",
+                    format!(
+                        "a connection with client-id '{client_id}' is open: close it, choose another \
+                         client-id, or configure stomp.client_id = \"takeover\""
+                    ),
+                );
+                return self.refuse(peer, refusal, None);
+            }
+            (Some(older), ClientIdPolicy::Takeover) => {
+                let refusal = Refusal::new(
+                    "client-id taken over",
+                    format!("another connection has connected with client-id '{client_id}'"),
+                );
+                self.refuse(older, refusal, None);
+            }
+            (None, _) => {}
+        }
+        self.client_ids.insert(client_id.clone(), peer);
+        self.reply(peer, Reply::Opened);
+    }
+
+    pub(super) fn disconnect(
+        &mut self,
+        peer: PeerKey,
+        given: DeliveryCounter,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        self.release(peer, Ending::Disconnect, given, now);
+        self.peers[peer.0].standing = Standing::Ending;
+        if self.is_all_durable() {
+            self.answer(peer, receipt, Promise::Kept);
+            self.reply(peer, Reply::Close);
+        } else {
+            self.answer(peer, receipt, Promise::WithBatch);
+            self.reply_when_durable(peer, Reply::Close);
+        }
+    }
+
+    pub(super) fn close(
+        &mut self,
+        peer: PeerKey,
+        ending: Ending,
+        written: DeliveryCounter,
+        now: Now,
+    ) {
+        self.release(peer, ending, written, now);
+        let gone = self.peers.remove(peer.0);
+        self.connections.remove(&gone.connection);
+        if let Some(client_id) = &gone.opening.client_id
+            && self.client_ids.get(client_id) == Some(&peer)
+        {
+            self.client_ids.remove(client_id);
+        }
+        self.replied.retain(|replied| *replied != peer);
+    }
+
+    /// Takes everything back that a connection holds: its transactions abort, its subscriptions end.
+    fn release(&mut self, peer: PeerKey, ending: Ending, seen: DeliveryCounter, now: Now) {
+        let mut returning = self.take_claims(peer);
+        let mut subscriptions: Vec<_> =
+            self.peers[peer.0].subscriptions.values().copied().collect();
+        subscriptions.sort_unstable();
+        for key in subscriptions {
+            let first = returning.len();
+            self.end_subscription(key, &mut returning);
+            if ending == Ending::Lost {
+                Self::blame_oldest(&mut returning, first, key, seen);
+            }
+        }
+        returning.sort_unstable_by_key(|(delivered, _)| delivered.counter);
+        for (delivered, outcome) in returning {
+            self.conclude_unseen(delivered, outcome, seen, now);
+        }
+        self.unblock_gone(peer);
+    }
+
+    /// A subscription that broke off counts one failure: for the oldest message that its client had seen.
+    fn blame_oldest(
+        returning: &mut [(Delivered, Outcome)],
+        first: usize,
+        key: super::key::SubscriptionKey,
+        seen: DeliveryCounter,
+    ) {
+        let claimed = |delivered: &Delivered| delivered.subscription == Some(key);
+        let oldest = returning
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, (delivered, _))| *index >= first || claimed(delivered))
+            .filter(|(_, (delivered, _))| delivered.counter <= seen)
+            .min_by_key(|(_, (delivered, _))| delivered.counter);
+        if let Some((_, (_, outcome))) = oldest {
+            *outcome = Outcome::Broken;
+        }
+    }
+
+    /// Takes the claims of all transactions of a connection.
+    fn take_claims(&mut self, peer: PeerKey) -> Vec<(Delivered, Outcome)> {
+        let transactions = std::mem::take(&mut self.peers[peer.0].transactions);
+        let slots = transactions.into_values().flatten();
+        slots
+            .filter_map(|slot| self.deliveries.close(slot))
+            .inspect(|delivered| debug_assert!(matches!(delivered.hold, Hold::Claimed(_))))
+            .map(|delivered| (delivered, Outcome::Returned))
+            .collect()
+    }
+
+    /// Concludes a delivery; one that the client cannot have seen is as if it had not been made.
+    pub(super) fn conclude_unseen(
+        &mut self,
+        mut delivered: Delivered,
+        outcome: Outcome,
+        seen: DeliveryCounter,
+        now: Now,
+    ) {
+        if delivered.counter > seen {
+            delivered.entry.deliveries -= 1;
+        }
+        self.conclude(delivered, outcome, now);
+    }
+}

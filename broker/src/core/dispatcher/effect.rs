@@ -1,0 +1,121 @@
+//! What a turn leaves behind: replies, one batch for the store, requests for pages; and the replies that wait
+//! for the disk.
+
+use stompbox_store::{Batch, Haste, Operation, PageRequest, Ticket};
+
+use super::key::{PeerKey, QueueKey};
+use super::{Dispatcher, Place};
+use crate::core::clock::Now;
+use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply};
+
+/// A request to read from the store.
+#[derive(Debug)]
+pub enum Read {
+    /// Entries in order.
+    Page(PageRequest),
+    /// Entries that have expired by now.
+    Expired {
+        /// Now, ms since 1970.
+        now_ms: i64,
+        /// At most so many.
+        rows_max: usize,
+    },
+}
+
+/// What the runtime carries out after a turn.
+#[derive(Debug)]
+pub struct Turn {
+    /// To be submitted; the store must give it this ticket.
+    pub batch: Option<(Ticket, Batch)>,
+    /// To be read. The batch goes first.
+    pub reads: Vec<Read>,
+}
+
+/// A reply that leaves when the watermark has reached its ticket.
+#[derive(Debug)]
+pub(super) struct AwaitedReply {
+    ticket: Ticket,
+    /// A connection's id, not its key: the key may have been given to another by then.
+    connection: ConnectionId,
+    reply: Reply,
+}
+
+/// Whether a receipt may leave now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// What it promises holds already.
+    Kept,
+    /// It holds when this turn's batch is durable.
+    WithBatch,
+}
+
+impl Dispatcher {
+    pub(super) fn reply(&mut self, peer: PeerKey, reply: Reply) {
+        let replies = &mut self.peers[peer.0].replies;
+        if replies.is_empty() {
+            self.replied.push(peer);
+        }
+        replies.push(reply);
+    }
+
+    /// Answers a receipt, now or with this turn's batch.
+    pub(super) fn answer(&mut self, peer: PeerKey, receipt: Option<ReceiptId>, promise: Promise) {
+        let Some(receipt) = receipt else { return };
+        match promise {
+            Promise::Kept => self.reply(peer, Reply::Receipt(receipt)),
+            Promise::WithBatch => self.reply_when_durable(peer, Reply::Receipt(receipt)),
+        }
+    }
+
+    /// Sends a reply when everything up to and including this turn's batch is durable.
+    pub(super) fn reply_when_durable(&mut self, peer: PeerKey, reply: Reply) {
+        self.batch.haste = Haste::Awaited;
+        let connection = self.peers[peer.0].connection;
+        self.awaited.push_back(AwaitedReply { ticket: self.next_ticket, connection, reply });
+    }
+
+    /// Refuses a frame: ERROR and close. Nothing more of this connection is acted on but its end.
+    pub(super) fn refuse(&mut self, peer: PeerKey, refusal: Refusal, receipt: Option<ReceiptId>) {
+        self.peers[peer.0].standing = super::peer::Standing::Ending;
+        self.reply(peer, Reply::Refused(Refusal { receipt, ..refusal }));
+    }
+
+    /// Asks the store for a change of a queue.
+    pub(super) fn store(&mut self, queue: QueueKey, operation: Operation) {
+        self.queues[queue.0].last_ticket = self.next_ticket;
+        self.batch.operations.push(operation);
+    }
+
+    /// Whether everything that was asked of the store so far is durable.
+    pub(super) fn is_all_durable(&self) -> bool {
+        self.batch.operations.is_empty() && self.watermark.0 + 1 == self.next_ticket.0
+    }
+
+    /// The watermark has risen.
+    pub(super) fn durable(&mut self, ticket: Ticket, now: Now) {
+        self.watermark = self.watermark.max(ticket);
+        while let Some(awaited) = self.awaited.pop_front_if(|awaited| awaited.ticket <= ticket) {
+            if let Some(&peer) = self.connections.get(&awaited.connection) {
+                self.reply(peer, awaited.reply);
+            }
+        }
+        while let Some((_, place)) = self.hidden.pop_front_if(|(hidden, _)| *hidden <= ticket) {
+            match place {
+                Place::Queue(queue) => self.mark(queue),
+                Place::Topic(topic) => self.publish_held(topic, now),
+            }
+        }
+        self.page_out_durable();
+        self.request_waiting_pages();
+    }
+
+    pub(super) fn take_turn(&mut self) -> Turn {
+        let wanted = !self.batch.operations.is_empty() || self.batch.haste == Haste::Awaited;
+        let batch = wanted.then(|| {
+            let ticket = self.next_ticket;
+            self.next_ticket = Ticket(ticket.0 + 1);
+            (ticket, std::mem::take(&mut self.batch))
+        });
+        Turn { batch, reads: std::mem::take(&mut self.reads) }
+    }
+}

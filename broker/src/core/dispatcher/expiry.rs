@@ -1,0 +1,116 @@
+//! Messages whose time has passed: found at dispatch, on return, and by a sweep of what nobody asks for.
+
+use std::time::Duration;
+
+use stompbox_store::{Expired, Move, Operation, Rank, Sequence};
+
+use super::Dispatcher;
+use super::effect::Read;
+use super::entry::Entry;
+use super::key::QueueKey;
+use super::redelivery::{Reason, annotate};
+use crate::core::clock::Now;
+use crate::core::message::DeliveryMode;
+
+/// How often idle queues are swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries on disk that one sweep asks for.
+const EXPIRED_ROWS_MAX: usize = 1_000;
+
+/// Where the sweep stands.
+#[derive(Debug, Default)]
+pub(super) struct ExpiredRead {
+    next_sweep: Duration,
+    is_reading: bool,
+}
+
+impl Dispatcher {
+    /// An entry that is in no lane has expired.
+    pub(super) fn expire(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: Entry,
+        now: Now,
+    ) {
+        self.counters.expired += 1;
+        let queue = &mut self.queues[key.0];
+        queue.counters.expired += 1;
+        let is_kept = entry.mode == DeliveryMode::Persistent
+            && queue.policy.dead_letter_expired
+            && queue.dead_letter.is_some();
+        if is_kept {
+            self.bury(key, rank, sequence, entry, Reason::Expired, now);
+        } else {
+            self.remove(key, rank, sequence, &entry);
+        }
+    }
+
+    pub(super) fn next_sweep(&self) -> Option<Duration> {
+        (!self.expiring_queues.is_empty()).then_some(self.expired_read.next_sweep)
+    }
+
+    /// Takes what has expired out of queues that nobody consumes from.
+    pub(super) fn sweep(&mut self, now: Now) {
+        if now.uptime < self.expired_read.next_sweep || self.expiring_queues.is_empty() {
+            return;
+        }
+        self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
+        let mut is_paged = false;
+        for key in self.expiring_queues.iter().copied().collect::<Vec<_>>() {
+            self.sweep_resident(key, now);
+            let queue = &mut self.queues[key.0];
+            queue.paged_may_expire &= queue.paged_count() > 0;
+            is_paged |= queue.paged_may_expire;
+            if queue.first_expiring().is_none() && !queue.paged_may_expire {
+                self.expiring_queues.remove(&key);
+            }
+        }
+        if is_paged && !self.expired_read.is_reading {
+            self.expired_read.is_reading = true;
+            self.reads.push(Read::Expired { now_ms: now.wall_ms, rows_max: EXPIRED_ROWS_MAX });
+        }
+    }
+
+    fn sweep_resident(&mut self, key: QueueKey, now: Now) {
+        while let Some((expires_ms, rank, sequence)) = self.queues[key.0].first_expiring()
+            && expires_ms <= now.wall_ms
+        {
+            let Some(entry) = self.queues[key.0].take_at(rank, sequence) else { return };
+            self.expire(key, rank, sequence, entry, now);
+        }
+    }
+
+    /// The store has found expired entries. Those that are known by name are looked at when they are met.
+    pub(super) fn expired_came(&mut self, expired: &Expired, now: Now) {
+        self.expired_read.is_reading = false;
+        for row in &expired.rows {
+            let Some(&key) = self.queue_ids.get(&row.key.destination) else { continue };
+            let (rank, sequence) = (row.key.rank, row.key.sequence);
+            if !self.queues[key.0].take_paged(rank, sequence, row.bytes) {
+                continue;
+            }
+            self.counters.expired += 1;
+            let queue = &mut self.queues[key.0];
+            queue.counters.expired += 1;
+            match queue.dead_letter.clone().filter(|_| queue.policy.dead_letter_expired) {
+                None => self.store(key, Operation::Settle(row.key)),
+                Some(target) => {
+                    queue.counters.dead_lettered += 1;
+                    let annotations = annotate(&queue.name, Reason::Expired, 0, now);
+                    self.counters.dead_lettered += 1;
+                    let target = self.ensure_queue(&target, now);
+                    let to = self.next_sequence();
+                    let to_key = self.queues[target.0].key(rank, to);
+                    self.queues[key.0].last_ticket = self.next_ticket;
+                    let moved = Move { from: row.key, to: to_key, expires_ms: 0, annotations };
+                    self.store(target, Operation::Move(moved));
+                    self.queues[target.0].append_paged(rank, to, row.bytes);
+                    self.mark(target);
+                }
+            }
+        }
+    }
+}

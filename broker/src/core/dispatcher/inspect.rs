@@ -1,0 +1,173 @@
+//! What the console sees, and the last batch of a clean stop.
+
+use stompbox_console::{ConnectionView, ListQuery, Listing, Overview, QueueView, TopicView};
+use stompbox_store::{Batch, Haste, Operation, Rank, Ticket};
+
+use super::key::{QueueKey, TopicKey};
+use super::{Dispatcher, Place};
+
+/// Items of a list when the query names no limit.
+const LIST_LIMIT_DEFAULT: usize = 100;
+
+/// Items of a list at the most.
+const LIST_LIMIT_MAX: usize = 1_000;
+
+impl Dispatcher {
+    /// The broker as a whole, as far as the dispatcher knows it.
+    #[must_use]
+    pub fn overview(&self) -> Overview {
+        let budget = &self.settings.budget;
+        let counters = &self.counters;
+        Overview {
+            connections: self.peers.len() as u64,
+            connections_total: counters.connections,
+            subscriptions: self.subscriptions.len() as u64,
+            queues: self.queues.len() as u64,
+            topics: self.topics.len() as u64,
+            depth: self.queues.iter().map(|(_, queue)| queue.depth).sum(),
+            in_flight: self.queues.iter().map(|(_, queue)| queue.in_flight).sum(),
+            enqueued_total: counters.enqueued,
+            dispatched_total: counters.dispatched,
+            acknowledged_total: counters.acknowledged,
+            redelivered_total: counters.redelivered,
+            dead_lettered_total: counters.dead_lettered,
+            expired_total: counters.expired,
+            dropped_total: counters.dropped,
+            stale_acks_total: counters.stale_acks,
+            memory_bytes: budget.used_bytes() as u64,
+            memory_limit_bytes: budget.limit_bytes() as u64,
+            ..Overview::default()
+        }
+    }
+
+    /// Queues by name.
+    #[must_use]
+    pub fn list_queues(&self, query: &ListQuery) -> Listing<QueueView> {
+        let total = self.queues.len();
+        let views = self.ordered_names.iter().filter_map(|(name, place)| match place {
+            Place::Queue(key) => Some((name.name(), *key)),
+            Place::Topic(_) => None,
+        });
+        list(query, total, views, |key| self.queue_view(key))
+    }
+
+    /// Topics by name.
+    #[must_use]
+    pub fn list_topics(&self, query: &ListQuery) -> Listing<TopicView> {
+        let total = self.topics.len();
+        let views = self.ordered_names.iter().filter_map(|(name, place)| match place {
+            Place::Topic(key) => Some((name.name(), *key)),
+            Place::Queue(_) => None,
+        });
+        list(query, total, views, |key| self.topic_view(key))
+    }
+
+    /// Connections, the oldest first.
+    #[must_use]
+    pub fn list_connections(&self, query: &ListQuery) -> Listing<ConnectionView> {
+        let total = self.connections.len();
+        let views = self
+            .connections
+            .values()
+            .map(|key| (self.peers[key.0].opening.peer.as_str(), *key));
+        list(query, total, views, |key| {
+            let peer = &self.peers[key.0];
+            ConnectionView {
+                session: peer.opening.session.to_string(),
+                peer: peer.opening.peer.clone(),
+                version: peer.opening.version.as_str().to_owned(),
+                client_id: peer.opening.client_id.as_deref().map(str::to_owned),
+                login: peer.opening.login.as_deref().map(str::to_owned),
+                connected_ms: peer.connected_ms,
+                subscriptions: peer.subscriptions.len() as u64,
+                in_flight: peer.in_flight,
+                transactions: peer.transactions.len() as u64,
+                blocked: peer.is_blocked(),
+            }
+        })
+    }
+
+    fn queue_view(&self, key: QueueKey) -> QueueView {
+        let queue = &self.queues[key.0];
+        QueueView {
+            name: queue.name.name().to_owned(),
+            depth: queue.depth,
+            depth_bytes: queue.depth_bytes,
+            in_flight: queue.in_flight,
+            delayed: queue.delayed.len() as u64,
+            paged: queue.paged_count(),
+            consumers: queue.consumers.len() as u64,
+            enqueued_total: queue.counters.enqueued,
+            dispatched_total: queue.counters.dispatched,
+            acknowledged_total: queue.counters.acknowledged,
+            redelivered_total: queue.counters.redelivered,
+            dead_lettered_total: queue.counters.dead_lettered,
+            expired_total: queue.counters.expired,
+        }
+    }
+
+    fn topic_view(&self, key: TopicKey) -> TopicView {
+        let topic = &self.topics[key.0];
+        let members = || topic.subscriptions.iter().map(|key| &self.subscriptions[key.0]);
+        TopicView {
+            name: topic.name.name().to_owned(),
+            consumers: topic.subscriptions.len() as u64,
+            pending: members().map(|member| member.pending.len() as u64).sum(),
+            in_flight: members().map(|member| u64::from(member.credit.messages)).sum(),
+            enqueued_total: topic.counters.enqueued,
+            dispatched_total: topic.counters.dispatched,
+            dropped_total: topic.counters.dropped,
+        }
+    }
+
+    /// The last batch of a clean stop: how often everything that waits was delivered. Connections must have
+    /// been closed before.
+    #[must_use]
+    pub fn last_batch(&mut self) -> (Ticket, Batch) {
+        for (_, queue) in &self.queues {
+            let waiting = (0..super::queue::LANE_COUNT as u8).map(Rank).flat_map(|rank| {
+                queue.lane(rank).resident().map(move |(sequence, entry)| ((rank, sequence), entry))
+            });
+            let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
+            for ((rank, sequence), entry) in waiting.chain(delayed) {
+                if entry.is_stored() && entry.deliveries > 0 {
+                    self.batch.operations.push(Operation::Count {
+                        key: queue.key(rank, sequence),
+                        deliveries: entry.deliveries,
+                        failures: entry.failures,
+                    });
+                }
+            }
+        }
+        self.batch.haste = Haste::Awaited;
+        (self.next_ticket, std::mem::take(&mut self.batch))
+    }
+
+    /// Whether every delivery has come back: what a clean stop waits for.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.connections.is_empty() && self.deliveries.iter().next().is_none()
+    }
+}
+
+/// One part of a list that is in order already.
+fn list<'a, K: Copy, V>(
+    query: &ListQuery,
+    all: usize,
+    items: impl Iterator<Item = (&'a str, K)>,
+    view: impl Fn(K) -> V,
+) -> Listing<V> {
+    let limit = query.limit.unwrap_or(LIST_LIMIT_DEFAULT).min(LIST_LIMIT_MAX);
+    let Some(wanted) = query.name.as_ref().filter(|name| !name.is_empty()) else {
+        let items = items.skip(query.offset).take(limit).map(|(_, key)| view(key)).collect();
+        return Listing { total: all, items };
+    };
+    let wanted = wanted.to_lowercase();
+    let matching: Vec<K> = items
+        .filter(|(name, _)| name.to_lowercase().contains(&wanted))
+        .map(|(_, key)| key)
+        .collect();
+    let total = matching.len();
+    let items = matching.into_iter().skip(query.offset).take(limit).map(view).collect();
+    Listing { total, items }
+}

@@ -1,0 +1,21 @@
+//! Places in the dispatcher's tables. A key is reused after its owner has gone; whoever may hold one for longer
+//! than that checks by an identity that is not.
+
+macro_rules! keys {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(super) struct $name(pub(super) usize);
+    )*};
+}
+
+keys! {
+    /// A connection.
+    PeerKey;
+    /// A queue; queues are never removed, so this names one for the life of the process.
+    QueueKey;
+    /// A topic; as a queue's.
+    TopicKey;
+    /// A subscription.
+    SubscriptionKey;
+}

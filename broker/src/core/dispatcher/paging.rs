@@ -1,0 +1,158 @@
+//! Bodies leave memory behind the head of a queue and come back ahead of need.
+
+use std::sync::Arc;
+
+use stompbox_store::{Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
+
+use super::Dispatcher;
+use super::effect::Read;
+use super::entry::{Durability, Entry};
+use super::key::QueueKey;
+use super::lane::Range;
+use super::publish::AT_ONCE;
+use super::queue::Paging;
+use crate::core::message::{DeliveryMode, Message};
+
+/// Rows of one page.
+const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Heads and bodies of one page.
+const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// An entry that may leave memory when it is durable.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageOut {
+    pub(super) ticket: Ticket,
+    pub(super) queue: QueueKey,
+    pub(super) rank: Rank,
+    pub(super) sequence: Sequence,
+}
+
+impl Dispatcher {
+    /// Lets go of entries far behind the head that have become durable and were never delivered: what was
+    /// delivered keeps its count, which the store does not know.
+    pub(super) fn page_out_durable(&mut self) {
+        let watermark = self.watermark;
+        while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
+            let queue = &mut self.queues[out.queue.0];
+            let lane = queue.lane(out.rank);
+            let is_behind = lane.paged().is_some_and(|range| range.first < out.sequence);
+            let may = lane.get(out.sequence).is_some_and(|entry| {
+                entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
+            });
+            if may && (is_behind || queue.is_deep()) {
+                queue.page_out(out.rank, out.sequence);
+            }
+        }
+    }
+
+    /// A consumer waits for what is on disk.
+    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank) {
+        let queue = &mut self.queues[key.0];
+        if queue.paging != Paging::Idle {
+            return;
+        }
+        let after = queue.last_ticket;
+        queue.paging = Paging::Waiting { rank, after };
+        if after <= self.watermark {
+            self.request_page(key);
+        } else {
+            self.page_waits.push_back((after, key));
+            self.batch.haste = stompbox_store::Haste::Awaited;
+        }
+    }
+
+    /// Reads ahead while consumers still have something to go on with.
+    pub(super) fn read_ahead(&mut self, key: QueueKey) {
+        let queue = &self.queues[key.0];
+        if queue.paging != Paging::Idle || queue.consumers.is_empty() || !queue.is_shallow() {
+            return;
+        }
+        let wanted = queue.occupied().find(|rank| queue.lane(*rank).paged().is_some());
+        if let Some(rank) = wanted {
+            self.want_page(key, rank);
+        }
+    }
+
+    pub(super) fn request_waiting_pages(&mut self) {
+        let watermark = self.watermark;
+        while let Some((_, key)) = self.page_waits.pop_front_if(|(after, _)| *after <= watermark) {
+            self.request_page(key);
+        }
+    }
+
+    fn request_page(&mut self, key: QueueKey) {
+        let queue = &mut self.queues[key.0];
+        let Paging::Waiting { rank, .. } = queue.paging else { return };
+        let Some(range) = queue.lane(rank).paged() else {
+            queue.page_came(rank, None);
+            return self.mark(key);
+        };
+        let id = self.next_page;
+        self.next_page = PageId(id.0 + 1);
+        queue.paging = Paging::Reading { rank, id, through: range.last };
+        self.page_reads.insert(id, key);
+        self.reads.push(Read::Page(PageRequest {
+            id,
+            destination: queue.id,
+            rank,
+            from: range.first,
+            through: range.last,
+            rows_max: PAGE_ROWS_MAX,
+            bytes_max: PAGE_BYTES_MAX,
+        }));
+    }
+
+    /// A page has come: whatever is not known by name takes its place.
+    pub(super) fn page_came(&mut self, page: Page) {
+        let Some(key) = self.page_reads.remove(&page.id) else { return };
+        let Paging::Reading { rank, through, .. } = self.queues[key.0].paging else { return };
+        let last_read = page.rows.last().map(|row| row.sequence);
+        let mut gone = page.quarantined.len() as u64;
+        for sequence in &page.quarantined {
+            tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
+                "a stored message was damaged and has been put aside; see table quarantine");
+        }
+        self.queues[key.0].depth -= gone.min(self.queues[key.0].depth);
+        for row in page.rows {
+            if !self.queues[key.0].knows(rank, row.sequence) {
+                gone += 1;
+                self.page_in(key, rank, row);
+            }
+        }
+        let queue = &mut self.queues[key.0];
+        let rest = queue.lane(rank).paged().map(|range| Range {
+            first: match last_read {
+                Some(last) if !page.exhausted => last.next(),
+                _ => through.next(),
+            },
+            last: range.last,
+            count: range.count.saturating_sub(gone),
+        });
+        queue.page_came(rank, rest);
+        self.mark(key);
+    }
+
+    fn page_in(&mut self, key: QueueKey, rank: Rank, row: PageRow) {
+        let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
+        let sequence = row.sequence;
+        let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
+        let entry = Entry {
+            number: row.number,
+            mode: DeliveryMode::Persistent,
+            expires_ms: row.expires_ms,
+            durability: Durability::DURABLE,
+            deliveries: row.deliveries.max(u32::from(is_uncertain)),
+            failures: row.failures,
+            visible_after: AT_ONCE,
+            not_before: std::time::Duration::ZERO,
+            annotations,
+            message: Arc::new(Message::from_page(row, rank, &self.settings.budget)),
+        };
+        if entry.expires_ms != 0 {
+            self.expiring_queues.insert(key);
+        }
+        self.queues[key.0].put(rank, sequence, entry);
+    }
+}
+

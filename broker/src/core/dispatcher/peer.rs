@@ -1,0 +1,64 @@
+//! A connection as the dispatcher knows it.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::delivery::Slot;
+use super::key::{SubscriptionKey, TopicKey};
+use crate::core::port::{
+    ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
+};
+
+/// Whether requests of a connection are still acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// They are.
+    Open,
+    /// It was refused or has disconnected: only its end is.
+    Ending,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) connection: ConnectionId,
+    pub(super) opening: Arc<Opening>,
+    pub(super) connected_ms: i64,
+    pub(super) standing: Standing,
+    pub(super) subscriptions: FxHashMap<SubscriptionHandle, SubscriptionKey>,
+    /// What open transactions have claimed.
+    pub(super) transactions: FxHashMap<TransactionHandle, Vec<Slot>>,
+    /// The last delivery made.
+    pub(super) counter: DeliveryCounter,
+    pub(super) in_flight: u64,
+    /// Full topics that hold its SENDs back.
+    pub(super) blocked_by: Vec<TopicKey>,
+    /// Whether the memory limit does.
+    pub(super) blocked_by_memory: bool,
+    /// Not yet handed over.
+    pub(super) replies: Vec<Reply>,
+}
+
+impl Peer {
+    pub(super) fn new(connection: ConnectionId, opening: Arc<Opening>, connected_ms: i64) -> Self {
+        Self {
+            connection,
+            opening,
+            connected_ms,
+            standing: Standing::Open,
+            subscriptions: FxHashMap::default(),
+            transactions: FxHashMap::default(),
+            counter: DeliveryCounter(0),
+            in_flight: 0,
+            blocked_by: Vec::new(),
+            blocked_by_memory: false,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Whether anything holds its SENDs back.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_by_memory || !self.blocked_by.is_empty()
+    }
+}

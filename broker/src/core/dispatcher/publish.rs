@@ -1,0 +1,161 @@
+//! A message comes in: into its queue, or to each subscription of its topic.
+
+use std::sync::Arc;
+
+use stompbox_store::{Append, MessageNumber, Operation, Sequence, Ticket};
+
+use super::effect::Promise;
+use super::entry::{Durability, Entry};
+use super::key::{PeerKey, QueueKey, TopicKey};
+use super::paging::PageOut;
+use super::{Dispatcher, Place};
+use crate::config::Dispatch;
+use crate::core::clock::Now;
+use crate::core::message::{DeliveryMode, Publication};
+use crate::core::port::ReceiptId;
+
+/// Visible as soon as it is there.
+pub(super) const AT_ONCE: Ticket = Ticket(0);
+
+impl Dispatcher {
+    pub(super) fn send(
+        &mut self,
+        peer: PeerKey,
+        publication: Publication,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        let place = match self.ensure(&publication.destination, now) {
+            Ok(place) => place,
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
+        };
+        let promise = self.publish(place, publication, AT_ONCE, now);
+        self.answer(peer, receipt, promise);
+        self.hold_producer_back(peer, place);
+    }
+
+    /// Routes one message. It becomes visible when the watermark has reached `visible_after`.
+    pub(super) fn publish(
+        &mut self,
+        place: Place,
+        publication: Publication,
+        visible_after: Ticket,
+        now: Now,
+    ) -> Promise {
+        self.counters.enqueued += 1;
+        let sequence = self.next_sequence();
+        let number = MessageNumber(sequence.0);
+        match place {
+            Place::Queue(queue) => {
+                self.queues[queue.0].counters.enqueued += 1;
+                self.enqueue(queue, sequence, number, publication, visible_after)
+            }
+            Place::Topic(topic) => {
+                self.topics[topic.0].counters.enqueued += 1;
+                self.publish_in_turn(topic, number, publication, visible_after, now);
+                Promise::Kept
+            }
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        key: QueueKey,
+        sequence: Sequence,
+        number: MessageNumber,
+        publication: Publication,
+        visible_after: Ticket,
+    ) -> Promise {
+        let Publication { message, mode, expires_ms, .. } = publication;
+        let rank = message.priority.rank();
+        let queue = &self.queues[key.0];
+        let mut entry = Entry {
+            number,
+            message,
+            mode,
+            expires_ms,
+            durability: Durability::Volatile,
+            deliveries: 0,
+            failures: 0,
+            visible_after,
+            not_before: std::time::Duration::ZERO,
+            annotations: None,
+        };
+        let promise = match mode {
+            DeliveryMode::NonPersistent => Promise::Kept,
+            DeliveryMode::Persistent => {
+                entry.durability = Durability::Pending(self.next_ticket);
+                if queue.policy.dispatch == Dispatch::Durable {
+                    entry.visible_after = self.next_ticket;
+                }
+                let append = Append {
+                    key: queue.key(rank, sequence),
+                    number,
+                    payload: Arc::clone(&entry.message) as Arc<dyn stompbox_store::Payload>,
+                    timestamp_ms: entry.message.timestamp_ms,
+                    expires_ms,
+                    annotations: Box::default(),
+                };
+                if queue.is_deep() || queue.lane(rank).paged().is_some() {
+                    let ticket = self.next_ticket;
+                    self.page_outs.push_back(PageOut { ticket, queue: key, rank, sequence });
+                }
+                self.store(key, Operation::Append(append));
+                Promise::WithBatch
+            }
+        };
+        self.add(key, rank, sequence, entry);
+        promise
+    }
+
+    /// A new entry of a queue takes its place.
+    pub(super) fn add(
+        &mut self,
+        key: QueueKey,
+        rank: stompbox_store::Rank,
+        sequence: Sequence,
+        entry: Entry,
+    ) {
+        if entry.visible_after > self.watermark {
+            self.hidden.push_back((entry.visible_after, Place::Queue(key)));
+        }
+        if entry.expires_ms != 0 {
+            self.expiring_queues.insert(key);
+        }
+        let queue = &mut self.queues[key.0];
+        queue.depth += 1;
+        queue.depth_bytes += entry.message.bytes() as u64;
+        queue.put(rank, sequence, entry);
+        self.mark(key);
+    }
+
+    /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.
+    fn publish_in_turn(
+        &mut self,
+        key: TopicKey,
+        number: MessageNumber,
+        publication: Publication,
+        visible_after: Ticket,
+        now: Now,
+    ) {
+        let topic = &mut self.topics[key.0];
+        if visible_after <= self.watermark && topic.held.is_empty() {
+            return self.fan_out(key, number, &publication, now);
+        }
+        let visible_after = match topic.held.back() {
+            Some((ticket, ..)) => visible_after.max(*ticket),
+            None => visible_after,
+        };
+        topic.held.push_back((visible_after, number, publication));
+        self.hidden.push_back((visible_after, Place::Topic(key)));
+    }
+
+    pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
+        let watermark = self.watermark;
+        while let Some((_, number, publication)) =
+            self.topics[key.0].held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
+        {
+            self.fan_out(key, number, &publication, now);
+        }
+    }
+}

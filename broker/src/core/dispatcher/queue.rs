@@ -1,0 +1,309 @@
+//! A queue: ten lanes of waiting messages, those that wait out a delay, and the consumers that compete.
+//!
+//! Owns what waits; what is with a consumer is owned by [`super::delivery::Deliveries`]. *Invariant*: every
+//! stored entry of the queue is in exactly one of: a lane's resident entries, a lane's range, `held`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
+
+use super::entry::Entry;
+use super::key::SubscriptionKey;
+use super::lane::{Front, Lane, Range};
+use crate::config::Policy;
+use crate::core::clock::Now;
+use crate::core::destination::DestinationName;
+
+/// Beyond so many resident messages that wait, further stored ones are let go of when they are durable.
+pub(super) const RESIDENT_MESSAGES_MAX: usize = 2_000;
+
+/// The same in bytes.
+pub(super) const RESIDENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Priorities 0 to 9.
+pub(super) const LANE_COUNT: usize = 10;
+
+/// What a queue would hand out next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The front of this lane.
+    Ready(Rank),
+    /// Something of this lane that must be read first.
+    Paged(Rank),
+    /// Nothing now.
+    Nothing,
+}
+
+/// Reading back: one page at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paging {
+    /// Nothing is asked for.
+    Idle,
+    /// Asked for when the watermark has reached this ticket: what was settled before must not come back.
+    Waiting { rank: Rank, after: Ticket },
+    /// Asked for.
+    Reading { rank: Rank, id: PageId, through: Sequence },
+}
+
+/// Counts since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct QueueCounters {
+    pub(super) enqueued: u64,
+    pub(super) dispatched: u64,
+    pub(super) acknowledged: u64,
+    pub(super) redelivered: u64,
+    pub(super) dead_lettered: u64,
+    pub(super) expired: u64,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) id: DestinationId,
+    pub(super) name: Arc<DestinationName>,
+    pub(super) policy: Arc<Policy>,
+    /// Where its failures go; none when it is a dead-letter queue itself.
+    pub(super) dead_letter: Option<Arc<DestinationName>>,
+    lanes: [Lane; LANE_COUNT],
+    /// Bit n: lane n is not empty.
+    occupied: u16,
+    resident_bytes: usize,
+    /// Resident entries that wait and expire, the earliest first.
+    expiring: BTreeSet<(i64, Rank, Sequence)>,
+    pub(super) delayed: BTreeMap<(Rank, Sequence), Entry>,
+    /// Stored entries that are not in a lane: with a consumer, claimed, delayed, or leaving.
+    held: FxHashSet<(Rank, Sequence)>,
+    /// Those of `held` that were settled while a page was being read: forgotten when it has come.
+    leaving: Vec<(Rank, Sequence)>,
+    pub(super) paging: Paging,
+    /// Some row on disk may expire unseen.
+    pub(super) paged_may_expire: bool,
+    pub(super) consumers: Vec<SubscriptionKey>,
+    /// Consumers with credit, the next one first. A consumer is in here at most once (`Subscription::queued`).
+    pub(super) available: VecDeque<SubscriptionKey>,
+    /// The last batch with a change of this queue.
+    pub(super) last_ticket: Ticket,
+    /// Whether it stands in the dispatcher's list of queues to look at.
+    pub(super) dirty: bool,
+    pub(super) depth: u64,
+    pub(super) depth_bytes: u64,
+    pub(super) in_flight: u64,
+    pub(super) counters: QueueCounters,
+}
+
+impl Queue {
+    pub(super) fn new(
+        id: DestinationId,
+        name: Arc<DestinationName>,
+        policy: Arc<Policy>,
+        dead_letter: Option<Arc<DestinationName>>,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            policy,
+            dead_letter,
+            lanes: std::array::from_fn(|_| Lane::default()),
+            occupied: 0,
+            resident_bytes: 0,
+            expiring: BTreeSet::new(),
+            delayed: BTreeMap::new(),
+            held: FxHashSet::default(),
+            leaving: Vec::new(),
+            paging: Paging::Idle,
+            paged_may_expire: false,
+            consumers: Vec::new(),
+            available: VecDeque::new(),
+            last_ticket: Ticket(0),
+            dirty: false,
+            depth: 0,
+            depth_bytes: 0,
+            in_flight: 0,
+            counters: QueueCounters::default(),
+        }
+    }
+
+    /// The store's name for an entry of this queue.
+    pub(super) fn key(&self, rank: Rank, sequence: Sequence) -> EntryKey {
+        EntryKey { destination: self.id, rank, sequence }
+    }
+
+    pub(super) fn lane(&self, rank: Rank) -> &Lane {
+        &self.lanes[usize::from(rank.0) % LANE_COUNT]
+    }
+
+    fn lane_mut(&mut self, rank: Rank) -> &mut Lane {
+        &mut self.lanes[usize::from(rank.0) % LANE_COUNT]
+    }
+
+    /// Ranks whose lane is not empty, the first to be delivered first.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = Rank> + use<> {
+        let bits = self.occupied;
+        (0..LANE_COUNT as u8).filter(move |rank| bits & (1 << rank) != 0).map(Rank)
+    }
+
+    fn note_occupied(&mut self, rank: Rank) {
+        if self.lane(rank).is_empty() {
+            self.occupied &= !(1 << rank.0);
+        } else {
+            self.occupied |= 1 << rank.0;
+        }
+    }
+
+    /// What would be handed out next. A lane whose front is not yet visible or due holds back what is behind it
+    /// in that lane only; a lane whose front is on disk holds back lower priorities too.
+    pub(super) fn next(&self, watermark: Ticket, now: Now) -> Next {
+        for rank in self.occupied() {
+            match self.lane(rank).front() {
+                Front::Entry(entry) => {
+                    if entry.visible_after <= watermark && entry.not_before <= now.uptime {
+                        return Next::Ready(rank);
+                    }
+                }
+                Front::Paged => return Next::Paged(rank),
+                Front::Empty => {}
+            }
+        }
+        Next::Nothing
+    }
+
+    /// Takes the front of a lane. A stored entry is held from here on.
+    pub(super) fn take(&mut self, rank: Rank) -> Option<(Sequence, Entry)> {
+        let (sequence, entry) = self.lane_mut(rank).take_front()?;
+        self.taken(rank, sequence, &entry);
+        Some((sequence, entry))
+    }
+
+    /// Takes one entry out of the middle. A stored entry is held from here on.
+    pub(super) fn take_at(&mut self, rank: Rank, sequence: Sequence) -> Option<Entry> {
+        let entry = self.lane_mut(rank).remove(sequence)?;
+        self.taken(rank, sequence, &entry);
+        Some(entry)
+    }
+
+    fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
+        self.note_occupied(rank);
+        self.resident_bytes -= entry.message.bytes();
+        if entry.expires_ms != 0 {
+            self.expiring.remove(&(entry.expires_ms, rank, sequence));
+        }
+        if entry.is_stored() {
+            self.held.insert((rank, sequence));
+        }
+    }
+
+    /// Puts an entry in its place: a new one, or one that returns.
+    pub(super) fn put(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
+        if entry.is_stored() {
+            self.held.remove(&(rank, sequence));
+        }
+        self.resident_bytes += entry.message.bytes();
+        if entry.expires_ms != 0 {
+            self.expiring.insert((entry.expires_ms, rank, sequence));
+        }
+        self.lane_mut(rank).insert(sequence, entry);
+        self.occupied |= 1 << rank.0;
+    }
+
+    /// An entry leaves the queue for good.
+    pub(super) fn forget(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
+        self.depth -= 1;
+        self.depth_bytes = self.depth_bytes.saturating_sub(entry.message.bytes() as u64);
+        if entry.is_stored() {
+            self.release(rank, sequence);
+        }
+    }
+
+    fn release(&mut self, rank: Rank, sequence: Sequence) {
+        if self.paging == Paging::Idle {
+            self.held.remove(&(rank, sequence));
+        } else {
+            self.leaving.push((rank, sequence));
+        }
+    }
+
+    /// Whether a row of the store is known by name, so that a page must skip it.
+    pub(super) fn knows(&self, rank: Rank, sequence: Sequence) -> bool {
+        self.held.contains(&(rank, sequence)) || self.lane(rank).contains(sequence)
+    }
+
+    /// Resident entries that wait.
+    pub(super) fn resident_count(&self) -> usize {
+        self.occupied().map(|rank| self.lane(rank).resident_count()).sum()
+    }
+
+    /// Whether so much is resident that stored entries may be let go of.
+    pub(super) fn is_deep(&self) -> bool {
+        self.resident_bytes > RESIDENT_BYTES_MAX || self.resident_count() > RESIDENT_MESSAGES_MAX
+    }
+
+    /// Whether so little is resident that a page should be read ahead.
+    pub(super) fn is_shallow(&self) -> bool {
+        self.resident_bytes < RESIDENT_BYTES_MAX / 2 && self.resident_count() < RESIDENT_MESSAGES_MAX / 2
+    }
+
+    /// The earliest expiry among resident entries that wait.
+    pub(super) fn first_expiring(&self) -> Option<(i64, Rank, Sequence)> {
+        self.expiring.first().copied()
+    }
+
+    /// Entries that are on disk only.
+    pub(super) fn paged_count(&self) -> u64 {
+        self.occupied().filter_map(|rank| self.lane(rank).paged()).map(|range| range.count).sum()
+    }
+
+    /// What recovery knows of a lane.
+    pub(super) fn recover(&mut self, rank: Rank, range: Range, bytes: u64) {
+        self.lane_mut(rank).set_paged(Some(range));
+        self.note_occupied(rank);
+        self.depth += range.count;
+        self.depth_bytes += bytes;
+        self.paged_may_expire = true;
+    }
+
+    /// Lets go of a resident entry.
+    pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
+        if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
+            self.resident_bytes -= entry.message.bytes();
+            if entry.expires_ms != 0 {
+                self.expiring.remove(&(entry.expires_ms, rank, sequence));
+                self.paged_may_expire = true;
+            }
+        }
+    }
+
+    /// An entry appears on disk only: a dead letter that was never resident.
+    pub(super) fn append_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) {
+        self.lane_mut(rank).extend_paged(sequence);
+        self.note_occupied(rank);
+        self.depth += 1;
+        self.depth_bytes += bytes;
+    }
+
+    /// A row that was on disk only is taken from there by name: it expired.
+    pub(super) fn take_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) -> bool {
+        let Some(range) = self.lane(rank).paged() else { return false };
+        if sequence < range.first || sequence > range.last || self.knows(rank, sequence) {
+            return false;
+        }
+        self.lane_mut(rank).set_paged(Some(Range { count: range.count - 1, ..range }));
+        self.note_occupied(rank);
+        self.held.insert((rank, sequence));
+        self.release(rank, sequence);
+        self.depth -= 1;
+        self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+        true
+    }
+
+    /// A page has come: what follows it is still on disk. Entries are already in their places.
+    pub(super) fn page_came(&mut self, rank: Rank, rest: Option<Range>) {
+        self.lane_mut(rank).set_paged(rest);
+        self.note_occupied(rank);
+        self.paging = Paging::Idle;
+        for key in self.leaving.drain(..) {
+            self.held.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What comes back: to its place, after a delay, or to the dead-letter queue (dialect, ACK, NACK, redelivery).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stompbox_protocol::canonical;
+use stompbox_store::{Append, Move, Operation, Rank, Sequence};
+
+use super::Dispatcher;
+use super::delivery::{Delivered, Origin, Outcome};
+use super::entry::{Durability, Entry};
+use super::key::{QueueKey, SubscriptionKey, TopicKey};
+use super::publish::AT_ONCE;
+use super::timer::Timer;
+use crate::config::{Policy, RedeliveryOrder};
+use crate::core::clock::Now;
+use crate::core::destination::DestinationName;
+use crate::core::message::DeliveryMode;
+use crate::core::port::Requeue;
+
+/// Why a message became a dead letter (`dlq-reason`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    RedeliveryLimit,
+    Nack,
+    Expired,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Reason::RedeliveryLimit => "redelivery-limit",
+            Reason::Nack => "nack",
+            Reason::Expired => "expired",
+        }
+    }
+}
+
+/// The header lines that a dead letter carries before its sender's own.
+pub(super) fn annotate(
+    original: &DestinationName,
+    reason: Reason,
+    deliveries: u32,
+    now: Now,
+) -> Box<[u8]> {
+    let mut block = Vec::new();
+    canonical::push_decoded(&mut block, b"original-destination", original.wire().as_bytes());
+    canonical::push_decoded(&mut block, b"dlq-reason", reason.as_str().as_bytes());
+    canonical::push_decoded(&mut block, b"dlq-time", now.wall_ms.to_string().as_bytes());
+    canonical::push_decoded(&mut block, b"dlq-delivery-count", deliveries.to_string().as_bytes());
+    block.into_boxed_slice()
+}
+
+/// The delay before the redelivery that follows the given failure, from 1.
+fn delay_after(failures: u32, policy: &Policy) -> Duration {
+    if failures <= 1 {
+        return policy.redelivery_delay_first;
+    }
+    let exponent = i32::try_from(failures - 2).unwrap_or(i32::MAX);
+    let factor = policy.redelivery_multiplier.powi(exponent);
+    let seconds = policy.redelivery_delay.as_secs_f64() * factor;
+    let limit = policy.redelivery_delay_max;
+    if seconds < limit.as_secs_f64() { Duration::from_secs_f64(seconds) } else { limit }
+}
+
+impl Dispatcher {
+    /// Ends a delivery that is in no list any more.
+    pub(super) fn conclude(&mut self, delivered: Delivered, outcome: Outcome, now: Now) {
+        if outcome == Outcome::Acked {
+            return self.settle(delivered);
+        }
+        match delivered.origin {
+            Origin::Queue(key, rank) => {
+                self.queues[key.0].in_flight -= 1;
+                self.take_back(key, rank, delivered.sequence, delivered.entry, outcome, now);
+            }
+            Origin::Topic(topic) => {
+                if let Some(key) = delivered.subscription
+                    && self.subscriptions.contains(key.0)
+                {
+                    let (sequence, entry) = (delivered.sequence, delivered.entry);
+                    self.take_back_to_subscription(topic, key, sequence, entry, outcome, now);
+                }
+            }
+        }
+    }
+
+    fn take_back(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        mut entry: Entry,
+        outcome: Outcome,
+        now: Now,
+    ) {
+        if entry.is_expired(now.wall_ms) {
+            return self.expire(key, rank, sequence, entry, now);
+        }
+        let (delay, requeue) = match outcome {
+            Outcome::Acked => return,
+            Outcome::Returned => return self.put_back(key, rank, sequence, entry),
+            Outcome::Broken => (Some(Duration::ZERO), Requeue::Allowed),
+            Outcome::Failed { delay, requeue } => (delay, requeue),
+        };
+        entry.failures = entry.failures.saturating_add(1);
+        let queue = &self.queues[key.0];
+        if queue.dead_letter.is_some() {
+            if requeue == Requeue::Forbidden {
+                return self.bury(key, rank, sequence, entry, Reason::Nack, now);
+            }
+            if entry.failures > queue.policy.redeliveries_max {
+                return self.bury(key, rank, sequence, entry, Reason::RedeliveryLimit, now);
+            }
+        }
+        let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &queue.policy));
+        if entry.is_stored() {
+            let key_in_store = queue.key(rank, sequence);
+            let (deliveries, failures) = (entry.deliveries, entry.failures);
+            self.store(key, Operation::Count { key: key_in_store, deliveries, failures });
+        }
+        if delay.is_zero() {
+            self.put_back(key, rank, sequence, entry);
+        } else {
+            self.put_off(key, rank, sequence, entry, now.uptime + delay);
+        }
+    }
+
+    fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+        if entry.expires_ms != 0 {
+            self.expiring_queues.insert(key);
+        }
+        self.queues[key.0].put(rank, sequence, entry);
+        self.mark(key);
+    }
+
+    fn put_off(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        mut entry: Entry,
+        due: Duration,
+    ) {
+        match self.queues[key.0].policy.redelivery_order {
+            RedeliveryOrder::Pass => {
+                self.queues[key.0].delayed.insert((rank, sequence), entry);
+                self.timers.set(due, Timer::Redeliver(key, rank, sequence));
+            }
+            RedeliveryOrder::Hold => {
+                entry.not_before = due;
+                self.put_back(key, rank, sequence, entry);
+                self.timers.set(due, Timer::Look(key));
+            }
+        }
+    }
+
+    /// A redelivery delay is over.
+    pub(super) fn redeliver(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, now: Now) {
+        let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else { return };
+        if entry.is_expired(now.wall_ms) {
+            self.expire(key, rank, sequence, entry, now);
+        } else {
+            self.put_back(key, rank, sequence, entry);
+        }
+    }
+
+    /// A message becomes a dead letter: removal and arrival are one change of the store.
+    pub(super) fn bury(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: Entry,
+        reason: Reason,
+        now: Now,
+    ) {
+        let queue = &self.queues[key.0];
+        let may = entry.is_stored() || queue.policy.dead_letter_non_persistent;
+        let Some(target) = queue.dead_letter.clone().filter(|_| may) else {
+            self.counters.dropped += 1;
+            return self.remove(key, rank, sequence, &entry);
+        };
+        let annotations = annotate(&queue.name, reason, entry.deliveries, now);
+        self.queues[key.0].counters.dead_lettered += 1;
+        let target = self.ensure_queue(&target, now);
+        let to = self.next_sequence();
+        let queue = &mut self.queues[key.0];
+        queue.forget(rank, sequence, &entry);
+        let from_key = queue.key(rank, sequence);
+        let to_key = self.queues[target.0].key(rank, to);
+        let arrived = Entry {
+            mode: DeliveryMode::Persistent,
+            expires_ms: 0,
+            durability: Durability::Pending(self.next_ticket),
+            deliveries: 0,
+            failures: 0,
+            visible_after: AT_ONCE,
+            not_before: Duration::ZERO,
+            annotations: Some(Arc::from(&annotations[..])),
+            ..entry
+        };
+        if entry.durability == Durability::Volatile {
+            self.append_dead_letter(target, to_key, &arrived, annotations);
+        } else {
+            let moved = Move { from: from_key, to: to_key, expires_ms: 0, annotations };
+            self.queues[key.0].last_ticket = self.next_ticket;
+            self.store(target, Operation::Move(moved));
+        }
+        self.counters.dead_lettered += 1;
+        self.add(target, rank, to, arrived);
+    }
+
+    fn append_dead_letter(
+        &mut self,
+        target: QueueKey,
+        key: stompbox_store::EntryKey,
+        entry: &Entry,
+        annotations: Box<[u8]>,
+    ) {
+        let append = Append {
+            key,
+            number: entry.number,
+            payload: Arc::clone(&entry.message) as Arc<dyn stompbox_store::Payload>,
+            timestamp_ms: entry.message.timestamp_ms,
+            expires_ms: 0,
+            annotations,
+        };
+        self.store(target, Operation::Append(append));
+    }
+
+    /// A topic's message failed: it comes again to the same subscription.
+    fn take_back_to_subscription(
+        &mut self,
+        topic: TopicKey,
+        key: SubscriptionKey,
+        sequence: Sequence,
+        mut entry: Entry,
+        outcome: Outcome,
+        now: Now,
+    ) {
+        let policy = Arc::clone(&self.topics[topic.0].policy);
+        let (delay, requeue) = match outcome {
+            Outcome::Acked => return,
+            Outcome::Returned | Outcome::Broken => (Some(Duration::ZERO), None),
+            Outcome::Failed { delay, requeue } => (delay, Some(requeue)),
+        };
+        if let Some(requeue) = requeue {
+            entry.failures = entry.failures.saturating_add(1);
+            let reason = match requeue {
+                Requeue::Forbidden => Some(Reason::Nack),
+                Requeue::Allowed => {
+                    (entry.failures > policy.redeliveries_max).then_some(Reason::RedeliveryLimit)
+                }
+            };
+            if let Some(reason) = reason {
+                return self.bury_copy(topic, entry, reason, now);
+            }
+        }
+        let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &policy));
+        let subscription = &mut self.subscriptions[key.0];
+        if delay.is_zero() {
+            subscription.pending.put_back(sequence, entry);
+            self.offer(key);
+        } else {
+            subscription.delayed.insert(sequence, entry);
+            let (peer, handle) = (subscription.peer, subscription.handle);
+            let connection = self.peers[peer.0].connection;
+            self.timers.set(now.uptime + delay, Timer::RedeliverCopy(connection, handle, sequence));
+        }
+    }
+
+    /// A topic's message failed for good: one subscription's copy becomes a dead letter.
+    fn bury_copy(&mut self, topic: TopicKey, entry: Entry, reason: Reason, now: Now) {
+        let topic = &self.topics[topic.0];
+        let persistent = entry.mode == DeliveryMode::Persistent;
+        if !persistent && !topic.policy.dead_letter_non_persistent {
+            self.counters.dropped += 1;
+            return;
+        }
+        let target = topic.policy.dead_letter_queue_of(topic.name.name());
+        let target = Arc::new(DestinationName::new(
+            crate::core::destination::DestinationKind::Queue,
+            &target,
+        ));
+        let annotations = annotate(&topic.name, reason, entry.deliveries, now);
+        let target = self.ensure_queue(&target, now);
+        let rank = entry.message.priority.rank();
+        let to = self.next_sequence();
+        let to_key = self.queues[target.0].key(rank, to);
+        let arrived = Entry {
+            mode: DeliveryMode::Persistent,
+            expires_ms: 0,
+            durability: Durability::Pending(self.next_ticket),
+            deliveries: 0,
+            failures: 0,
+            annotations: Some(Arc::from(&annotations[..])),
+            ..entry
+        };
+        self.append_dead_letter(target, to_key, &arrived, annotations);
+        self.counters.dead_lettered += 1;
+        self.add(target, rank, to, arrived);
+    }
+}

@@ -1,0 +1,111 @@
+//! A subscription: its credit, what it holds unacknowledged, and, on a topic, what waits for it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use stompbox_store::{MessageNumber, Sequence};
+
+use super::delivery::Slot;
+use super::entry::Entry;
+use super::key::{PeerKey, QueueKey, TopicKey};
+use crate::core::port::{AckMode, SubscriptionHandle};
+
+/// Where a subscription takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Queue(QueueKey),
+    Topic(TopicKey),
+}
+
+/// How much may be unacknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credit {
+    pub(super) messages_max: u32,
+    pub(super) bytes_max: usize,
+    pub(super) messages: u32,
+    pub(super) bytes: usize,
+}
+
+impl Credit {
+    pub(super) fn new(messages_max: u32, bytes_max: usize) -> Self {
+        Self { messages_max, bytes_max, messages: 0, bytes: 0 }
+    }
+
+    /// At least one message may always be out, however large.
+    pub(super) fn is_left(&self) -> bool {
+        self.messages < self.messages_max && (self.bytes < self.bytes_max || self.messages == 0)
+    }
+
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn regain(&mut self, messages: u32, bytes: usize) {
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// What waits for one subscription of a topic.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// First deliveries, in order.
+    pub(super) fresh: VecDeque<(Sequence, Entry)>,
+    /// What came back: goes first.
+    pub(super) returned: BTreeMap<Sequence, Entry>,
+    pub(super) bytes: usize,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.fresh.len() + self.returned.len()
+    }
+
+    pub(super) fn push(&mut self, sequence: Sequence, entry: Entry) {
+        self.bytes += entry.message.bytes();
+        self.fresh.push_back((sequence, entry));
+    }
+
+    pub(super) fn put_back(&mut self, sequence: Sequence, entry: Entry) {
+        self.bytes += entry.message.bytes();
+        self.returned.insert(sequence, entry);
+    }
+
+    /// The next one, unless it is not due.
+    pub(super) fn pop(&mut self) -> Option<(Sequence, Entry)> {
+        let popped = self.returned.pop_first().or_else(|| self.fresh.pop_front())?;
+        self.bytes -= popped.1.message.bytes();
+        Some(popped)
+    }
+}
+
+/// Open deliveries in order of their number: the ends of a list through [`super::delivery::Deliveries`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ends {
+    pub(super) first: Option<Slot>,
+    pub(super) last: Option<Slot>,
+}
+
+/// Open deliveries by message: for STOMP 1.0 and 1.1, whose ACK names the message.
+pub(super) type ByNumber = FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>;
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) peer: PeerKey,
+    pub(super) handle: SubscriptionHandle,
+    pub(super) source: Source,
+    pub(super) mode: AckMode,
+    pub(super) credit: Credit,
+    pub(super) open: Ends,
+    pub(super) by_number: Option<ByNumber>,
+    /// Whether it stands in its queue's `available`, or, on a topic, in the dispatcher's list to look at.
+    pub(super) queued: bool,
+    pub(super) pending: Pending,
+    /// What waits out a redelivery delay (topics).
+    pub(super) delayed: BTreeMap<Sequence, Entry>,
+    /// Whether `pending` is at its limit and holds producers back.
+    pub(super) is_full: bool,
+}

@@ -1,0 +1,93 @@
+//! COMMIT and ABORT (dialect, ACK, NACK, redelivery: Transactions).
+
+use super::delivery::{Delivered, Hold, Outcome, Slot};
+use super::effect::Promise;
+use super::key::PeerKey;
+use super::publish::AT_ONCE;
+use super::{Dispatcher, Place};
+use crate::core::clock::Now;
+use crate::core::destination::DestinationKind;
+use crate::core::message::{DeliveryMode, Publication};
+use crate::core::port::{ReceiptId, TransactionHandle};
+
+impl Dispatcher {
+    pub(super) fn commit(
+        &mut self,
+        peer: PeerKey,
+        transaction: TransactionHandle,
+        sends: Vec<Publication>,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        let unknown: std::collections::HashSet<_> = sends
+            .iter()
+            .map(|send| &send.destination)
+            .filter(|name| !self.names.contains_key(*name))
+            .collect();
+        if let Err(refusal) = self.check_destinations(unknown.len()) {
+            return self.refuse(peer, refusal, receipt);
+        }
+        let claims = self.peers[peer.0].transactions.remove(&transaction).unwrap_or_default();
+        let is_stored = sends.iter().any(is_stored_send)
+            || claims.iter().any(|slot| self.is_stored_claim(*slot));
+        let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
+        for (delivered, outcome) in self.take_claimed(claims) {
+            self.conclude(delivered, outcome, now);
+        }
+        for publication in sends {
+            let place = match publication.destination.kind() {
+                DestinationKind::Queue => {
+                    Place::Queue(self.ensure_queue(&publication.destination, now))
+                }
+                DestinationKind::Topic => Place::Topic(self.ensure_topic(&publication.destination)),
+            };
+            self.publish(place, publication, visible_after, now);
+            self.hold_producer_back(peer, place);
+        }
+        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+    }
+
+    pub(super) fn abort(
+        &mut self,
+        peer: PeerKey,
+        transaction: TransactionHandle,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        let claims = self.peers[peer.0].transactions.remove(&transaction).unwrap_or_default();
+        let operations = self.batch.operations.len();
+        for (delivered, _) in self.take_claimed(claims) {
+            let failed = Outcome::Failed {
+                delay: None,
+                requeue: crate::core::port::Requeue::Allowed,
+            };
+            self.conclude(delivered, failed, now);
+        }
+        let is_stored = self.batch.operations.len() > operations;
+        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+    }
+
+    fn take_claimed(&mut self, claims: Vec<Slot>) -> Vec<(Delivered, Outcome)> {
+        claims
+            .into_iter()
+            .filter_map(|slot| self.deliveries.close(slot))
+            .map(|delivered| {
+                let outcome = match delivered.hold {
+                    Hold::Claimed(outcome) => outcome,
+                    Hold::Acquired => Outcome::Returned,
+                };
+                (delivered, outcome)
+            })
+            .collect()
+    }
+
+    fn is_stored_claim(&self, slot: Slot) -> bool {
+        self.deliveries.get(slot).is_some_and(|delivered| {
+            delivered.entry.is_stored() || matches!(delivered.hold, Hold::Claimed(Outcome::Failed { .. }))
+        })
+    }
+}
+
+fn is_stored_send(send: &Publication) -> bool {
+    send.mode == DeliveryMode::Persistent && send.destination.kind() == DestinationKind::Queue
+}

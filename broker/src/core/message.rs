@@ -1,0 +1,166 @@
+//! A message: the sender's headers and body, made once by the session that received it and shared by all who
+//! hold it. What differs between its copies (expiry, counters, durability) belongs to the entry, not to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stompbox_protocol::canonical;
+use stompbox_store::{PageRow, Payload, Rank};
+
+use super::destination::DestinationName;
+use super::memory::{Charge, MemoryBudget};
+
+/// Bodies up to this are copied into the message's own allocation, so that a message that waits never pins a
+/// read buffer; larger ones keep the buffer into which they were read.
+pub const INLINE_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// The priority of a message: 0 to 9, 9 first (JMS).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// JMS's default.
+    pub const DEFAULT: Priority = Priority(4);
+    const MAX: u8 = 9;
+
+    /// Clamped to 0..=9.
+    #[must_use]
+    pub fn clamped(value: i64) -> Self {
+        Self(value.clamp(0, i64::from(Self::MAX)) as u8)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Its place in delivery order.
+    #[must_use]
+    pub fn rank(self) -> Rank {
+        Rank(Self::MAX - self.0)
+    }
+
+    /// The priority whose place this is.
+    #[must_use]
+    pub fn of(rank: Rank) -> Self {
+        Self(Self::MAX.saturating_sub(rank.0))
+    }
+}
+
+/// A message.
+#[derive(Debug)]
+pub struct Message {
+    data: Box<[u8]>,
+    head_bytes: usize,
+    large_body: Option<Bytes>,
+    has_escapes: bool,
+    /// Its priority.
+    pub priority: Priority,
+    /// When it was sent, ms since 1970.
+    pub timestamp_ms: i64,
+    _charge: Charge,
+}
+
+impl Message {
+    /// Makes a message from a canonical header block and a body.
+    #[must_use]
+    pub fn new(
+        head: &[u8],
+        body: Bytes,
+        priority: Priority,
+        timestamp_ms: i64,
+        budget: &Arc<MemoryBudget>,
+    ) -> Self {
+        let charge = budget.charge(head.len() + body.len());
+        let inline = body.len() <= INLINE_BODY_BYTES_MAX;
+        let mut data = Vec::with_capacity(head.len() + if inline { body.len() } else { 0 });
+        data.extend_from_slice(head);
+        if inline {
+            data.extend_from_slice(&body);
+        }
+        Self {
+            data: data.into_boxed_slice(),
+            head_bytes: head.len(),
+            large_body: (!inline).then_some(body),
+            has_escapes: canonical::has_escapes(head),
+            priority,
+            timestamp_ms,
+            _charge: charge,
+        }
+    }
+
+    /// Makes a message from what the store kept of it.
+    #[must_use]
+    pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
+        let head_bytes = row.head_bytes.min(row.data.len());
+        Self {
+            has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
+            _charge: budget.charge(row.data.len()),
+            data: row.data,
+            head_bytes,
+            large_body: None,
+            priority: Priority::of(rank),
+            timestamp_ms: row.timestamp_ms,
+        }
+    }
+
+    /// The sender's headers as a canonical block.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.data[..self.head_bytes]
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        match &self.large_body {
+            Some(body) => body,
+            None => &self.data[self.head_bytes..],
+        }
+    }
+
+    /// Head and body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.head().len() + self.body().len()
+    }
+
+    /// Whether the head holds escapes, so that it must be rewritten for receivers before STOMP 1.2.
+    #[must_use]
+    pub fn has_escapes(&self) -> bool {
+        self.has_escapes
+    }
+}
+
+impl Payload for Message {
+    fn head(&self) -> &[u8] {
+        Message::head(self)
+    }
+
+    fn body(&self) -> &[u8] {
+        Message::body(self)
+    }
+}
+
+/// Whether a message survives the broker (JMS delivery mode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// Stored before its receipt.
+    Persistent,
+    /// In memory only.
+    NonPersistent,
+}
+
+/// One SEND, ready to be routed.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Where to.
+    pub destination: Arc<DestinationName>,
+    /// What.
+    pub message: Arc<Message>,
+    /// How.
+    pub mode: DeliveryMode,
+    /// Until when, ms since 1970; 0 is for ever.
+    pub expires_ms: i64,
+}

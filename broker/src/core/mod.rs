@@ -1,0 +1,12 @@
+//! Everything that decides: sessions and the dispatcher as synchronous state machines.
+//!
+//! A machine takes an input and the time, changes itself, and leaves its effects in buffers that `runtime`
+//! carries out. *Invariant*: no tokio, no clock, no randomness, no I/O in here.
+
+pub mod clock;
+pub mod destination;
+pub mod dispatcher;
+pub mod memory;
+pub mod message;
+pub mod port;
+pub mod session;

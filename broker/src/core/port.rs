@@ -1,0 +1,268 @@
+//! What sessions and the dispatcher say to each other. Requests travel in batches, one a read; replies travel
+//! in batches, one a turn of the dispatcher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use stompbox_store::MessageNumber;
+
+use super::destination::DestinationName;
+use super::message::{Message, Publication};
+
+/// Names a connection for the life of the process; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Names a subscription within its connection; never reused there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionHandle(pub u32);
+
+/// Names a transaction within its connection; never reused there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionHandle(pub u32);
+
+/// The value of a `receipt` header, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptId(pub SmallVec<[u8; 32]>);
+
+/// Counts a connection's deliveries, ascending from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct DeliveryCounter(pub u64);
+
+/// Names one delivery: where the dispatcher keeps it, and its number, which proves that it is still the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryTag {
+    /// Place in the dispatcher's table; `u32::MAX` for a delivery that is never acknowledged.
+    pub slot: u32,
+    /// Its number on the connection.
+    pub counter: DeliveryCounter,
+}
+
+/// How a subscription acknowledges (`ack` header).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckMode {
+    /// By the hand-over to the kernel.
+    Auto,
+    /// Cumulatively, by the client.
+    Client,
+    /// One by one, by the client.
+    ClientIndividual,
+}
+
+/// How much a subscription may hold unacknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prefetch {
+    /// Messages; none asks for the policy's default.
+    pub messages: Option<u32>,
+    /// Bytes; none asks for the policy's limit.
+    pub bytes: Option<usize>,
+}
+
+/// What a frame failed with: the text of an ERROR frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// One line, for the `message` header.
+    pub summary: String,
+    /// What was wrong and what to do, for the body.
+    pub detail: String,
+    /// The receipt that the failing frame asked for.
+    pub receipt: Option<ReceiptId>,
+}
+
+impl Refusal {
+    /// A refusal of a frame that asked for no receipt, or whose receipt is added later.
+    #[must_use]
+    pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { summary: summary.into(), detail: detail.into(), receipt: None }
+    }
+}
+
+/// Who connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The `session` header of CONNECTED.
+    pub session: Arc<str>,
+    /// `client-id`, unique among live connections.
+    pub client_id: Option<Box<str>>,
+    /// `login`.
+    pub login: Option<Box<str>>,
+    /// Negotiated version.
+    pub version: stompbox_protocol::Version,
+    /// Peer address.
+    pub peer: String,
+}
+
+/// Which delivery an ACK or NACK means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckTarget {
+    /// STOMP 1.2: by `id`.
+    Delivery(DeliveryTag),
+    /// STOMP 1.1: by `message-id` and `subscription`. STOMP 1.0: by `message-id`, the oldest open delivery.
+    Message {
+        /// The subscription, where the frame names it.
+        subscription: Option<SubscriptionHandle>,
+        /// The message.
+        number: MessageNumber,
+    },
+}
+
+/// What an acknowledgement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Ack,
+    /// Failed: redeliver by policy.
+    Nack {
+        /// This message's own redelivery delay.
+        delay: Option<Duration>,
+        /// Whether it may come again (`requeue:false` sends it to the dead-letter queue now).
+        requeue: Requeue,
+    },
+}
+
+/// Whether a failed message may be delivered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// By the redelivery policy.
+    Allowed,
+    /// To the dead-letter queue now.
+    Forbidden,
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client said DISCONNECT.
+    Disconnect,
+    /// It broke off, was refused or fell silent.
+    Lost,
+    /// The broker stops.
+    Stop,
+}
+
+/// From a session to the dispatcher.
+#[derive(Debug)]
+pub enum Request {
+    /// CONNECT was read. Answered by [`Reply::Opened`] or [`Reply::Refused`].
+    Open(Box<Opening>),
+    /// SEND outside a transaction.
+    Send {
+        /// What and where.
+        publication: Publication,
+        /// Answered when its promise holds.
+        receipt: Option<ReceiptId>,
+    },
+    /// SUBSCRIBE.
+    Subscribe {
+        /// Named by the session.
+        subscription: SubscriptionHandle,
+        /// Where from.
+        destination: Arc<DestinationName>,
+        /// How it acknowledges.
+        mode: AckMode,
+        /// How much it holds.
+        prefetch: Prefetch,
+        /// Answered before the first delivery.
+        receipt: Option<ReceiptId>,
+    },
+    /// UNSUBSCRIBE.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionHandle,
+        /// The last delivery that the session has passed on; later ones were never seen by the client.
+        given: DeliveryCounter,
+        /// Answered when done.
+        receipt: Option<ReceiptId>,
+    },
+    /// ACK or NACK.
+    Acknowledge {
+        /// Which delivery.
+        target: AckTarget,
+        /// What about it.
+        verdict: Verdict,
+        /// In which transaction.
+        transaction: Option<TransactionHandle>,
+        /// Answered when committed; at once in a transaction.
+        receipt: Option<ReceiptId>,
+    },
+    /// Frames of an `auto` subscription were handed to the kernel.
+    Written {
+        /// Which subscription.
+        subscription: SubscriptionHandle,
+        /// How many deliveries, the oldest first.
+        count: u32,
+        /// Bytes of their messages.
+        bytes: usize,
+    },
+    /// COMMIT.
+    Commit {
+        /// Which.
+        transaction: TransactionHandle,
+        /// What was sent in it, in order.
+        sends: Vec<Publication>,
+        /// Answered when all of it is committed.
+        receipt: Option<ReceiptId>,
+    },
+    /// ABORT.
+    Abort {
+        /// Which.
+        transaction: TransactionHandle,
+        /// Answered when done.
+        receipt: Option<ReceiptId>,
+    },
+    /// DISCONNECT. Answered by the receipt, when everything before is durable, and [`Reply::Close`].
+    Disconnect {
+        /// The last delivery that the session has passed on.
+        given: DeliveryCounter,
+        /// Answered when everything before is durable.
+        receipt: Option<ReceiptId>,
+    },
+    /// The connection is gone, or goes.
+    Closed {
+        /// Why.
+        ending: Ending,
+        /// The last delivery that was handed to the kernel.
+        written: DeliveryCounter,
+    },
+}
+
+/// One message for one subscription.
+#[derive(Debug)]
+pub struct Delivery {
+    /// For which subscription.
+    pub subscription: SubscriptionHandle,
+    /// Its name until it is acknowledged.
+    pub tag: DeliveryTag,
+    /// The message's number, the same for every receiver.
+    pub number: MessageNumber,
+    /// The message.
+    pub message: Arc<Message>,
+    /// The number of this delivery of this message, from 1.
+    pub deliveries: u32,
+    /// Its expiry, ms since 1970; 0 is never.
+    pub expires_ms: i64,
+    /// Its delivery mode.
+    pub mode: super::message::DeliveryMode,
+    /// Header lines that belong to this copy alone.
+    pub annotations: Option<Arc<[u8]>>,
+}
+
+/// From the dispatcher to a session.
+#[derive(Debug)]
+pub enum Reply {
+    /// The connection is open: CONNECTED may be sent.
+    Opened,
+    /// A message.
+    Deliver(Delivery),
+    /// A promise that holds now.
+    Receipt(ReceiptId),
+    /// ERROR, then close.
+    Refused(Refusal),
+    /// Close without ERROR: the answer to DISCONNECT, or the broker stops.
+    Close,
+    /// A destination or the memory is full: hold SENDs back.
+    Block,
+    /// They may go on.
+    Unblock,
+}

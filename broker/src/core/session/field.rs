@@ -1,0 +1,77 @@
+//! Reading single headers of a frame, with errors that name them.
+
+use stompbox_protocol::Frame;
+
+use crate::core::port::{ReceiptId, Refusal};
+
+/// The `receipt` header.
+pub(super) fn receipt(frame: &Frame) -> Option<ReceiptId> {
+    frame.header("receipt").map(|value| ReceiptId(value.as_ref().into()))
+}
+
+/// A header that must be there.
+pub(super) fn required(frame: &Frame, name: &str) -> Result<Box<[u8]>, Refusal> {
+    match frame.header(name) {
+        Some(value) => Ok(value.as_ref().into()),
+        None => Err(Refusal::new(
+            format!("{name} is missing"),
+            format!("{} needs the header '{name}'", frame.command().as_str()),
+        )),
+    }
+}
+
+/// An integer header, where it is there.
+pub(super) fn integer(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
+    frame.header(name).map(|value| parse_integer(name, &value)).transpose()
+}
+
+/// An integer header's value.
+pub(super) fn parse_integer(name: &str, value: &[u8]) -> Result<i64, Refusal> {
+    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+        Refusal::new(
+            format!("{name} is not an integer"),
+            format!("the header '{name}' must be an integer, not '{}'", excerpt(value)),
+        )
+    })
+}
+
+/// A count or a time that cannot be negative.
+pub(super) fn parse_natural(name: &str, value: &[u8]) -> Result<i64, Refusal> {
+    let number = parse_integer(name, value)?;
+    if number >= 0 {
+        return Ok(number);
+    }
+    Err(Refusal::new(
+        format!("{name} is negative"),
+        format!("the header '{name}' must be 0 or more, not {number}"),
+    ))
+}
+
+/// `true` or `false`, also capitalised as Python writes them.
+pub(super) fn parse_flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
+    if value.eq_ignore_ascii_case(b"true") {
+        Ok(true)
+    } else if value.eq_ignore_ascii_case(b"false") {
+        Ok(false)
+    } else {
+        Err(Refusal::new(
+            format!("{name} is neither true nor false"),
+            format!("the header '{name}' must be true or false, not '{}'", excerpt(value)),
+        ))
+    }
+}
+
+/// A flag header; absent is false.
+pub(super) fn flag(frame: &Frame, name: &str) -> Result<bool, Refusal> {
+    frame.header(name).map_or(Ok(false), |value| parse_flag(name, &value))
+}
+
+/// The beginning of a peer's value, for an error text.
+pub(super) fn excerpt(value: &[u8]) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    String::from_utf8_lossy(value)
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(CHARACTERS_MAX)
+        .collect()
+}

@@ -1,0 +1,322 @@
+//! A session: what one connection has said and what it may say next (STOMP's state machine).
+//!
+//! Takes frames and the dispatcher's replies; leaves requests, bytes to write and, in the end, how to close in
+//! an [`Output`]. Owns the subscriptions by id, the open transactions and the stash of a held-back producer.
+//! Does no I/O and never asks the time.
+
+mod acknowledge;
+mod connect;
+mod destination_cache;
+mod field;
+mod output;
+mod send;
+mod stash;
+mod subscribe;
+mod transaction;
+
+pub use connect::HeartBeat;
+pub use output::{End, Mark, Output};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use stompbox_protocol::{Command, DecodeError, Frame, Version};
+use stompbox_store::Epoch;
+
+use super::clock::Now;
+use super::memory::MemoryBudget;
+use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
+use crate::config::{Limits, Policies};
+use destination_cache::{DestinationCache, Known};
+use stash::Stash;
+use subscribe::{Subscribed, SubscriptionName};
+use transaction::OpenTransaction;
+
+/// What all sessions of a broker share.
+#[derive(Debug)]
+pub struct SessionSettings {
+    /// Limits of a connection.
+    pub limits: Limits,
+    /// Per destination.
+    pub policies: Policies,
+    /// No heart-beat is agreed that comes more often.
+    pub heart_beat_min: Duration,
+    /// The database's random name.
+    pub instance: Box<str>,
+    /// This life of the broker.
+    pub epoch: Epoch,
+    /// What messages are charged to.
+    pub budget: Arc<MemoryBudget>,
+}
+
+/// Where a session stands.
+///
+/// ```text
+///   Fresh --CONNECT--> Opening --Opened--> Open --DISCONNECT--> Ending
+///     |                   |                  |                    ^
+///     +------ error ------+------ error -----+--------------------+
+/// ```
+#[derive(Debug)]
+enum Stage {
+    Fresh,
+    /// CONNECTED waits for the dispatcher, and is built already.
+    Opening(Vec<u8>),
+    Open,
+    Ending,
+}
+
+/// One connection's state.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<SessionSettings>,
+    /// `session` of CONNECTED; part of every `ack` id.
+    name: Arc<str>,
+    peer: String,
+    stage: Stage,
+    version: Version,
+    heart_beat: HeartBeat,
+    subscriptions: FxHashMap<SubscriptionHandle, Subscribed>,
+    names: HashMap<SubscriptionName, SubscriptionHandle>,
+    next_subscription: SubscriptionHandle,
+    transactions: HashMap<Box<[u8]>, OpenTransaction>,
+    next_transaction: super::port::TransactionHandle,
+    destinations: DestinationCache,
+    /// The last delivery that was put into the output.
+    given: DeliveryCounter,
+    unanswered: Unanswered,
+    stash: Stash,
+    /// `message-id` up to its counter.
+    message_id_prefix: Box<[u8]>,
+    topic_subscriptions: usize,
+    scratch: Vec<u8>,
+}
+
+/// Receipts that were asked for and not yet given.
+#[derive(Debug, Default)]
+struct Unanswered {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Session {
+    /// The session of a connection that has just been accepted. `number` is unique in this life of the broker.
+    #[must_use]
+    pub fn new(settings: Arc<SessionSettings>, number: u64, peer: String) -> Self {
+        let (instance, epoch) = (&settings.instance, settings.epoch.0);
+        Self {
+            name: format!("{instance}-{epoch}-{number}").into(),
+            message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
+            stash: Stash::new(&settings.limits),
+            settings,
+            peer,
+            stage: Stage::Fresh,
+            version: Version::V1_0,
+            heart_beat: HeartBeat::default(),
+            subscriptions: FxHashMap::default(),
+            names: HashMap::new(),
+            next_subscription: SubscriptionHandle(0),
+            transactions: HashMap::new(),
+            next_transaction: super::port::TransactionHandle(0),
+            destinations: DestinationCache::default(),
+            given: DeliveryCounter(0),
+            unanswered: Unanswered::default(),
+            topic_subscriptions: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The name of this session.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The negotiated version, once CONNECT was read.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        (!matches!(self.stage, Stage::Fresh)).then_some(self.version)
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn heart_beat(&self) -> HeartBeat {
+        self.heart_beat
+    }
+
+    /// Whether CONNECTED was sent and the end has not begun.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// Whether the next frame may be decoded: not while CONNECT is being answered, not while the stash of a
+    /// held-back producer is full, not while too many receipts are unwritten, not after the end.
+    #[must_use]
+    pub fn takes_input(&self) -> bool {
+        let limits = &self.settings.limits;
+        let is_listening = matches!(self.stage, Stage::Fresh | Stage::Open);
+        is_listening
+            && !self.stash.is_full()
+            && self.unanswered.frames < limits.control_frames
+            && self.unanswered.bytes < limits.control_bytes
+    }
+
+    /// Whether a full destination or memory limit holds its SENDs back.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.stash.is_held_back()
+    }
+
+    /// Whether it has a subscription on a topic, which must not stop reading.
+    #[must_use]
+    pub fn subscribes_to_topics(&self) -> bool {
+        self.topic_subscriptions > 0
+    }
+
+    /// The last delivery that was put into the output.
+    #[must_use]
+    pub fn given(&self) -> DeliveryCounter {
+        self.given
+    }
+
+    /// Acts on a frame.
+    pub fn frame(&mut self, frame: Frame, now: Now, output: &mut Output) {
+        if self.stash.must_wait(&frame) {
+            return self.stash.push(frame);
+        }
+        self.act(frame, now, output);
+    }
+
+    /// Acts on frames that were held back, as far as they are not held back again.
+    fn replay(&mut self, now: Now, output: &mut Output) {
+        while let Some(frame) = self.stash.pop() {
+            self.act(frame, now, output);
+            if matches!(self.stage, Stage::Ending) {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, frame: Frame, now: Now, output: &mut Output) {
+        let receipt = field::receipt(&frame);
+        if let Some(receipt) = &receipt
+            && !matches!(frame.command(), Command::Connect | Command::Stomp)
+        {
+            self.unanswered.frames += 1;
+            self.unanswered.bytes += receipt.0.len();
+        }
+        let acted = match (&self.stage, frame.command()) {
+            (Stage::Ending, _) => Ok(()),
+            (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(&frame, output),
+            (Stage::Fresh | Stage::Opening(_), command) => Err(Refusal::new(
+                "not connected",
+                format!("{} came before CONNECTED: send CONNECT or STOMP first", command.as_str()),
+            )),
+            (Stage::Open, command) => self.command(command, frame, receipt.clone(), now, output),
+        };
+        if let Err(refusal) = acted {
+            self.refuse(Refusal { receipt, ..refusal }, output);
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: Command,
+        frame: Frame,
+        receipt: Option<ReceiptId>,
+        now: Now,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        match command {
+            Command::Send => self.send(frame, receipt, now, output),
+            Command::Subscribe => self.subscribe(&frame, receipt, output),
+            Command::Unsubscribe => self.unsubscribe(&frame, receipt, output),
+            Command::Ack => self.acknowledge(&frame, receipt, acknowledge::Word::Ack, output),
+            Command::Nack => self.acknowledge(&frame, receipt, acknowledge::Word::Nack, output),
+            Command::Begin => self.begin(&frame, receipt, output),
+            Command::Commit => self.commit(&frame, receipt, output),
+            Command::Abort => self.abort(&frame, receipt, output),
+            Command::Disconnect => {
+                self.stage = Stage::Ending;
+                output.requests.push(Request::Disconnect { given: self.given, receipt });
+                Ok(())
+            }
+            Command::Connect | Command::Stomp => Err(Refusal::new(
+                "already connected",
+                "a connection sends CONNECT once: open another connection for another session",
+            )),
+            Command::Connected | Command::Message | Command::Receipt | Command::Error => {
+                Err(Refusal::new(
+                    "not a client's frame",
+                    format!("{} is sent by servers only", command.as_str()),
+                ))
+            }
+        }
+    }
+
+    /// Acts on a reply of the dispatcher.
+    pub fn reply(&mut self, reply: Reply, now: Now, output: &mut Output) {
+        match reply {
+            Reply::Opened => self.opened(output),
+            Reply::Deliver(delivery) => self.deliver(&delivery, output),
+            Reply::Receipt(receipt) => self.receipt(&receipt, output),
+            Reply::Refused(refusal) => self.refuse(refusal, output),
+            Reply::Close => {
+                self.stage = Stage::Ending;
+                output.end = output.end.max(Some(End::Close));
+            }
+            Reply::Block => self.stash.hold_back(),
+            Reply::Unblock => {
+                self.stash.go_on();
+                self.replay(now, output);
+            }
+        }
+    }
+
+    /// Bytes came that are no frame.
+    pub fn malformed(&mut self, error: &DecodeError, output: &mut Output) {
+        let receipt = error.receipt().map(|receipt| ReceiptId(receipt.into()));
+        let refusal = Refusal::new(error.summary(), error.detail());
+        self.refuse(Refusal { receipt, ..refusal }, output);
+    }
+
+    /// The broker stops: what is under way is finished as after DISCONNECT. Answers whether there is anything
+    /// to finish.
+    pub fn stop(&mut self, output: &mut Output) -> bool {
+        let was_open = matches!(self.stage, Stage::Open);
+        if was_open {
+            output.requests.push(Request::Disconnect { given: self.given, receipt: None });
+        }
+        if !matches!(self.stage, Stage::Ending) {
+            self.stage = Stage::Ending;
+        }
+        was_open
+    }
+
+    /// ERROR, then close.
+    pub fn refuse(&mut self, refusal: Refusal, output: &mut Output) {
+        if output.end == Some(End::Refused) {
+            return;
+        }
+        self.stage = Stage::Ending;
+        self.stash.clear();
+        tracing::info!(session = %self.name, peer = %self.peer, reason = %refusal.summary, "refused");
+        output::write_error(&mut output.bytes, self.version, &refusal);
+        output.end = Some(End::Refused);
+    }
+
+    fn receipt(&mut self, receipt: &ReceiptId, output: &mut Output) {
+        self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
+        self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
+        output::write_receipt(&mut output.bytes, self.version, receipt);
+    }
+
+    /// The destination of a decoded name.
+    fn destination(&mut self, text: &[u8]) -> Result<Known, Refusal> {
+        self.destinations
+            .get(text, &self.settings.policies)
+            .map_err(|error| Refusal::new("destination is invalid", error.to_string()))
+    }
+}

@@ -1,0 +1,160 @@
+//! What a session leaves behind, and how frames to the client are written.
+
+use stompbox_protocol::{Command, Version, canonical, encode};
+use stompbox_store::Sequence;
+
+use super::Session;
+use super::acknowledge::write_ack_id;
+use super::connect::VERSIONS;
+use crate::core::message::DeliveryMode;
+use crate::core::port::{
+    AckMode, Delivery, DeliveryCounter, ReceiptId, Refusal, Request, SubscriptionHandle,
+};
+
+/// The summary of the one ERROR that tells which versions are spoken.
+pub(super) const UNSUPPORTED_VERSION: &str = "no common version";
+
+/// Deliveries that are written behind one another share a mark up to this many bytes.
+const MARK_BYTES: u64 = 32 * 1024;
+
+/// How a connection ends. The later one outweighs the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Everything written, then closed.
+    Close,
+    /// ERROR written, then closed with patience for a client that is still sending.
+    Refused,
+}
+
+/// Deliveries of one subscription whose frames end at a place in the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes of output, from the connection's beginning, after which these deliveries are written.
+    pub end: u64,
+    /// The last of them.
+    pub counter: DeliveryCounter,
+    /// Whose.
+    pub subscription: SubscriptionHandle,
+    /// How many.
+    pub count: u32,
+    /// Bytes of their messages.
+    pub bytes: usize,
+    /// Whether the hand-over acknowledges them.
+    pub mode: AckMode,
+}
+
+/// What a session leaves behind.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// For the dispatcher, in order.
+    pub requests: Vec<Request>,
+    /// For the socket. The owner takes from the front and counts what it took in `taken`.
+    pub bytes: Vec<u8>,
+    /// Bytes that the owner has taken out of `bytes` so far.
+    pub taken: u64,
+    /// Deliveries in `bytes`, in order.
+    pub marks: std::collections::VecDeque<Mark>,
+    /// Whether it is over when `bytes` is written.
+    pub end: Option<End>,
+}
+
+impl Output {
+    fn position(&self) -> u64 {
+        self.taken + self.bytes.len() as u64
+    }
+
+    fn mark(&mut self, delivery: &Delivery, mode: AckMode, start: u64) {
+        let end = self.position();
+        let bytes = delivery.message.bytes();
+        let counter = delivery.tag.counter;
+        if let Some(last) = self.marks.back_mut()
+            && last.subscription == delivery.subscription
+            && last.end == start
+            && last.bytes as u64 + bytes as u64 <= MARK_BYTES
+        {
+            last.end = end;
+            last.counter = counter;
+            last.count += 1;
+            last.bytes += bytes;
+            return;
+        }
+        let subscription = delivery.subscription;
+        self.marks.push_back(Mark { end, counter, subscription, count: 1, bytes, mode });
+    }
+}
+
+impl Session {
+    /// Writes a MESSAGE. One for a subscription that has gone is dropped: the dispatcher takes it back.
+    pub(super) fn deliver(&mut self, delivery: &Delivery, output: &mut Output) {
+        let Some(subscribed) = self.subscriptions.get(&delivery.subscription) else { return };
+        let start = output.position();
+        let bytes = &mut output.bytes;
+        let message = &delivery.message;
+        bytes.reserve(message.bytes() + 512);
+        bytes.extend_from_slice(&subscribed.opening);
+        bytes.extend_from_slice(b"message-id:");
+        bytes.extend_from_slice(&self.message_id_prefix);
+        write_number(bytes, Sequence(delivery.number.0));
+        if self.version == Version::V1_2 && subscribed.mode != AckMode::Auto {
+            write_ack_id(bytes, &self.name, delivery.tag);
+        }
+        let redelivered = if delivery.deliveries > 1 { &b"true"[..] } else { b"false" };
+        bytes.extend_from_slice(b"redelivered:");
+        bytes.extend_from_slice(redelivered);
+        integer(bytes, b"\nJMSXDeliveryCount:", delivery.deliveries.into());
+        integer(bytes, b"\ntimestamp:", message.timestamp_ms);
+        integer(bytes, b"\npriority:", message.priority.get().into());
+        integer(bytes, b"\nexpires:", delivery.expires_ms);
+        bytes.extend_from_slice(match delivery.mode {
+            DeliveryMode::Persistent => b"\npersistent:true",
+            DeliveryMode::NonPersistent => b"\npersistent:false",
+        });
+        integer(bytes, b"\ncontent-length:", i64::try_from(message.body().len()).unwrap_or(0));
+        bytes.push(b'\n');
+        if let Some(annotations) = &delivery.annotations {
+            let has_escapes = canonical::has_escapes(annotations);
+            canonical::write(bytes, annotations, self.version, has_escapes);
+        }
+        canonical::write(bytes, message.head(), self.version, message.has_escapes());
+        bytes.push(b'\n');
+        bytes.extend_from_slice(message.body());
+        bytes.push(0);
+        self.given = delivery.tag.counter;
+        let mode = subscribed.mode;
+        output.mark(delivery, mode, start);
+    }
+}
+
+fn integer(bytes: &mut Vec<u8>, name: &[u8], value: i64) {
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn write_number(bytes: &mut Vec<u8>, number: Sequence) {
+    let mut digits = itoa::Buffer::new();
+    bytes.extend_from_slice(digits.format(number.epoch().0).as_bytes());
+    bytes.push(b'-');
+    bytes.extend_from_slice(digits.format(number.counter()).as_bytes());
+    bytes.push(b'\n');
+}
+
+pub(super) fn write_receipt(bytes: &mut Vec<u8>, version: Version, receipt: &ReceiptId) {
+    bytes.extend_from_slice(b"RECEIPT\n");
+    encode::header(bytes, version, b"receipt-id", &receipt.0);
+    bytes.extend_from_slice(b"\n\0");
+}
+
+pub(super) fn write_error(bytes: &mut Vec<u8>, version: Version, refusal: &Refusal) {
+    let mut headers: Vec<(&[u8], &[u8])> = vec![
+        (b"message", refusal.summary.as_bytes()),
+        (b"content-type", b"text/plain"),
+    ];
+    if refusal.summary == UNSUPPORTED_VERSION {
+        headers.push((b"version", VERSIONS));
+    }
+    if let Some(receipt) = &refusal.receipt {
+        headers.push((b"receipt-id", &receipt.0));
+    }
+    let body = format!("{}\n", refusal.detail);
+    encode::frame(bytes, version, Command::Error, &headers, body.as_bytes());
+}

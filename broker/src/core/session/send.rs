@@ -1,0 +1,151 @@
+//! SEND: a frame becomes a message (dialect, SEND).
+
+use std::sync::Arc;
+
+use stompbox_protocol::{Frame, Header, canonical, unescape};
+
+use super::output::Output;
+use super::{Session, field};
+use crate::config::Delivery;
+use crate::core::clock::Now;
+use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::port::{ReceiptId, Refusal, Request};
+
+/// What the headers of a SEND say to the broker. Of a repeated header the first counts.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    destination: Option<&'a [u8]>,
+    transaction: Option<&'a [u8]>,
+    persistent: Option<&'a [u8]>,
+    priority: Option<&'a [u8]>,
+    expires: Option<&'a [u8]>,
+    expiration: Option<&'a [u8]>,
+    ttl: Option<&'a [u8]>,
+    timestamp: Option<&'a [u8]>,
+}
+
+/// What becomes of a header.
+enum Use {
+    /// The broker consumes it.
+    Consumed,
+    /// It belongs to the message.
+    Kept,
+    /// It asks for what this version cannot do: better refused than ignored.
+    Unsupported,
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, header: &Header<'a>) -> Use {
+        let field = match header.name {
+            b"destination" => &mut self.destination,
+            b"transaction" => &mut self.transaction,
+            b"persistent" => &mut self.persistent,
+            b"priority" => &mut self.priority,
+            b"expires" => &mut self.expires,
+            b"expiration" => &mut self.expiration,
+            b"ttl" => &mut self.ttl,
+            b"timestamp" => &mut self.timestamp,
+            b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
+            | b"ack" | b"JMSXDeliveryCount" | b"JMSXUserID" => return Use::Consumed,
+            b"AMQ_SCHEDULED_DELAY" | b"AMQ_SCHEDULED_PERIOD" | b"AMQ_SCHEDULED_REPEAT"
+            | b"AMQ_SCHEDULED_CRON" | b"x-delay" => return Use::Unsupported,
+            _ => return Use::Kept,
+        };
+        field.get_or_insert(header.value);
+        Use::Consumed
+    }
+
+    fn priority(&self) -> Result<Priority, Refusal> {
+        match self.priority {
+            None => Ok(Priority::DEFAULT),
+            Some(value) => Ok(Priority::clamped(field::parse_integer("priority", value)?)),
+        }
+    }
+
+    /// The earliest of the three ways to say it; 0 is never.
+    fn expires_ms(&self, now: Now) -> Result<i64, Refusal> {
+        let absolute = self.expires.map(|value| field::parse_natural("expires", value)).transpose()?;
+        let relative = |name, value: Option<&[u8]>| {
+            let ms = value.map(|value| field::parse_natural(name, value)).transpose()?;
+            Ok(ms.filter(|ms| *ms > 0).map(|ms| now.wall_ms.saturating_add(ms)))
+        };
+        let candidates = [
+            absolute.filter(|ms| *ms > 0),
+            relative("expiration", self.expiration)?,
+            relative("ttl", self.ttl)?,
+        ];
+        Ok(candidates.into_iter().flatten().min().unwrap_or(0))
+    }
+
+    fn timestamp_ms(&self, now: Now) -> Result<i64, Refusal> {
+        self.timestamp.map_or(Ok(now.wall_ms), |value| field::parse_integer("timestamp", value))
+    }
+}
+
+impl Session {
+    pub(super) fn send(
+        &mut self,
+        frame: Frame,
+        receipt: Option<ReceiptId>,
+        now: Now,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let mut fields = Fields::default();
+        let mut head = std::mem::take(&mut self.scratch);
+        head.clear();
+        for header in frame.headers() {
+            match fields.take(&header) {
+                Use::Consumed => {}
+                Use::Kept => canonical::push(&mut head, self.version, &header),
+                Use::Unsupported => return Err(unsupported(&header)),
+            }
+        }
+        let Some(destination) = fields.destination else {
+            return Err(Refusal::new(
+                "destination is missing",
+                "SEND needs the header 'destination', as in destination:/queue/NAME",
+            ));
+        };
+        let text = self.decoded(destination)?;
+        let destination = self.destination(&text)?;
+        let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
+        let timestamp_ms = fields.timestamp_ms(now)?;
+        let persistent = fields
+            .persistent
+            .map(|value| field::parse_flag("persistent", value))
+            .transpose()?
+            .unwrap_or(destination.default_delivery == Delivery::Persistent);
+        let transaction = fields.transaction.map(|raw| self.decoded(raw)).transpose()?;
+        let body = frame.into_body();
+        let budget = &self.settings.budget;
+        let message = Message::new(&head, body, priority, timestamp_ms, budget);
+        self.scratch = head;
+        let mode = if persistent { DeliveryMode::Persistent } else { DeliveryMode::NonPersistent };
+        let publication =
+            Publication { destination: destination.name, message: Arc::new(message), mode, expires_ms };
+        match transaction {
+            Some(transaction) => self.send_in_transaction(&transaction, publication, receipt, output),
+            None => {
+                output.requests.push(Request::Send { publication, receipt });
+                Ok(())
+            }
+        }
+    }
+
+    /// A raw value without its escapes. The decoder has refused undefined ones.
+    pub(super) fn decoded<'a>(
+        &self,
+        raw: &'a [u8],
+    ) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
+        unescape(self.version, raw)
+            .map_err(|error| Refusal::new("undefined escape", error.to_string()))
+    }
+}
+
+fn unsupported(header: &Header<'_>) -> Refusal {
+    let name = String::from_utf8_lossy(header.name).into_owned();
+    Refusal::new(
+        format!("{name} is not supported"),
+        format!("this version cannot delay or schedule messages: send without the header '{name}'"),
+    )
+}

@@ -1,0 +1,140 @@
+//! BEGIN, COMMIT, ABORT: what was sent in an open transaction waits here; what was acknowledged in it waits with
+//! the dispatcher, which owns the entries.
+
+use stompbox_protocol::Frame;
+
+use super::output::Output;
+use super::{Session, field};
+use crate::core::memory::MESSAGE_OVERHEAD_BYTES;
+use crate::core::message::Publication;
+use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
+
+/// A transaction between BEGIN and its end.
+#[derive(Debug)]
+pub(super) struct OpenTransaction {
+    handle: TransactionHandle,
+    sends: Vec<Publication>,
+    frames: usize,
+    bytes: usize,
+}
+
+impl Session {
+    pub(super) fn begin(
+        &mut self,
+        frame: &Frame,
+        receipt: Option<ReceiptId>,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let id = field::required(frame, "transaction")?;
+        if self.transactions.contains_key(&id) {
+            return Err(Refusal::new(
+                "transaction is open",
+                format!("transaction '{}' has begun already", field::excerpt(&id)),
+            ));
+        }
+        let limit = self.settings.limits.transactions;
+        if self.transactions.len() >= limit {
+            return Err(Refusal::new(
+                "too many open transactions",
+                format!(
+                    "this connection has {limit} open transactions, which is limits.transactions: \
+                     COMMIT or ABORT some, or raise the limit"
+                ),
+            ));
+        }
+        let handle = self.next_transaction;
+        self.next_transaction = TransactionHandle(handle.0 + 1);
+        let open = OpenTransaction { handle, sends: Vec::new(), frames: 0, bytes: 0 };
+        self.transactions.insert(id, open);
+        if let Some(receipt) = receipt {
+            self.receipt(&receipt, output);
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        frame: &Frame,
+        receipt: Option<ReceiptId>,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let open = self.end_transaction(frame)?;
+        let (transaction, sends) = (open.handle, open.sends);
+        output.requests.push(Request::Commit { transaction, sends, receipt });
+        Ok(())
+    }
+
+    pub(super) fn abort(
+        &mut self,
+        frame: &Frame,
+        receipt: Option<ReceiptId>,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let transaction = self.end_transaction(frame)?.handle;
+        output.requests.push(Request::Abort { transaction, receipt });
+        Ok(())
+    }
+
+    fn end_transaction(&mut self, frame: &Frame) -> Result<OpenTransaction, Refusal> {
+        let id = field::required(frame, "transaction")?;
+        self.transactions.remove(&id).ok_or_else(|| unknown(&id))
+    }
+
+    pub(super) fn send_in_transaction(
+        &mut self,
+        id: &[u8],
+        publication: Publication,
+        receipt: Option<ReceiptId>,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let bytes = publication.message.bytes() + MESSAGE_OVERHEAD_BYTES;
+        self.enter(id, bytes)?.sends.push(publication);
+        if let Some(receipt) = receipt {
+            self.receipt(&receipt, output);
+        }
+        Ok(())
+    }
+
+    /// The transaction that an ACK or NACK takes part in.
+    pub(super) fn transaction_of_ack(
+        &mut self,
+        frame: &Frame,
+    ) -> Result<Option<TransactionHandle>, Refusal> {
+        match frame.header("transaction") {
+            None => Ok(None),
+            Some(id) => Ok(Some(self.enter(&id, 0)?.handle)),
+        }
+    }
+
+    /// Counts one more frame of a transaction.
+    fn enter(&mut self, id: &[u8], bytes: usize) -> Result<&mut OpenTransaction, Refusal> {
+        let limits = &self.settings.limits;
+        let open = self.transactions.get_mut(id).ok_or_else(|| unknown(id))?;
+        open.frames += 1;
+        open.bytes += bytes;
+        if open.frames > limits.transaction_frames {
+            return Err(too_large("frames", limits.transaction_frames, "transaction_frames"));
+        }
+        if open.bytes > limits.transaction_bytes {
+            return Err(too_large("bytes", limits.transaction_bytes, "transaction_bytes"));
+        }
+        Ok(open)
+    }
+}
+
+fn unknown(id: &[u8]) -> Refusal {
+    Refusal::new(
+        "unknown transaction",
+        format!("transaction '{}' has not begun, or has ended: BEGIN it first", field::excerpt(id)),
+    )
+}
+
+fn too_large(what: &str, limit: usize, key: &str) -> Refusal {
+    Refusal::new(
+        "transaction is too large",
+        format!(
+            "a transaction holds at most {limit} {what} (limits.{key}): COMMIT more often, or raise \
+             the limit"
+        ),
+    )
+}
