@@ -7,7 +7,11 @@ use crate::message::*;
 fn appended_entries_are_read_back() {
     let mut harness = SqliteHarness::new();
     let mut session = harness.open();
-    session.run([queue(1, "a"), appended(key(1, 4, 7)), appended(key(1, 4, 9))]);
+    session.run([
+        queue(1, "a"),
+        appended(key(1, 4, 7)),
+        appended(key(1, 4, 9)),
+    ]);
     let page = session.read(page(1, 4));
     assert_eq!(page.rows.len(), 2);
     assert_eq!(page.rows[1].data[page.rows[1].head_bytes..], *b"body of 9");

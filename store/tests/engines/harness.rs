@@ -21,7 +21,9 @@ pub(crate) struct SqliteHarness {
 
 impl SqliteHarness {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub(crate) fn options(&self) -> SqliteOptions {

@@ -36,7 +36,12 @@ impl Session {
         (store, recovered): (Box<dyn Store>, Recovered),
         events: Receiver<StoreEvent>,
     ) -> Self {
-        Self { store, recovered, events, watermarks: Vec::new() }
+        Self {
+            store,
+            recovered,
+            events,
+            watermarks: Vec::new(),
+        }
     }
 
     pub(crate) fn next_event(&mut self) -> StoreEvent {
