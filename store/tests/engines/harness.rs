@@ -1,7 +1,10 @@
 //! One engine under test: something durable on which stores are opened one after the other.
 
-use stompbox_store::Tally;
+use std::path::PathBuf;
+
+use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
+use stompbox_store::{DestinationId, MessageNumber, Rank, Sequence, Tally};
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
@@ -10,9 +13,11 @@ pub(crate) trait Harness {
     /// Opens a store on what earlier ones left.
     fn open(&mut self) -> Session;
 
-    /// The counts that a look at every durable entry gives, in order of destination and rank. Only while no store
-    /// is open.
+    /// The counts that a look at every durable entry gives, in order of destination and rank.
     fn recount(&self) -> Vec<Tally>;
+
+    /// Makes the stored body of a message fail its checksum.
+    fn corrupt(&self, number: MessageNumber);
 }
 
 pub(crate) struct SqliteHarness {
@@ -36,8 +41,19 @@ impl SqliteHarness {
         Session::new((Box::new(store), recovered), receiver)
     }
 
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("stompbox.db")
+    }
+
     pub(crate) fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.path().join("stompbox.db")).expect("a database")
+        rusqlite::Connection::open(self.file()).expect("a database")
+    }
+
+    /// One number out of the database.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        self.database()
+            .query_row(query, [], |row| row.get(0))
+            .expect("a number")
     }
 }
 
@@ -47,7 +63,6 @@ impl Harness for SqliteHarness {
     }
 
     fn recount(&self) -> Vec<Tally> {
-        use stompbox_store::{DestinationId, Rank, Sequence};
         let database = self.database();
         let mut query = database
             .prepare(
@@ -66,5 +81,39 @@ impl Harness for SqliteHarness {
             })
         });
         rows.and_then(Iterator::collect).expect("counts")
+    }
+
+    fn corrupt(&self, number: MessageNumber) {
+        let damage = "UPDATE body SET body = x'00' WHERE id = ?";
+        self.database().execute(damage, [number.0]).expect("damage");
+    }
+}
+
+/// A memory disk that does everything at once.
+pub(crate) struct MemoryHarness {
+    disk: MemoryDisk,
+}
+
+impl MemoryHarness {
+    pub(crate) fn new() -> Self {
+        let disk = MemoryDisk::default();
+        disk.run_immediately(true);
+        Self { disk }
+    }
+}
+
+impl Harness for MemoryHarness {
+    fn open(&mut self) -> Session {
+        let (sink, receiver) = events();
+        let opened = MemoryStore::open(self.disk.clone(), 1_000, sink).expect("an open store");
+        Session::new((Box::new(opened.0), opened.1), receiver)
+    }
+
+    fn recount(&self) -> Vec<Tally> {
+        self.disk.tallies()
+    }
+
+    fn corrupt(&self, number: MessageNumber) {
+        self.disk.corrupt(number);
     }
 }

@@ -77,6 +77,10 @@ impl Session {
 
     pub(crate) fn read(&mut self, request: PageRequest) -> Page {
         self.store.read_page(request);
+        self.next_page()
+    }
+
+    pub(crate) fn next_page(&mut self) -> Page {
         loop {
             match self.next_event() {
                 StoreEvent::Page(page) => return page,
