@@ -110,21 +110,26 @@ impl State {
     /// What a unique key would refuse. Checked before anything is changed: a batch is all or nothing.
     pub(super) fn conflict(&self, batch: &Batch) -> Option<String> {
         let mut new = BTreeSet::new();
+        let mut removed = BTreeSet::new();
         for operation in &batch.operations {
             let key = match operation {
                 Operation::Append(append) => append.key,
                 Operation::Move(change) => change.to,
                 Operation::Create(record) => {
-                    let taken = |other: &DestinationRecord| {
-                        other.id == record.id
-                            || (other.kind, &other.name) == (record.kind, &record.name)
+                    let same = |other: &&DestinationRecord| {
+                        let name = (other.kind, &other.name) == (record.kind, &record.name);
+                        !removed.contains(&other.id) && (other.id == record.id || name)
                     };
-                    if self.destinations.values().any(taken) {
-                        return Some(format!("{record:?} exists already"));
+                    if let Some(other) = self.destinations.values().find(same) {
+                        return Some(format!("{other:?} exists already"));
                     }
                     continue;
                 }
-                Operation::Remove(_) | Operation::Settle(_) | Operation::Count { .. } => continue,
+                Operation::Remove(destination) => {
+                    removed.insert(*destination);
+                    continue;
+                }
+                Operation::Settle(_) | Operation::Count { .. } => continue,
             };
             if self.entries.contains_key(&key) || !new.insert(key) {
                 return Some(format!("{key:?} exists already"));

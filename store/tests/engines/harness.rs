@@ -18,6 +18,9 @@ pub(crate) trait Harness {
 
     /// Makes the stored body of a message fail its checksum.
     fn corrupt(&self, number: MessageNumber);
+
+    /// Bodies and entries must belong together, as far as one can see from outside.
+    fn check_bodies(&self) {}
 }
 
 pub(crate) struct SqliteHarness {
@@ -86,6 +89,26 @@ impl Harness for SqliteHarness {
     fn corrupt(&self, number: MessageNumber) {
         let damage = "UPDATE body SET body = x'00' WHERE id = ?";
         self.database().execute(damage, [number.0]).expect("damage");
+    }
+
+    fn check_bodies(&self) {
+        let lost = "SELECT count(*) FROM entry WHERE body NOT IN (SELECT id FROM body)";
+        assert_eq!(self.number(lost), 0, "entries without a body");
+        let orphans = "SELECT count(*) FROM body WHERE id NOT IN (SELECT body FROM entry)";
+        assert_eq!(self.number(orphans), 0, "bodies without an entry");
+        let parts =
+            "SELECT count(*) FROM body_part WHERE id NOT IN (SELECT id FROM body WHERE parts > 0)";
+        assert_eq!(self.number(parts), 0, "parts without a body");
+        let shared = "SELECT count(*) FROM
+            (SELECT body, count(*) AS n FROM entry GROUP BY body HAVING n > 1) AS seen
+            FULL JOIN shared USING (body) WHERE n IS NOT refs";
+        assert_eq!(self.number(shared), 0, "owners miscounted");
+        let stored = "SELECT count(*) FROM
+            (SELECT destination, rank, count(*) AS count, sum(bytes) AS bytes, min(sequence) AS first,
+                    max(sequence) AS last FROM entry GROUP BY destination, rank) AS seen
+            FULL JOIN tally USING (destination, rank, count, bytes, first, last)
+            WHERE seen.count IS NULL OR tally.count IS NULL";
+        assert_eq!(self.number(stored), 0, "tallies that differ from a recount");
     }
 }
 

@@ -16,4 +16,5 @@ macro_rules! on_every_engine {
 mod contract;
 mod harness;
 mod message;
+mod random;
 mod session;
