@@ -1,7 +1,10 @@
 //! One engine under test: something durable on which stores are opened one after the other.
 
-use stompbox_store::Tally;
+use std::path::PathBuf;
+
+use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
+use stompbox_store::{DestinationId, MessageNumber, Rank, Sequence, Tally};
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
@@ -10,9 +13,14 @@ pub(crate) trait Harness {
     /// Opens a store on what earlier ones left.
     fn open(&mut self) -> Session;
 
-    /// The counts that a look at every durable entry gives, in order of destination and rank. Only while no store
-    /// is open.
+    /// The counts that a look at every durable entry gives, in order of destination and rank.
     fn recount(&self) -> Vec<Tally>;
+
+    /// Makes the stored body of a message fail its checksum.
+    fn corrupt(&self, number: MessageNumber);
+
+    /// Bodies and entries must belong together, as far as one can see from outside.
+    fn check_bodies(&self) {}
 }
 
 pub(crate) struct SqliteHarness {
@@ -21,7 +29,9 @@ pub(crate) struct SqliteHarness {
 
 impl SqliteHarness {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub(crate) fn options(&self) -> SqliteOptions {
@@ -34,8 +44,19 @@ impl SqliteHarness {
         Session::new((Box::new(store), recovered), receiver)
     }
 
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("stompbox.db")
+    }
+
     pub(crate) fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.path().join("stompbox.db")).expect("a database")
+        rusqlite::Connection::open(self.file()).expect("a database")
+    }
+
+    /// One number out of the database.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        self.database()
+            .query_row(query, [], |row| row.get(0))
+            .expect("a number")
     }
 }
 
@@ -45,7 +66,6 @@ impl Harness for SqliteHarness {
     }
 
     fn recount(&self) -> Vec<Tally> {
-        use stompbox_store::{DestinationId, Rank, Sequence};
         let database = self.database();
         let mut query = database
             .prepare(
@@ -64,5 +84,59 @@ impl Harness for SqliteHarness {
             })
         });
         rows.and_then(Iterator::collect).expect("counts")
+    }
+
+    fn corrupt(&self, number: MessageNumber) {
+        let damage = "UPDATE body SET body = x'00' WHERE id = ?";
+        self.database().execute(damage, [number.0]).expect("damage");
+    }
+
+    fn check_bodies(&self) {
+        let lost = "SELECT count(*) FROM entry WHERE body NOT IN (SELECT id FROM body)";
+        assert_eq!(self.number(lost), 0, "entries without a body");
+        let orphans = "SELECT count(*) FROM body WHERE id NOT IN (SELECT body FROM entry)";
+        assert_eq!(self.number(orphans), 0, "bodies without an entry");
+        let parts =
+            "SELECT count(*) FROM body_part WHERE id NOT IN (SELECT id FROM body WHERE parts > 0)";
+        assert_eq!(self.number(parts), 0, "parts without a body");
+        let shared = "SELECT count(*) FROM
+            (SELECT body, count(*) AS n FROM entry GROUP BY body HAVING n > 1) AS seen
+            FULL JOIN shared USING (body) WHERE n IS NOT refs";
+        assert_eq!(self.number(shared), 0, "owners miscounted");
+        let stored = "SELECT count(*) FROM
+            (SELECT destination, rank, count(*) AS count, sum(bytes) AS bytes, min(sequence) AS first,
+                    max(sequence) AS last FROM entry GROUP BY destination, rank) AS seen
+            FULL JOIN tally USING (destination, rank, count, bytes, first, last)
+            WHERE seen.count IS NULL OR tally.count IS NULL";
+        assert_eq!(self.number(stored), 0, "tallies that differ from a recount");
+    }
+}
+
+/// A memory disk that does everything at once.
+pub(crate) struct MemoryHarness {
+    disk: MemoryDisk,
+}
+
+impl MemoryHarness {
+    pub(crate) fn new() -> Self {
+        let disk = MemoryDisk::default();
+        disk.run_immediately(true);
+        Self { disk }
+    }
+}
+
+impl Harness for MemoryHarness {
+    fn open(&mut self) -> Session {
+        let (sink, receiver) = events();
+        let opened = MemoryStore::open(self.disk.clone(), 1_000, sink).expect("an open store");
+        Session::new((Box::new(opened.0), opened.1), receiver)
+    }
+
+    fn recount(&self) -> Vec<Tally> {
+        self.disk.tallies()
+    }
+
+    fn corrupt(&self, number: MessageNumber) {
+        self.disk.corrupt(number);
     }
 }

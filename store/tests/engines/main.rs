@@ -1,6 +1,20 @@
 //! What every engine of the store promises, checked on each of them, and what only one of them can show.
 
+/// Runs each behaviour, a function of a harness, on every engine: as a test of its own, so that one that fails hides
+/// no other.
+macro_rules! on_every_engine {
+    ($($behaviour:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $behaviour() { super::$behaviour(&mut crate::harness::SqliteHarness::new()); })*
+        }
+        mod memory {
+            $(#[test] fn $behaviour() { super::$behaviour(&mut crate::harness::MemoryHarness::new()); })*
+        }
+    };
+}
+
 mod contract;
 mod harness;
 mod message;
+mod random;
 mod session;

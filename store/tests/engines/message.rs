@@ -66,19 +66,34 @@ pub(crate) fn settle(key: EntryKey) -> Operation {
 }
 
 pub(crate) fn count(key: EntryKey, deliveries: u32, failures: u32) -> Operation {
-    Operation::Count { key, deliveries, failures }
+    Operation::Count {
+        key,
+        deliveries,
+        failures,
+    }
 }
 
 pub(crate) fn relocate(from: EntryKey, to: EntryKey) -> Operation {
-    Operation::Move(Move { from, to, expires_ms: 0, annotations: Box::default() })
+    Operation::Move(Move {
+        from,
+        to,
+        expires_ms: 0,
+        annotations: Box::default(),
+    })
 }
 
 pub(crate) fn awaited(operations: impl IntoIterator<Item = Operation>) -> Batch {
-    Batch { operations: operations.into_iter().collect(), haste: Haste::Awaited }
+    Batch {
+        operations: operations.into_iter().collect(),
+        haste: Haste::Awaited,
+    }
 }
 
 pub(crate) fn patient(operations: impl IntoIterator<Item = Operation>) -> Batch {
-    Batch { operations: operations.into_iter().collect(), haste: Haste::Patient }
+    Batch {
+        operations: operations.into_iter().collect(),
+        haste: Haste::Patient,
+    }
 }
 
 pub(crate) fn page(destination: i64, rank: u8) -> PageRequest {

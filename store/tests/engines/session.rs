@@ -36,7 +36,12 @@ impl Session {
         (store, recovered): (Box<dyn Store>, Recovered),
         events: Receiver<StoreEvent>,
     ) -> Self {
-        Self { store, recovered, events, watermarks: Vec::new() }
+        Self {
+            store,
+            recovered,
+            events,
+            watermarks: Vec::new(),
+        }
     }
 
     pub(crate) fn next_event(&mut self) -> StoreEvent {
@@ -72,6 +77,10 @@ impl Session {
 
     pub(crate) fn read(&mut self, request: PageRequest) -> Page {
         self.store.read_page(request);
+        self.next_page()
+    }
+
+    pub(crate) fn next_page(&mut self) -> Page {
         loop {
             match self.next_event() {
                 StoreEvent::Page(page) => return page,

@@ -1,0 +1,297 @@
+//! What is durable on a memory disk: every operation carried out one by one, as naively as possible.
+//!
+//! It cancels nothing and counts afresh whenever it is asked, so that it can be held against the SQLite engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow,
+    MessageNumber, Move, Operation, Page, PageRequest, PageRow, Recovered, Sequence, Tally,
+};
+
+#[derive(Debug, Clone)]
+struct Entry {
+    number: MessageNumber,
+    expires_ms: i64,
+    deliveries: u32,
+    failures: u32,
+    annotations: Box<[u8]>,
+}
+
+#[derive(Debug, Clone)]
+struct Body {
+    refs: usize,
+    timestamp_ms: i64,
+    data: Box<[u8]>,
+    head_bytes: usize,
+    intact: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    instance: String,
+    epoch: Epoch,
+    clean: bool,
+    uncertain_through: Epoch,
+    next_destination: DestinationId,
+    destinations: BTreeMap<DestinationId, DestinationRecord>,
+    entries: BTreeMap<EntryKey, Entry>,
+    bodies: BTreeMap<MessageNumber, Body>,
+}
+
+impl State {
+    pub(super) fn new(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            epoch: Epoch(0),
+            clean: false,
+            uncertain_through: Epoch(0),
+            next_destination: DestinationId(1),
+            destinations: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a new life.
+    pub(super) fn take_over(&mut self) -> Recovered {
+        if !self.clean {
+            self.uncertain_through = self.epoch;
+        }
+        self.clean = false;
+        self.epoch = Epoch(self.epoch.0 + 1);
+        Recovered {
+            instance: self.instance.clone(),
+            epoch: self.epoch,
+            uncertain_through: self.uncertain_through,
+            destinations: self.destinations.values().cloned().collect(),
+            tallies: self.tallies(),
+            next_destination: self.next_destination,
+        }
+    }
+
+    pub(super) fn mark_clean(&mut self) {
+        self.clean = true;
+    }
+
+    /// Whether the last life ended with a clean stop.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Counts the entries.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let mut tallies: Vec<Tally> = Vec::new();
+        for (key, entry) in &self.entries {
+            let bytes = self
+                .bodies
+                .get(&entry.number)
+                .map_or(0, |body| body.data.len() as u64);
+            match tallies.last_mut() {
+                Some(tally) if (tally.destination, tally.rank) == (key.destination, key.rank) => {
+                    tally.count += 1;
+                    tally.bytes += bytes;
+                    tally.last = key.sequence;
+                }
+                _ => tallies.push(Tally {
+                    destination: key.destination,
+                    rank: key.rank,
+                    count: 1,
+                    bytes,
+                    first: key.sequence,
+                    last: key.sequence,
+                }),
+            }
+        }
+        tallies
+    }
+
+    /// What a unique key would refuse. Checked before anything is changed: a batch is all or nothing.
+    pub(super) fn conflict(&self, batch: &Batch) -> Option<String> {
+        let mut new = BTreeSet::new();
+        let mut removed = BTreeSet::new();
+        for operation in &batch.operations {
+            let key = match operation {
+                Operation::Append(append) => append.key,
+                Operation::Move(change) => change.to,
+                Operation::Create(record) => {
+                    let same = |other: &&DestinationRecord| {
+                        let name = (other.kind, &other.name) == (record.kind, &record.name);
+                        !removed.contains(&other.id) && (other.id == record.id || name)
+                    };
+                    if let Some(other) = self.destinations.values().find(same) {
+                        return Some(format!("{other:?} exists already"));
+                    }
+                    continue;
+                }
+                Operation::Remove(destination) => {
+                    removed.insert(*destination);
+                    continue;
+                }
+                Operation::Settle(_) | Operation::Count { .. } => continue,
+            };
+            if self.entries.contains_key(&key) || !new.insert(key) {
+                return Some(format!("{key:?} exists already"));
+            }
+        }
+        None
+    }
+
+    pub(super) fn apply(&mut self, operation: Operation) {
+        match operation {
+            Operation::Create(record) => {
+                let next = DestinationId(record.id.0 + 1);
+                self.next_destination = self.next_destination.max(next);
+                self.destinations.insert(record.id, record);
+            }
+            Operation::Remove(destination) => {
+                self.destinations.remove(&destination);
+                let all = self
+                    .entries
+                    .keys()
+                    .filter(|key| key.destination == destination);
+                for key in all.copied().collect::<Vec<_>>() {
+                    self.settle(key);
+                }
+            }
+            Operation::Append(append) => self.append(append),
+            Operation::Settle(key) => self.settle(key),
+            Operation::Count {
+                key,
+                deliveries,
+                failures,
+            } => {
+                if let Some(entry) = self.entries.get_mut(&key) {
+                    (entry.deliveries, entry.failures) = (deliveries, failures);
+                }
+            }
+            Operation::Move(change) => self.relocate(change),
+        }
+    }
+
+    /// Makes the stored body of a message unreadable.
+    pub(super) fn corrupt(&mut self, number: MessageNumber) {
+        if let Some(body) = self.bodies.get_mut(&number) {
+            body.intact = false;
+        }
+    }
+
+    /// Takes an entry out because of its body; `false` when it has gone already.
+    pub(super) fn put_aside(&mut self, key: EntryKey) -> bool {
+        let present = self.entries.contains_key(&key);
+        self.settle(key);
+        present
+    }
+
+    pub(super) fn page(&self, request: PageRequest) -> Page {
+        let mut page = Page {
+            id: request.id,
+            rows: Vec::new(),
+            exhausted: true,
+            quarantined: Vec::new(),
+        };
+        if request.from > request.through {
+            return page;
+        }
+        let at = |sequence| EntryKey {
+            destination: request.destination,
+            rank: request.rank,
+            sequence,
+        };
+        let mut bytes = 0;
+        for (key, entry) in self.entries.range(at(request.from)..=at(request.through)) {
+            let taken = page.rows.len() + page.quarantined.len();
+            if bytes > request.bytes_max || taken >= request.rows_max {
+                page.exhausted = false;
+                break;
+            }
+            match self.bodies.get(&entry.number).filter(|body| body.intact) {
+                Some(body) => {
+                    bytes += body.data.len();
+                    page.rows.push(row(key.sequence, entry, body));
+                }
+                None => page.quarantined.push(key.sequence),
+            }
+        }
+        page
+    }
+
+    pub(super) fn expired(&self, now_ms: i64, rows_max: usize) -> Expired {
+        let due = |entry: &Entry| entry.expires_ms > 0 && entry.expires_ms <= now_ms;
+        let due = self.entries.iter().filter(|(_, entry)| due(entry));
+        let mut rows: Vec<ExpiredRow> = due
+            .map(|(key, entry)| ExpiredRow {
+                key: *key,
+                number: entry.number,
+                expires_ms: entry.expires_ms,
+            })
+            .collect();
+        rows.sort_by_key(|row| (row.expires_ms, row.key));
+        rows.truncate(rows_max);
+        Expired { rows }
+    }
+
+    fn append(&mut self, append: Append) {
+        let body = self.bodies.entry(append.number).or_insert_with(|| {
+            let (head, body) = (append.payload.head(), append.payload.body());
+            Body {
+                refs: 0,
+                timestamp_ms: append.timestamp_ms,
+                data: [head, body].concat().into_boxed_slice(),
+                head_bytes: head.len(),
+                intact: true,
+            }
+        });
+        body.refs += 1;
+        let entry = Entry {
+            number: append.number,
+            expires_ms: append.expires_ms,
+            deliveries: 0,
+            failures: 0,
+            annotations: append.annotations,
+        };
+        self.entries.insert(append.key, entry);
+    }
+
+    fn settle(&mut self, key: EntryKey) {
+        let Some(entry) = self.entries.remove(&key) else {
+            return;
+        };
+        let Some(body) = self.bodies.get_mut(&entry.number) else {
+            return;
+        };
+        body.refs -= 1;
+        if body.refs == 0 {
+            self.bodies.remove(&entry.number);
+        }
+    }
+
+    fn relocate(&mut self, change: Move) {
+        let Some(entry) = self.entries.remove(&change.from) else {
+            return;
+        };
+        let entry = Entry {
+            number: entry.number,
+            expires_ms: change.expires_ms,
+            deliveries: 0,
+            failures: 0,
+            annotations: change.annotations,
+        };
+        self.entries.insert(change.to, entry);
+    }
+}
+
+fn row(sequence: Sequence, entry: &Entry, body: &Body) -> PageRow {
+    PageRow {
+        sequence,
+        number: entry.number,
+        timestamp_ms: body.timestamp_ms,
+        expires_ms: entry.expires_ms,
+        deliveries: entry.deliveries,
+        failures: entry.failures,
+        annotations: entry.annotations.clone(),
+        data: body.data.clone(),
+        head_bytes: body.head_bytes,
+    }
+}
