@@ -96,7 +96,7 @@ impl<'c> Queries<'c> {
             )?,
             parts: connection.prepare("SELECT n, data FROM body_part WHERE id = ? ORDER BY n")?,
             expired: connection.prepare(
-                "SELECT destination, rank, sequence, body, expires_ms FROM entry
+                "SELECT destination, rank, sequence, body, expires_ms, bytes FROM entry
                  WHERE expires_ms > 0 AND expires_ms <= ? ORDER BY expires_ms LIMIT ?",
             )?,
         })
@@ -148,6 +148,7 @@ impl<'c> Queries<'c> {
                 },
                 number: MessageNumber(row.get(3)?),
                 expires_ms: row.get(4)?,
+                bytes: row.get::<_, i64>(5)?.unsigned_abs(),
             })
         })?;
         Ok(Expired {
