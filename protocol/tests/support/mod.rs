@@ -6,7 +6,7 @@ use bytes::BufMut;
 use stompbox_protocol::{DecodeError, Decoder, Frame, Input, Limits, Role, Version};
 
 /// How a decoder is set up before the first byte.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) role: Role,
     pub(crate) version: Option<Version>,
