@@ -43,7 +43,7 @@ impl Setup {
     }
 }
 
-/// `COMMAND{name=value;...}[body]`, decoded, octets outside of ASCII as escapes of Rust.
+/// `COMMAND{name=value;...}[body]`, headers as on the wire, octets that do not print as in Rust.
 pub(crate) fn show_frame(frame: &Frame) -> String {
     let headers: Vec<String> = frame
         .headers()
