@@ -101,3 +101,91 @@ fn write_with_raw_cr(out: &mut Vec<u8>, block: &[u8]) {
     }
     out.extend_from_slice(rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{has_escapes, headers, push, push_decoded, write};
+    use crate::{Header, Version};
+
+    /// The block that a header of `version` becomes.
+    fn block(version: Version, name: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut block = Vec::new();
+        push(&mut block, version, &Header { name, value });
+        block
+    }
+
+    #[test]
+    fn headers_of_every_version_become_lines_of_1_2() {
+        let check = |version, name: &[u8], value: &[u8], expected: &[u8]| {
+            let block = block(version, name, value);
+            assert_eq!(
+                block.escape_ascii().to_string(),
+                expected.escape_ascii().to_string()
+            );
+        };
+        for version in [Version::V1_0, Version::V1_1, Version::V1_2] {
+            check(version, b"a", b"b", b"a:b\n");
+            check(version, b"a", b"", b"a:\n");
+            check(version, b"a", b"x\ry", b"a:x\\ry\n");
+        }
+        check(Version::V1_0, b"a\\b", b"x\\n:y", b"a\\\\b:x\\\\n\\cy\n");
+        check(
+            Version::V1_1,
+            b"a\\cb",
+            b"x\\n\\\\\r",
+            b"a\\cb:x\\n\\\\\\r\n",
+        );
+        check(Version::V1_2, b"a\\cb", b"x\\n\\r:y", b"a\\cb:x\\n\\r:y\n");
+    }
+
+    #[test]
+    fn a_block_is_rewritten_only_where_the_receiver_needs_it() {
+        let check = |line: &[u8], expected: [&[u8]; 3]| {
+            for (version, expected) in [Version::V1_0, Version::V1_1, Version::V1_2]
+                .into_iter()
+                .zip(expected)
+            {
+                let mut out = Vec::new();
+                write(&mut out, line, version, has_escapes(line));
+                assert_eq!(
+                    out.escape_ascii().to_string(),
+                    expected.escape_ascii().to_string(),
+                    "{version}"
+                );
+            }
+        };
+        check(b"", [b""; 3]);
+        check(b"a:b\nc:x:y\n", [b"a:b\nc:x:y\n"; 3]);
+        check(b"a:x\\ny\n", [b"a:x y\n", b"a:x\\ny\n", b"a:x\\ny\n"]);
+        check(b"a:x\\ry\n", [b"a:x y\n", b"a:x\ry\n", b"a:x\\ry\n"]);
+        check(
+            b"a:\\\\r\\c\n",
+            [b"a:\\r:\n", b"a:\\\\r\\c\n", b"a:\\\\r\\c\n"],
+        );
+        check(b"a\\cb:c\n", [b"a b:c\n", b"a\\cb:c\n", b"a\\cb:c\n"]);
+    }
+
+    #[test]
+    fn a_block_is_read_back_decoded() {
+        let mut block = Vec::new();
+        push_decoded(&mut block, b"a:b", b"x\n\r\\y");
+        push_decoded(&mut block, b"empty", b"");
+        assert!(has_escapes(&block));
+        let read: Vec<_> = headers(&block).collect();
+        let expected: [(&[u8], &[u8]); 2] = [(b"a:b", b"x\n\r\\y"), (b"empty", b"")];
+        assert!(
+            read.iter()
+                .map(|(name, value)| (name.as_ref(), value.as_ref()))
+                .eq(expected)
+        );
+    }
+
+    #[test]
+    fn a_damaged_block_yields_what_it_holds() {
+        let read = |block| headers(block).map(|(n, v)| (n.into_owned(), v.into_owned()));
+        assert!(read(b"nocolon\na:\\x\ncut").eq([
+            (b"nocolon".to_vec(), Vec::new()),
+            (b"a".to_vec(), b"\\x".to_vec()),
+        ]));
+    }
+}

@@ -14,23 +14,21 @@
 //! *Invariant*: each state knows how far it has scanned, so that a byte is scanned once.
 
 mod body;
+mod command_line;
 mod header_lines;
 mod inbound;
 mod long_body;
 
 use bytes::BytesMut;
 use bytes::buf::Limit;
-use nom::Err as NomErr;
 
 use self::body::Body;
 use self::header_lines::HeaderLines;
 use self::inbound::Inbound;
 use crate::error::{DecodeError, Reason};
-use crate::foreign::{Foreign, quote};
 use crate::head::Head;
 use crate::limits::Ceilings;
-use crate::line::{self, LineEnd};
-use crate::{Command, Frame, Limits, Role, Version};
+use crate::{Frame, Limits, Role, Version};
 
 /// A body longer than this gets memory of its own.
 const SHORT_BODY_BYTES_MAX: usize = 8 << 10;
@@ -184,13 +182,13 @@ impl Decoder {
                 }
                 State::CommandLine { scanned } => {
                     let held = self.inbound.held();
-                    let line = first_line(held, *scanned, ceilings).map_err(bare)?;
+                    let line = command_line::next(held, *scanned, ceilings).map_err(bare)?;
                     let Some(line) = line else {
                         *scanned = held.len();
                         return Ok(None);
                     };
                     let (command, line_end) =
-                        parse_command(line, self.version, self.role).map_err(bare)?;
+                        command_line::parse(line, self.version, self.role).map_err(bare)?;
                     let block_start = line.len() + 1;
                     self.state = State::Headers(HeaderLines::new(
                         command,
@@ -253,65 +251,5 @@ fn eol_run_bytes(held: &[u8]) -> usize {
             Some([b'\r', b'\n', ..]) => at += 2,
             _ => return at,
         }
-    }
-}
-
-/// The line that should be a command, once it is there.
-fn first_line<'a>(
-    held: &'a [u8],
-    scanned: usize,
-    ceilings: Ceilings<'_>,
-) -> Result<Option<&'a [u8]>, Reason> {
-    let parsed = line::line(scanned)(held);
-    let line = held.get(..line::bytes_seen(held, &parsed)).unwrap_or(held);
-    if let Err(over_limit) = ceilings.command_line(line.len()) {
-        // Request lines are longer than any command: what the peer speaks says more than a limit.
-        let shown = line
-            .get(..ceilings.limits.command_bytes_max)
-            .unwrap_or(line);
-        return Err(match Foreign::recognise(shown) {
-            Some(foreign) => unknown_command(shown, Some(foreign)),
-            None => over_limit,
-        });
-    }
-    match parsed {
-        Ok((_, line)) => Ok(Some(line)),
-        Err(NomErr::Incomplete(_)) => Ok(None),
-        Err(NomErr::Error(_) | NomErr::Failure(_)) => Err(match Command::parse(line) {
-            Some(_) => Reason::NulInHead,
-            None => unknown_command(line, Foreign::recognise(line)),
-        }),
-    }
-}
-
-fn unknown_command(line: &[u8], foreign: Option<Foreign>) -> Reason {
-    Reason::UnknownCommand {
-        quoted: quote(line),
-        foreign,
-    }
-}
-
-/// The command of a line, and what ends the lines of its frame.
-fn parse_command(
-    line: &[u8],
-    version: Option<Version>,
-    role: Role,
-) -> Result<(Command, LineEnd), Reason> {
-    let stripped = LineEnd::LfOrCrLf.strip(line);
-    let command = Command::parse(stripped);
-    // STOMP 1.1 knows LF only; what opens a session is read before its version counts.
-    let line_end = match version {
-        Some(Version::V1_1) if !command.is_some_and(Command::is_handshake) => LineEnd::Lf,
-        Some(Version::V1_0 | Version::V1_1 | Version::V1_2) | None => LineEnd::LfOrCrLf,
-    };
-    match command {
-        Some(command) if line_end.strip(line) == stripped => {
-            if command.decoded_by() == role {
-                Ok((command, line_end))
-            } else {
-                Err(Reason::WrongSide { command })
-            }
-        }
-        Some(_) | None => Err(unknown_command(line, Foreign::recognise(line))),
     }
 }

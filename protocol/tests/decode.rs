@@ -2,7 +2,7 @@
 
 mod support;
 
-use stompbox_protocol::{Foreign, Input, Reason, Role, Version};
+use stompbox_protocol::{Foreign, Input, Reason, Version};
 use support::{Setup, check, client, server};
 
 const V1_0: Option<Version> = Some(Version::V1_0);
@@ -421,11 +421,7 @@ fn a_failed_decoder_repeats_its_error_and_holds_nothing() {
 
 #[test]
 fn an_unfinished_frame_is_told_from_a_quiet_connection() {
-    let mut decoder = Setup {
-        role: Role::Server,
-        ..server(V1_2)
-    }
-    .decoder();
+    let mut decoder = server(V1_2).decoder();
     let wire = b"SEND\ncontent-length:3\n\nabc";
     for (at, &octet) in wire.iter().enumerate() {
         decoder.extend(&[octet]);

@@ -98,3 +98,59 @@ impl Inbound {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::{Inbound, READ_BUFFER_BYTES, ROOM_BYTES_MIN};
+
+    #[test]
+    fn nothing_is_allocated_before_the_first_read_and_after_a_release() {
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.block_bytes, 0);
+        assert!(inbound.room().remaining_mut() >= ROOM_BYTES_MIN);
+        assert_eq!(inbound.block_bytes, READ_BUFFER_BYTES);
+        inbound.append(b"held");
+        inbound.release_if_empty();
+        assert_eq!(inbound.held(), b"held");
+        inbound.skip(4);
+        inbound.release_if_empty();
+        assert_eq!(inbound.block_bytes, 0);
+    }
+
+    #[test]
+    fn an_oversized_block_is_left_when_its_frame_has_been_taken() {
+        let mut inbound = Inbound::default();
+        inbound.append(&[b'x'; 100_000]);
+        inbound.append(b"next");
+        assert!(inbound.block_bytes > READ_BUFFER_BYTES);
+        drop(inbound.take_copy(100_000));
+        inbound.settle(100_000);
+        assert_eq!(inbound.held(), b"next");
+        assert_eq!(inbound.block_bytes, READ_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn a_small_frame_does_not_pay_for_the_move_of_a_long_rest() {
+        let mut inbound = Inbound::default();
+        inbound.append(&[b'x'; 100_000]);
+        let before = inbound.held().as_ptr();
+        inbound.skip(10);
+        inbound.settle(10);
+        assert_eq!(inbound.held().as_ptr().addr(), before.addr() + 10);
+    }
+
+    #[test]
+    fn there_is_room_to_read_however_full_the_buffer_is() {
+        let mut inbound = Inbound::default();
+        let mut frames = Vec::new();
+        for _ in 0..100 {
+            let mut room = inbound.room();
+            assert!(room.remaining_mut() >= ROOM_BYTES_MIN);
+            room.put_bytes(b'x', 1_500);
+            frames.push(inbound.take(1_400));
+        }
+        assert_eq!(inbound.held().len(), 10_000);
+    }
+}

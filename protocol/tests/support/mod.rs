@@ -1,9 +1,12 @@
 //! Runs a decoder over bytes cut in every way and says in text what came out.
 
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+use bytes::BufMut;
 use stompbox_protocol::{DecodeError, Decoder, Frame, Input, Limits, Role, Version};
 
 /// How a decoder is set up before the first byte.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) role: Role,
     pub(crate) version: Option<Version>,
@@ -40,7 +43,7 @@ impl Setup {
     }
 }
 
-/// `COMMAND{name=value;...}[body]`, decoded, octets outside of ASCII as escapes of Rust.
+/// `COMMAND{name=value;...}[body]`, headers as on the wire, octets that do not print as in Rust.
 pub(crate) fn show_frame(frame: &Frame) -> String {
     let headers: Vec<String> = frame
         .headers()
@@ -96,6 +99,36 @@ pub(crate) fn run<'a>(setup: &Setup, chunks: impl IntoIterator<Item = &'a [u8]>)
     seen
 }
 
+/// Decodes `wire` as a socket would bring it, in reads of up to `read_bytes`.
+pub(crate) fn run_reads(setup: &Setup, wire: &[u8], read_bytes: usize) -> Vec<String> {
+    let mut decoder = setup.decoder();
+    let mut seen = Vec::new();
+    let mut rest = wire;
+    while !rest.is_empty() {
+        rest = read(&mut decoder, rest, read_bytes);
+        if !drain(&mut decoder, &mut seen) {
+            return seen;
+        }
+    }
+    if decoder.is_mid_frame() {
+        seen.push("...".to_owned());
+    }
+    seen
+}
+
+/// One read: as much of `wire` as the decoder offers room for. Returns the rest.
+pub(crate) fn read<'a>(decoder: &mut Decoder, wire: &'a [u8], read_bytes: usize) -> &'a [u8] {
+    let mut space = decoder.read_space();
+    let room = space.remaining_mut();
+    assert!(
+        room > 0,
+        "a read without room looks like the end of the stream"
+    );
+    let (now, rest) = wire.split_at(wire.len().min(read_bytes).min(room));
+    space.put_slice(now);
+    rest
+}
+
 /// Decodes `wire` whole, byte by byte and cut in two at every place.
 pub(crate) fn check(setup: &Setup, wire: &[u8], expected: &[&str]) {
     let shown = || wire.escape_ascii().to_string();
@@ -106,6 +139,14 @@ pub(crate) fn check(setup: &Setup, wire: &[u8], expected: &[&str]) {
         "byte by byte: {}",
         shown()
     );
+    for read_bytes in [1, 3, 7, usize::MAX] {
+        assert_eq!(
+            run_reads(setup, wire, read_bytes),
+            expected,
+            "read: {}",
+            shown()
+        );
+    }
     for cut in 0..=wire.len() {
         let (left, right) = wire.split_at(cut);
         assert_eq!(
