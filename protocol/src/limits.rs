@@ -53,12 +53,12 @@ impl Limit {
     /// The key of the limit in the configuration.
     pub const fn config_key(self) -> &'static str {
         match self {
-            Self::CommandBytes => "limits.command_bytes_max",
-            Self::HeaderLineBytes => "limits.header_line_bytes_max",
-            Self::HeaderCount => "limits.header_count_max",
-            Self::HeaderBlockBytes => "limits.header_block_bytes_max",
-            Self::BodyBytes => "limits.body_bytes_max",
-            Self::UnauthenticatedBytes => "limits.unauthenticated_bytes_max",
+            Self::CommandBytes => "limits.command_bytes",
+            Self::HeaderLineBytes => "limits.header_line_bytes",
+            Self::HeaderCount => "limits.headers",
+            Self::HeaderBlockBytes => "limits.header_block_bytes",
+            Self::BodyBytes => "limits.body_bytes",
+            Self::UnauthenticatedBytes => "limits.unauthenticated_bytes",
         }
     }
 

@@ -73,7 +73,7 @@ macro_rules! section {
         /// The keys of the section, each set or not.
         #[derive(Debug, Clone, Default, PartialEq)]
         pub(super) struct $Given {
-            $($field: Option<$Value>,)+
+            $(pub(super) $field: Option<$Value>,)+
         }
 
         impl $crate::config::section::Section for $Section {

@@ -67,7 +67,7 @@ impl Message {
     #[must_use]
     pub fn new(
         head: &[u8],
-        body: Bytes,
+        body: &Bytes,
         priority: Priority,
         timestamp_ms: i64,
         budget: &Arc<MemoryBudget>,
@@ -77,12 +77,12 @@ impl Message {
         let mut data = Vec::with_capacity(head.len() + if inline { body.len() } else { 0 });
         data.extend_from_slice(head);
         if inline {
-            data.extend_from_slice(&body);
+            data.extend_from_slice(body);
         }
         Self {
             data: data.into_boxed_slice(),
             head_bytes: head.len(),
-            large_body: (!inline).then_some(body),
+            large_body: (!inline).then(|| body.clone()),
             has_escapes: canonical::has_escapes(head),
             priority,
             timestamp_ms,

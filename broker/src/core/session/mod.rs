@@ -151,6 +151,18 @@ impl Session {
         matches!(self.stage, Stage::Open)
     }
 
+    /// Whether DISCONNECT was acted on, or the session was refused or stopped.
+    #[must_use]
+    pub fn has_disconnected(&self) -> bool {
+        matches!(self.stage, Stage::Ending)
+    }
+
+    /// Whether receipts are due that have not come yet.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.unanswered.frames > 0
+    }
+
     /// Whether the next frame may be decoded: not while CONNECT is being answered, not while the stash of a
     /// held-back producer is full, not while too many receipts are unwritten, not after the end.
     #[must_use]
@@ -214,7 +226,7 @@ impl Session {
                 "not connected",
                 format!("{} came before CONNECTED: send CONNECT or STOMP first", command.as_str()),
             )),
-            (Stage::Open, command) => self.command(command, frame, receipt.clone(), now, output),
+            (Stage::Open, command) => self.command(command, &frame, receipt.clone(), now, output),
         };
         if let Err(refusal) = acted {
             self.refuse(Refusal { receipt, ..refusal }, output);
@@ -224,20 +236,20 @@ impl Session {
     fn command(
         &mut self,
         command: Command,
-        frame: Frame,
+        frame: &Frame,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
     ) -> Result<(), Refusal> {
         match command {
             Command::Send => self.send(frame, receipt, now, output),
-            Command::Subscribe => self.subscribe(&frame, receipt, output),
-            Command::Unsubscribe => self.unsubscribe(&frame, receipt, output),
-            Command::Ack => self.acknowledge(&frame, receipt, acknowledge::Word::Ack, output),
-            Command::Nack => self.acknowledge(&frame, receipt, acknowledge::Word::Nack, output),
-            Command::Begin => self.begin(&frame, receipt, output),
-            Command::Commit => self.commit(&frame, receipt, output),
-            Command::Abort => self.abort(&frame, receipt, output),
+            Command::Subscribe => self.subscribe(frame, receipt, output),
+            Command::Unsubscribe => self.unsubscribe(frame, receipt, output),
+            Command::Ack => self.acknowledge(frame, receipt, acknowledge::Word::Ack, output),
+            Command::Nack => self.acknowledge(frame, receipt, acknowledge::Word::Nack, output),
+            Command::Begin => self.begin(frame, receipt, output),
+            Command::Commit => self.commit(frame, receipt, output),
+            Command::Abort => self.abort(frame, receipt, output),
             Command::Disconnect => {
                 self.stage = Stage::Ending;
                 output.requests.push(Request::Disconnect { given: self.given, receipt });

@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
 impl Session {
     pub(super) fn send(
         &mut self,
-        frame: Frame,
+        frame: &Frame,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -116,9 +116,8 @@ impl Session {
             .transpose()?
             .unwrap_or(destination.default_delivery == Delivery::Persistent);
         let transaction = fields.transaction.map(|raw| self.decoded(raw)).transpose()?;
-        let body = frame.into_body();
         let budget = &self.settings.budget;
-        let message = Message::new(&head, body, priority, timestamp_ms, budget);
+        let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
         self.scratch = head;
         let mode = if persistent { DeliveryMode::Persistent } else { DeliveryMode::NonPersistent };
         let publication =

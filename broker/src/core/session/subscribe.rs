@@ -22,7 +22,6 @@ pub(super) enum SubscriptionName {
 /// A live subscription, as the session knows it.
 #[derive(Debug)]
 pub(super) struct Subscribed {
-    pub(super) name: SubscriptionName,
     pub(super) mode: AckMode,
     pub(super) kind: DestinationKind,
     /// The lines of each MESSAGE that never change: command, `subscription`, `destination`.
@@ -76,12 +75,12 @@ impl Session {
         self.check_new(&name)?;
         let handle = self.next_subscription;
         self.next_subscription = SubscriptionHandle(handle.0 + 1);
-        self.names.insert(name.clone(), handle);
+        self.names.insert(name, handle);
         let opening = opening(self.version, id.as_deref(), &destination);
         if destination.kind() == DestinationKind::Topic {
             self.topic_subscriptions += 1;
         }
-        let subscribed = Subscribed { name, mode, kind: destination.kind(), opening };
+        let subscribed = Subscribed { mode, kind: destination.kind(), opening };
         self.subscriptions.insert(handle, subscribed);
         output.requests.push(Request::Subscribe {
             subscription: handle,

@@ -1,0 +1,91 @@
+//! The console's port, answered by the dispatcher between two turns.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use stompbox_console::{
+    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView,
+    StoreView, TopicView,
+};
+use stompbox_store::Store;
+use tokio::sync::oneshot;
+
+use super::dispatcher::{Inbox, Message};
+use crate::core::dispatcher::Dispatcher;
+
+/// What does not change while the broker runs.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) instance: String,
+    pub(super) started_ms: i64,
+    pub(super) stomp: Vec<String>,
+}
+
+/// The broker's side of the port.
+pub(super) struct Admin {
+    pub(super) identity: Identity,
+    pub(super) dispatcher: Inbox,
+    pub(super) health: Arc<Mutex<Health>>,
+}
+
+impl Admin {
+    async fn look<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Dispatcher, &dyn Store) -> T + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let (sender, receiver) = oneshot::channel();
+        let look = Message::Look(Box::new(move |dispatcher, store| {
+            // The asker may have gone.
+            let _ = sender.send(ask(dispatcher, store));
+        }));
+        let gone = || AdminError::Unavailable("the broker is stopping".to_owned());
+        self.dispatcher.send(look).await.map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())
+    }
+}
+
+impl AdminApi for Admin {
+    fn overview(&self) -> Answer<'_, Overview> {
+        Box::pin(async {
+            let seen = self
+                .look(|dispatcher, store| (dispatcher.overview(), store.statistics()))
+                .await?;
+            let (overview, statistics) = seen;
+            Ok(Overview {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                instance: self.identity.instance.clone(),
+                started_ms: self.identity.started_ms,
+                stomp: self.identity.stomp.clone(),
+                store: StoreView {
+                    commits_total: statistics.commit_count,
+                    operations_total: statistics.operation_count,
+                    cancelled_total: statistics.cancelled_count,
+                    last_commit_us: statistics.last_commit_us,
+                    database_bytes: statistics.database_bytes,
+                    wal_bytes: statistics.wal_bytes,
+                    quarantined_total: statistics.quarantined_count,
+                },
+                ..overview
+            })
+        })
+    }
+
+    fn queues(&self, query: ListQuery) -> Answer<'_, Listing<QueueView>> {
+        Box::pin(self.look(move |dispatcher, _| dispatcher.list_queues(&query)))
+    }
+
+    fn topics(&self, query: ListQuery) -> Answer<'_, Listing<TopicView>> {
+        Box::pin(self.look(move |dispatcher, _| dispatcher.list_topics(&query)))
+    }
+
+    fn connections(&self, query: ListQuery) -> Answer<'_, Listing<ConnectionView>> {
+        Box::pin(self.look(move |dispatcher, _| dispatcher.list_connections(&query)))
+    }
+
+    fn health(&self) -> Health {
+        match self.health.lock() {
+            Ok(health) => health.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+}

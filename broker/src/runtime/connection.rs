@@ -1,0 +1,373 @@
+//! A connection's task: the only owner of its socket, codec, session and buffers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stompbox_protocol::{Command, Decoder, Input, Limits, Role};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::dispatcher::{Inbox, Message};
+use super::output_buffer::OutputBuffer;
+use crate::config::StompConfig;
+use crate::core::port::{ConnectionId, Ending, Refusal, Reply, Request};
+use crate::core::session::{End, Session, SessionSettings};
+
+/// While so much is unwritten, replies stay where they are: as references, not as bytes.
+const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
+
+/// A client's silence is forgiven up to this many times the agreed interval.
+const HEART_BEAT_GRACE: u32 = 2;
+
+/// A wake-up that never comes.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What a connection needs of the broker.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) stomp: Arc<StompConfig>,
+    pub(super) dispatcher: Inbox,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+}
+
+/// How far a connection's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It lives.
+    Running,
+    /// The peer sends no more; what it is owed is still given.
+    HalfClosed,
+    /// DISCONNECT, or the broker stops: the dispatcher will say when.
+    Finishing,
+}
+
+struct Connection {
+    id: ConnectionId,
+    context: Context,
+    session: Session,
+    decoder: Decoder,
+    buffer: OutputBuffer,
+    inbox: mpsc::UnboundedReceiver<Vec<Reply>>,
+    phase: Phase,
+    accepted: Instant,
+    last_read: Instant,
+    last_write: Instant,
+    /// Since when the kernel has taken nothing although something waits.
+    waiting_since: Option<Instant>,
+    end_by: Option<Instant>,
+    was_opened: bool,
+}
+
+/// Why the loop ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The peer is gone or has been given up.
+    Gone,
+    /// Everything is written.
+    Closed,
+    /// ERROR is in the buffer.
+    Refused,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String, context: Context) {
+    let (outbox, inbox) = mpsc::unbounded_channel();
+    let attach = Message::Attach(id, outbox);
+    if context.dispatcher.send(attach).await.is_err() {
+        return;
+    }
+    let now = Instant::now();
+    let mut connection = Connection {
+        id,
+        session: Session::new(Arc::clone(&context.settings), id.0, peer),
+        decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
+        buffer: OutputBuffer::default(),
+        inbox,
+        phase: Phase::Running,
+        accepted: now,
+        last_read: now,
+        last_write: now,
+        waiting_since: None,
+        end_by: None,
+        was_opened: false,
+        context,
+    };
+    let outcome = connection.run(&mut stream).await;
+    connection.close(outcome).await;
+    match outcome {
+        Outcome::Gone => {}
+        Outcome::Closed => {
+            // The peer may have gone first.
+            let _ = stream.shutdown().await;
+        }
+        Outcome::Refused => connection.part(&mut stream).await,
+    }
+}
+
+impl Connection {
+    async fn run(&mut self, stream: &mut TcpStream) -> Outcome {
+        let (mut reader, mut writer) = stream.split();
+        let stop = self.context.stop.clone();
+        let alarm = tokio::time::sleep_until(self.deadline());
+        tokio::pin!(alarm);
+        loop {
+            self.decode();
+            if self.forward().await.is_err() {
+                return Outcome::Gone;
+            }
+            if let Some(outcome) = self.outcome() {
+                return outcome;
+            }
+            let deadline = self.deadline();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            let reads = self.phase == Phase::Running && self.session.takes_input();
+            let unwritten = self.buffer.unwritten();
+            let (writes, listens) = (!unwritten.is_empty(), unwritten.len() < UNWRITTEN_BYTES_MAX);
+            // Each arm is cancel-safe: a read or write either happened or did not, receiving loses nothing.
+            tokio::select! {
+                read = async { reader.read_buf(&mut self.decoder.read_space()).await }, if reads => {
+                    match read {
+                        Ok(0) => self.half_close(),
+                        Ok(_) => self.last_read = Instant::now(),
+                        Err(_) => return Outcome::Gone,
+                    }
+                }
+                written = writer.write(unwritten), if writes => match written {
+                    Ok(0) | Err(_) => return Outcome::Gone,
+                    Ok(count) => self.wrote(count),
+                },
+                replies = self.inbox.recv(), if listens => match replies {
+                    Some(replies) => self.reply(replies),
+                    None => return Outcome::Gone,
+                },
+                () = &mut alarm => {
+                    if let Some(outcome) = self.alarm() {
+                        return outcome;
+                    }
+                    alarm.as_mut().reset(self.deadline());
+                }
+                () = stop.cancelled(), if self.phase == Phase::Running => self.stop(),
+            }
+        }
+    }
+
+    /// Takes every frame that has arrived, as far as the session listens.
+    fn decode(&mut self) {
+        let now = self.context.clock.now();
+        while self.phase == Phase::Running && self.session.takes_input() {
+            match self.decoder.next_input() {
+                Ok(Some(Input::HeartBeat)) => {}
+                Ok(Some(Input::Frame(frame))) => {
+                    let is_connect = matches!(frame.command(), Command::Connect | Command::Stomp);
+                    self.session.frame(frame, now, &mut self.buffer.output);
+                    if is_connect && let Some(version) = self.session.version() {
+                        self.decoder.set_version(version);
+                    }
+                }
+                Ok(None) => return self.decoder.release_idle(),
+                Err(error) => {
+                    return self.session.malformed(&error, &mut self.buffer.output);
+                }
+            }
+        }
+        if self.session.has_disconnected() && self.phase == Phase::Running {
+            self.phase = Phase::Finishing;
+        }
+    }
+
+    /// Hands the dispatcher what has gathered.
+    async fn forward(&mut self) -> Result<(), ()> {
+        if self.buffer.output.requests.is_empty() {
+            return Ok(());
+        }
+        let requests = std::mem::take(&mut self.buffer.output.requests);
+        self.was_opened |= requests.iter().any(|request| matches!(request, Request::Open(_)));
+        let message = Message::Requests(self.id, requests);
+        self.context.dispatcher.send(message).await.map_err(|_| ())
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        let is_empty = self.buffer.unwritten().is_empty();
+        match self.buffer.output.end {
+            Some(End::Refused) => Some(Outcome::Refused),
+            Some(End::Close) if is_empty => Some(Outcome::Closed),
+            Some(End::Close) => None,
+            None if self.phase == Phase::HalfClosed && is_empty && !self.session.is_owed() => {
+                Some(Outcome::Gone)
+            }
+            None => None,
+        }
+    }
+
+    fn reply(&mut self, replies: Vec<Reply>) {
+        let now = self.context.clock.now();
+        let was_empty = self.buffer.unwritten().is_empty();
+        let was_open = self.session.is_open();
+        for reply in replies {
+            self.session.reply(reply, now, &mut self.buffer.output);
+        }
+        if !was_open && self.session.is_open() {
+            self.decoder.authenticated();
+        }
+        if was_empty && !self.buffer.unwritten().is_empty() {
+            self.waiting_since = Some(Instant::now());
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.last_write = Instant::now();
+        self.waiting_since = (!self.buffer.unwritten().is_empty()).then_some(self.last_write);
+    }
+
+    /// The peer has shut its side: what it is owed is given for a while.
+    fn half_close(&mut self) {
+        if self.decoder.is_mid_frame() {
+            tracing::debug!(session = self.session.name(), "closed in the middle of a frame");
+        }
+        self.phase = Phase::HalfClosed;
+        self.end_by = Some(Instant::now() + self.context.stomp.linger);
+    }
+
+    fn stop(&mut self) {
+        self.phase = Phase::Finishing;
+        if !self.session.stop(&mut self.buffer.output) {
+            self.buffer.output.end = self.buffer.output.end.max(Some(End::Close));
+        }
+    }
+
+    /// When something has to be looked at: the earliest of all that may happen by time.
+    fn deadline(&self) -> Instant {
+        let stomp = &self.context.stomp;
+        let never = self.accepted + NEVER;
+        let mut deadline = self.end_by.unwrap_or(never);
+        if !self.session.is_open() {
+            return deadline.min(self.accepted + stomp.connect_timeout);
+        }
+        let heart_beat = self.session.heart_beat();
+        if let Some(every) = heart_beat.send_every {
+            deadline = deadline.min(self.last_write + every / 2);
+        }
+        if let Some(every) = heart_beat.expect_every
+            && self.judges_silence()
+        {
+            deadline = deadline.min(self.last_read + every * HEART_BEAT_GRACE);
+        }
+        if let Some(since) = self.waiting_since
+            && self.session.subscribes_to_topics()
+        {
+            deadline = deadline.min(since + stomp.stalled_after);
+        }
+        deadline
+    }
+
+    /// A connection that is not read is not judged.
+    fn judges_silence(&self) -> bool {
+        self.phase == Phase::Running && self.session.takes_input()
+    }
+
+    fn alarm(&mut self) -> Option<Outcome> {
+        let now = Instant::now();
+        let stomp = Arc::clone(&self.context.stomp);
+        if self.end_by.is_some_and(|end| end <= now) {
+            return Some(Outcome::Gone);
+        }
+        if !self.session.is_open() {
+            if self.phase == Phase::Running && self.accepted + stomp.connect_timeout <= now {
+                self.refuse_late();
+            }
+            return None;
+        }
+        let heart_beat = self.session.heart_beat();
+        if let Some(every) = heart_beat.expect_every
+            && self.judges_silence()
+            && self.last_read + every * HEART_BEAT_GRACE <= now
+        {
+            tracing::info!(session = self.session.name(), ?every, "silent for too long: closed");
+            return Some(Outcome::Gone);
+        }
+        if let Some(since) = self.waiting_since
+            && self.session.subscribes_to_topics()
+            && since + stomp.stalled_after <= now
+        {
+            tracing::info!(session = self.session.name(), "takes no byte: closed");
+            return Some(Outcome::Gone);
+        }
+        if let Some(every) = heart_beat.send_every
+            && self.last_write + every / 2 <= now
+            && self.buffer.unwritten().is_empty()
+        {
+            self.buffer.output.bytes.push(b'\n');
+        } else if heart_beat.send_every.is_some() {
+            self.last_write = self.last_write.max(now - Duration::from_millis(1));
+        }
+        None
+    }
+
+    fn refuse_late(&mut self) {
+        let seconds = self.context.stomp.connect_timeout.as_secs_f64();
+        let refusal = Refusal::new(
+            "connect timeout",
+            format!("no CONNECT came within {seconds} s (stomp.connect_timeout)"),
+        );
+        self.session.refuse(refusal, &mut self.buffer.output);
+    }
+
+    /// Tells the dispatcher that the connection is over.
+    async fn close(&mut self, outcome: Outcome) {
+        let mut requests = std::mem::take(&mut self.buffer.output.requests);
+        let ending = match (outcome, self.phase) {
+            (Outcome::Closed, _) => Ending::Disconnect,
+            (_, Phase::Finishing) => Ending::Stop,
+            _ => Ending::Lost,
+        };
+        // What is written together with an ERROR may be seen.
+        let written = match outcome {
+            Outcome::Refused | Outcome::Closed => self.session.given(),
+            Outcome::Gone => self.buffer.delivered,
+        };
+        if self.was_opened || !requests.is_empty() {
+            requests.push(Request::Closed { ending, written });
+            // Fails only when the dispatcher is gone, and with it everything that would be told.
+            let _ = self.context.dispatcher.send(Message::Requests(self.id, requests)).await;
+        }
+        let _ = self.context.dispatcher.send(Message::Detach(self.id)).await;
+    }
+
+    /// Writes the ERROR, shuts the write side, and reads on for a while, so that a reset does not swallow it.
+    async fn part(&mut self, stream: &mut TcpStream) {
+        let linger = self.context.stomp.linger;
+        let parting = async {
+            if stream.write_all(self.buffer.unwritten()).await.is_err() {
+                return;
+            }
+            if stream.shutdown().await.is_err() {
+                return;
+            }
+            let mut ignored = [0; 4096];
+            while matches!(stream.read(&mut ignored).await, Ok(1..)) {}
+        };
+        // Either way the connection is over.
+        let _ = tokio::time::timeout(linger, parting).await;
+    }
+}
+
+fn codec_limits(settings: &SessionSettings) -> Limits {
+    let limits = &settings.limits;
+    Limits {
+        command_bytes_max: limits.command_bytes,
+        header_line_bytes_max: limits.header_line_bytes,
+        header_count_max: limits.headers,
+        header_block_bytes_max: limits.header_block_bytes,
+        body_bytes_max: limits.body_bytes,
+        unauthenticated_bytes_max: limits.unauthenticated_bytes,
+    }
+}

@@ -1,0 +1,187 @@
+//! The dispatcher's task: requests and store events in, turns carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use stompbox_store::{Backlog, Store, StoreError, StoreEvent};
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use crate::core::dispatcher::{Dispatcher, Read, Turn};
+use crate::core::port::{ConnectionId, Reply, Request};
+
+/// Batches of requests that wait: one a read of a connection, so this is as many reads as the dispatcher may be
+/// behind before connections wait for it.
+const INBOX_BATCHES: usize = 256;
+
+/// Batches taken in one turn: few enough that the disk and the receipts are not kept waiting.
+const TURN_BATCHES: usize = 64;
+
+/// No more requests are taken while so much is submitted and not committed.
+const BACKLOG_MAX: Backlog = Backlog { operations: 32_768, bytes: 64 * 1024 * 1024 };
+
+/// The most that a sleep is asked for; the wheel of the runtime ends at about two years.
+const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Replies of a turn for one connection. Unbounded, because what comes back never awaits: it is bounded by credit
+/// (deliveries) and by the cap on unanswered receipts.
+pub(super) type Outbox = mpsc::UnboundedSender<Vec<Reply>>;
+
+/// A look at the dispatcher between two turns.
+pub(super) type Look = Box<dyn FnOnce(&Dispatcher, &dyn Store) + Send>;
+
+/// What reaches the dispatcher's task.
+pub(super) enum Message {
+    /// A connection exists and can be replied to.
+    Attach(ConnectionId, Outbox),
+    /// Requests of one read of a connection.
+    Requests(ConnectionId, Vec<Request>),
+    /// A connection is gone; its `Closed` came before.
+    Detach(ConnectionId),
+    /// The console asks.
+    Look(Look),
+    /// Everything else has stopped: write the last batch.
+    Stop(oneshot::Sender<Result<(), StoreError>>),
+}
+
+pub(super) type Inbox = mpsc::Sender<Message>;
+
+/// Why the task ended by itself.
+#[derive(Debug)]
+pub(super) struct StoreFailed(pub(super) StoreError);
+
+/// The task's state.
+pub(super) struct DispatcherTask {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) store: Box<dyn Store>,
+    pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
+    pub(super) clock: Clock,
+    outboxes: FxHashMap<ConnectionId, Outbox>,
+    inbox: mpsc::Receiver<Message>,
+}
+
+impl DispatcherTask {
+    /// The task and the way to it.
+    pub(super) fn new(
+        dispatcher: Dispatcher,
+        store: Box<dyn Store>,
+        events: mpsc::UnboundedReceiver<StoreEvent>,
+        clock: Clock,
+    ) -> (Self, Inbox) {
+        let (sender, inbox) = mpsc::channel(INBOX_BATCHES);
+        let outboxes = FxHashMap::default();
+        (Self { dispatcher, store, events, clock, outboxes, inbox }, sender)
+    }
+
+    /// Runs until it is told to stop or the store fails.
+    pub(super) async fn run(mut self) -> Result<(), StoreFailed> {
+        let mut messages = Vec::with_capacity(TURN_BATCHES);
+        loop {
+            let takes_requests = self.has_room();
+            let wake = self.wake();
+            // Each arm is cancel-safe: receiving loses nothing, and the sleep is made anew.
+            tokio::select! {
+                biased;
+                event = self.events.recv() => self.store_event(event)?,
+                count = self.inbox.recv_many(&mut messages, TURN_BATCHES), if takes_requests => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            while let Ok(event) = self.events.try_recv() {
+                self.store_event(Some(event))?;
+            }
+            for message in messages.drain(..) {
+                match message {
+                    Message::Attach(connection, outbox) => {
+                        self.outboxes.insert(connection, outbox);
+                    }
+                    Message::Detach(connection) => {
+                        self.outboxes.remove(&connection);
+                    }
+                    Message::Requests(connection, requests) => {
+                        self.dispatcher.handle(connection, requests, self.clock.now());
+                    }
+                    Message::Look(look) => look(&self.dispatcher, &*self.store),
+                    Message::Stop(done) => {
+                        self.finish_turn();
+                        // The receiver waits for this and nothing else.
+                        let _ = done.send(self.stop().await);
+                        return Ok(());
+                    }
+                }
+            }
+            self.finish_turn();
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let backlog = self.store.backlog();
+        backlog.operations < BACKLOG_MAX.operations && backlog.bytes < BACKLOG_MAX.bytes
+    }
+
+    fn wake(&self) -> std::time::Instant {
+        let now = self.clock.now();
+        let latest = now.uptime + SLEEP_MAX;
+        let uptime = self.dispatcher.next_wake(now).map_or(latest, |wake| wake.min(latest));
+        self.clock.instant(uptime)
+    }
+
+    fn store_event(&mut self, event: Option<StoreEvent>) -> Result<(), StoreFailed> {
+        match event {
+            Some(StoreEvent::Failed(error)) => Err(StoreFailed(error)),
+            Some(event) => {
+                self.dispatcher.store_event(event, self.clock.now());
+                Ok(())
+            }
+            None => Err(StoreFailed(StoreError::Disk {
+                during: "running",
+                detail: "the store's thread has ended".to_owned(),
+            })),
+        }
+    }
+
+    fn finish_turn(&mut self) {
+        let Turn { batch, reads } = self.dispatcher.finish_turn(self.clock.now());
+        if let Some((ticket, batch)) = batch {
+            let given = self.store.submit(batch);
+            debug_assert_eq!(given, ticket, "tickets are dense on both sides");
+        }
+        for read in reads {
+            match read {
+                Read::Page(request) => self.store.read_page(request),
+                Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
+            }
+        }
+        let outboxes = &self.outboxes;
+        self.dispatcher.drain_replies(|connection, replies| {
+            if let Some(outbox) = outboxes.get(&connection) {
+                // A connection that is gone has said so, or will; what it held comes back then.
+                let _ = outbox.send(replies);
+            }
+        });
+    }
+
+    async fn stop(mut self) -> Result<(), StoreError> {
+        let (_, last) = self.dispatcher.last_batch();
+        let store = self.store;
+        let closing = tokio::task::spawn_blocking(move || store.close(last));
+        closing.await.unwrap_or_else(|panic| {
+            Err(StoreError::Disk { during: "closing", detail: panic.to_string() })
+        })
+    }
+}
+
+/// Where the store's thread reports to. Unbounded, because the store must not wait for the dispatcher; bounded by
+/// what the dispatcher has submitted and asked for.
+pub(super) fn event_sink() -> (stompbox_store::EventSink, mpsc::UnboundedReceiver<StoreEvent>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let sink = move |event| {
+        // The dispatcher is gone: the process is stopping.
+        let _ = sender.send(event);
+    };
+    (Arc::new(sink), receiver)
+}

@@ -1,0 +1,108 @@
+//! Accepts STOMP connections, as many as there are file handles for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use stompbox_protocol::{Command, Version, encode};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Context};
+use crate::core::port::ConnectionId;
+
+/// Connections that the kernel keeps before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long an accept that failed for want of handles is not tried again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection over the limit is told so.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// Binds an address.
+pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// What all listeners share.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    pub(super) context: Context,
+    pub(super) connections: TaskTracker,
+    /// A permit for each connection that may be open.
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) connections_max: usize,
+    pub(super) next: Arc<AtomicU64>,
+}
+
+impl Acceptor {
+    /// Accepts until the broker stops.
+    pub(super) async fn run(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.context.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.accept(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = self.prepare(&stream) {
+            tracing::debug!(%peer, %error, "a socket option was refused");
+        }
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            tracing::warn!(%peer, limit = self.connections_max, "too many connections: refused");
+            let limit = self.connections_max;
+            self.connections.spawn(refuse(stream, limit));
+            return;
+        };
+        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let context = self.context.clone();
+        self.connections.spawn(async move {
+            connection::serve(stream, id, peer.to_string(), context).await;
+            drop(permit);
+        });
+    }
+
+    fn prepare(&self, stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let every = self.context.stomp.keep_alive;
+        let keep_alive = TcpKeepalive::new().with_time(every).with_interval(every / 4);
+        SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+    }
+}
+
+/// Tells a connection over the limit why it is closed.
+async fn refuse(mut stream: TcpStream, limit: usize) {
+    let mut bytes = Vec::new();
+    let body = format!(
+        "the broker has {limit} connections, which is limits.connections (0: as many as there are file \
+         handles): close some, or raise the limit\n"
+    );
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"message", b"too many connections"), (b"content-type", b"text/plain")];
+    encode::frame(&mut bytes, Version::V1_0, Command::Error, &headers, body.as_bytes());
+    let told = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    };
+    // The connection is dropped whether or not it listened.
+    let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
+}

@@ -1,0 +1,16 @@
+//! Carries out what the core decides: sockets, clocks, tasks, signals.
+//!
+//! *The one rule against deadlock*: awaiting goes downstream only, connection to dispatcher to store. What comes
+//! back never awaits and is bounded: deliveries by credit, receipts by a cap on unanswered ones, store events
+//! by what is outstanding.
+
+mod admin;
+mod clock;
+mod connection;
+mod dispatcher;
+mod listener;
+mod output_buffer;
+mod server;
+mod signal;
+
+pub(crate) use server::{OpenStore, run};
