@@ -1,0 +1,151 @@
+//! A head that is arriving: takes each header line as it is complete.
+
+use bytes::Bytes;
+use nom::{Err as NomErr, Parser};
+
+use crate::error::{DecodeError, Reason};
+use crate::foreign::quote;
+use crate::head::{Encoding, Head, HeaderRange, HeaderRanges, Headers};
+use crate::limits::Ceilings;
+use crate::line::{self, Fault, HeaderLine, LineEnd};
+use crate::{Command, Version};
+
+/// The command and the headers so far. All offsets count from the start of the frame.
+#[derive(Debug)]
+pub(super) struct HeaderLines {
+    command: Command,
+    version: Option<Version>,
+    line_end: LineEnd,
+    ranges: HeaderRanges,
+    block_start: usize,
+    line_start: usize,
+    /// Bytes of the unfinished line that are known to hold no LF.
+    scanned: usize,
+}
+
+enum Line {
+    Incomplete,
+    Blank,
+    Header,
+}
+
+impl HeaderLines {
+    /// `block_start`: where the first header line begins.
+    pub(super) fn new(
+        command: Command,
+        version: Option<Version>,
+        line_end: LineEnd,
+        block_start: usize,
+    ) -> Self {
+        Self {
+            command,
+            version,
+            line_end,
+            ranges: HeaderRanges::new(),
+            block_start,
+            line_start: block_start,
+            scanned: 0,
+        }
+    }
+
+    /// Takes the lines that are complete in `frame`, which begins at the command. The length of
+    /// the head once its blank line is there.
+    pub(super) fn advance(
+        &mut self,
+        frame: &[u8],
+        ceilings: Ceilings<'_>,
+    ) -> Result<Option<usize>, DecodeError> {
+        loop {
+            match self.next_line(frame, ceilings) {
+                Ok(Line::Header) => {}
+                Ok(Line::Blank) => return Ok(Some(self.line_start)),
+                Ok(Line::Incomplete) => return Ok(None),
+                Err(reason) => return Err(DecodeError::new(reason, self.receipt(frame))),
+            }
+        }
+    }
+
+    /// Ends the head. `bytes`: from the command to the blank line, both included.
+    pub(super) fn finish(&mut self, bytes: Bytes) -> Head {
+        Head {
+            command: self.command,
+            version: self.version.unwrap_or(Version::V1_0),
+            encoding: self.encoding(&bytes),
+            ranges: std::mem::take(&mut self.ranges),
+            bytes,
+        }
+    }
+
+    fn next_line(&mut self, frame: &[u8], ceilings: Ceilings<'_>) -> Result<Line, Reason> {
+        let start = self.line_start;
+        let input = frame.get(start..).unwrap_or_default();
+        let parsed = line::line(self.scanned)(input);
+        let end = start + line::bytes_seen(input, &parsed);
+        ceilings.header_line(self.block_start, start, end)?;
+        let line = match parsed {
+            Ok((_, line)) => line,
+            Err(NomErr::Incomplete(_)) => {
+                self.scanned = input.len();
+                return Ok(Line::Incomplete);
+            }
+            Err(NomErr::Error(fault) | NomErr::Failure(fault)) => return Err(reason(fault, input)),
+        };
+        self.line_start = end + 1;
+        self.scanned = 0;
+        match line::header_line(self.line_end).parse(line) {
+            Ok((_, HeaderLine::Blank)) => Ok(Line::Blank),
+            Ok((_, HeaderLine::Header { name, value })) => {
+                ceilings.header_count(self.ranges.len() + 1)?;
+                let colon = start + name.len();
+                let end = colon + 1 + value.len();
+                self.ranges.push(HeaderRange::new(start, colon, end));
+                Ok(Line::Header)
+            }
+            Err(NomErr::Incomplete(_)) => Err(reason(Fault::NoMatch, line)),
+            Err(NomErr::Error(fault) | NomErr::Failure(fault)) => Err(reason(fault, line)),
+        }
+    }
+
+    fn encoding(&self, bytes: &[u8]) -> Encoding {
+        match self.version {
+            _ if self.command.is_handshake() => self.handshake_encoding(bytes),
+            Some(version @ (Version::V1_1 | Version::V1_2)) => Encoding::Escaped(version),
+            Some(Version::V1_0) | None => Encoding::Trimmed,
+        }
+    }
+
+    /// A peer that offers or names no version speaks 1.0, and 1.0 trims.
+    fn handshake_encoding(&self, bytes: &[u8]) -> Encoding {
+        let name: &[u8] = match self.command {
+            Command::Connected => b"version",
+            _ => b"accept-version",
+        };
+        let headers = Headers {
+            bytes,
+            ranges: &self.ranges,
+            encoding: Encoding::Verbatim,
+        };
+        headers
+            .raw(name)
+            .map_or(Encoding::Trimmed, |_| Encoding::Verbatim)
+    }
+
+    fn receipt(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let headers = Headers {
+            bytes,
+            ranges: &self.ranges,
+            encoding: self.encoding(bytes),
+        };
+        headers.decoded(b"receipt").map(Into::into)
+    }
+}
+
+fn reason(fault: Fault, line: &[u8]) -> Reason {
+    match fault {
+        Fault::Nul { .. } => Reason::NulInHead,
+        Fault::EmptyName => Reason::EmptyHeaderName,
+        Fault::NoColon | Fault::NoMatch => Reason::HeaderWithoutColon {
+            quoted: quote(line),
+        },
+    }
+}
