@@ -31,6 +31,7 @@ pub use choice::{
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};
+pub(crate) use form::parse_duration;
 pub use limit::Limits;
 pub use load::{CommandLine, load};
 pub use log::LogConfig;
