@@ -20,7 +20,7 @@ pub enum ConfigError {
     /// Something in it is not allowed.
     #[error("{}", lines(problems))]
     Invalid {
-        /// Everything that was found, in the order in which it was found; never empty.
+        /// Everything that was found: the file from top to bottom, then the rest. Never empty.
         problems: Vec<Problem>,
     },
 }
@@ -34,6 +34,16 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what is allowed.
     pub text: String,
+}
+
+impl Problem {
+    /// The line of the file; after all lines what is not in it.
+    pub(super) fn line(&self) -> usize {
+        match self.origin {
+            Some(Origin::File { line, .. }) => line,
+            Some(Origin::Environment { .. } | Origin::CommandLine { .. }) | None => usize::MAX,
+        }
+    }
 }
 
 /// Where a value comes from.

@@ -5,6 +5,7 @@ mod quantity;
 mod word;
 
 pub(super) use address::{AddressOrNone, Addresses};
+pub(crate) use quantity::parse_duration;
 pub(super) use quantity::{Bytes, Count, Number, Span};
 pub(super) use word::{Choice, Flag, Folder, Text};
 

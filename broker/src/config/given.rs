@@ -161,6 +161,8 @@ impl Given {
         if self.problems.is_empty() {
             Ok(config)
         } else {
+            // The file from top to bottom; within it the parser does not keep the order.
+            self.problems.sort_by_key(|problem| problem.line());
             Err(ConfigError::Invalid {
                 problems: self.problems,
             })

@@ -1,6 +1,6 @@
 //! The configuration: what a user may set, its defaults, and how it is read.
 //!
-//! Every key is declared once, with [`section::section`]: that declaration yields the public field, its default, its
+//! Every key is declared once, with the macro `section`: that declaration yields the public field, its default, its
 //! parser, its line in the sample file and its row in `docs/configuration.md`. A value comes from the command line,
 //! else from the environment, else from the file, else from the default.
 //!
@@ -32,6 +32,7 @@ pub use choice::{
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};
+pub(crate) use form::parse_duration;
 pub use limit::Limits;
 pub use load::{CommandLine, load};
 pub use log::LogConfig;

@@ -95,6 +95,7 @@ fn write_section(out: &mut String, config: &Config, section: SectionName, style:
         Style::Sample => "#",
     };
     for entry in config.entries(section) {
+        out.push('\n');
         for text in entry.doc {
             line(out, format_args!("#{text}"));
         }

@@ -190,12 +190,21 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
 }
 
 #[test]
-fn all_problems_are_reported_at_once() {
-    let text = "[limits]\nheaders = 'many'\n[nonsense]\n[log]\nlevel = 'loud'";
-    assert_eq!(
-        problems(text, &[("STOMPBOX_STOMP_LISTEN", "here")]).len(),
-        4
-    );
+fn all_problems_are_reported_at_once_from_top_to_bottom() {
+    let text = "[zebra]\n[limits]\nheaders = 'many'\n[log]\nlevel = 'loud'\n[antelope]";
+    let found = problems(text, &[("STOMPBOX_STOMP_LISTEN", "here")]);
+    let places: Vec<&str> = found
+        .iter()
+        .filter_map(|text| text.split(": ").next())
+        .collect();
+    let expected = [
+        "stompbox.toml:1",
+        "stompbox.toml:3",
+        "stompbox.toml:5",
+        "stompbox.toml:6",
+        "STOMPBOX_STOMP_LISTEN",
+    ];
+    assert_eq!(places, expected);
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod output_buffer;
 mod server;
 mod signal;
 
-pub(crate) use server::{OpenStore, run};
+pub use server::OpenStore;
+pub(crate) use server::run;

@@ -43,7 +43,7 @@ impl Form for Span {
 }
 
 /// Reads `500ms`, `10s`, `1m` or `2h`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let (_, unit_ms) = UNITS_MS.into_iter().find(|(name, _)| *name == unit)?;
     Some(Duration::from_millis(number.checked_mul(unit_ms)?))
