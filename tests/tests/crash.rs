@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use stompbox_tests::crash::check::{Kind, Violation, check};
 use stompbox_tests::crash::history::{Event, History};
 use stompbox_tests::crash::{Plan, run};
+use stompbox_tests::say;
 
 /// Violations that a failing test tells the story of.
 const STORIES_TOLD: usize = 5;
@@ -52,7 +53,9 @@ fn report(history: &History, violations: &[Violation]) -> String {
 fn what_was_promised_survives_kills() -> Result<()> {
     let cycles = from_environment("STOMPBOX_CRASH_CYCLES")?.unwrap_or(5);
     let seed = seed()?;
-    eprintln!("crash: {cycles} kills, STOMPBOX_CRASH_SEED={seed}");
+    say(&format!(
+        "proof: crash: {cycles} kills, STOMPBOX_CRASH_SEED={seed}"
+    ));
     let began = Instant::now();
     let summary = run(&Plan {
         program: env!("CARGO_BIN_EXE_stompbox-under-test").into(),
@@ -66,12 +69,12 @@ fn what_was_promised_survives_kills() -> Result<()> {
         .iter()
         .filter(|event| matches!(event, Event::Delivered(_)))
         .count();
-    eprintln!(
-        "crash: {} receipted operations (at least {:?} before a kill), {deliveries} deliveries, {:.1} s",
+    say(&format!(
+        "proof: crash: {} receipted operations (at least {:?} before a kill), {deliveries} deliveries, {:.1} s",
         summary.receipts.iter().sum::<u64>(),
         summary.receipts.iter().min(),
         began.elapsed().as_secs_f64(),
-    );
+    ));
     let violations = check(&summary.history);
     ensure!(
         violations.is_empty(),
@@ -97,7 +100,9 @@ fn check_notices(plant: &str, expected: &[Kind]) -> Result<()> {
         }
         if expected.iter().any(|kind| seen.contains_key(kind)) {
             let kills = (number + 1) * u64::from(PLANT_CYCLES);
-            eprintln!("crash: {plant} shows after at most {kills} kills: {seen:?}");
+            say(&format!(
+                "proof: crash: {plant} shows within {kills} kills: {seen:?}"
+            ));
             return Ok(());
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use stompbox_tests::broker::Launch;
+use stompbox_tests::say;
 
 /// A script must be done by then; each takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -39,10 +40,10 @@ fn check(client: &Client) -> Result<()> {
             "{} is required and missing ({error:#}): run tests/clients/install.sh",
             client.name,
         );
-        eprintln!(
+        say(&format!(
             "SKIPPED: {} is missing ({error:#}); run tests/clients/install.sh",
             client.name
-        );
+        ));
         return Ok(());
     }
     let broker = Launch::new(env!("CARGO_BIN_EXE_stompbox-under-test")).start();
@@ -62,7 +63,7 @@ fn check(client: &Client) -> Result<()> {
         output.status,
     );
     let steps = said.lines().filter(|line| line.starts_with("ok ")).count();
-    eprintln!("{}: {steps} steps", client.name);
+    say(&format!("proof: {}: {steps} steps", client.name));
     Ok(())
 }
 

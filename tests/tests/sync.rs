@@ -14,6 +14,8 @@ const DELAY: Duration = Duration::from_millis(300);
 const AT_LEAST: Duration = Duration::from_millis(280);
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const PERSISTENT: [(&str, &str); 1] = [("persistent", "true")];
+
 struct Bench {
     broker: Broker,
     disk: SlowSync,
@@ -89,7 +91,7 @@ impl Bench {
 fn filled(bench: &Bench, queue: &str, count: usize) -> (Wire, Vec<Frame>) {
     let mut wire = bench.connect();
     for number in 0..count {
-        wire.send_receipted(queue, &[], &format!("m{number}"));
+        wire.send_receipted(queue, &PERSISTENT, &format!("m{number}"));
     }
     wire.subscribe("s", queue, "client-individual");
     let messages = (0..count).map(|_| wire.expect_message()).collect();
@@ -121,10 +123,10 @@ fn receipt_of_send_during_a_sync_waits_for_the_next_one() -> Result<()> {
     bench.slow_down()?;
 
     let moment = bench.disk.now()?;
-    first.send("SEND\ndestination:/queue/sync\nreceipt:first\n\none^@");
+    first.send("SEND\ndestination:/queue/sync\npersistent:true\nreceipt:first\n\none^@");
     bench.disk.await_begin(moment, PATIENCE)?;
     let during = bench.disk.now()?;
-    second.request("SEND", &[("destination", "/queue/sync")], b"two");
+    second.send_receipted("/queue/sync", &PERSISTENT, "two");
     ensure!(
         bench.disk.ended_since(during)?,
         "{:#?}",
@@ -145,7 +147,7 @@ fn receipt_of_non_persistent_send_does_not_wait() -> Result<()> {
     // Nor while a sync is under way for another connection.
     let mut other = bench.connect();
     let moment = bench.disk.now()?;
-    other.send("SEND\ndestination:/queue/sync\nreceipt:other\n\nbody^@");
+    other.send("SEND\ndestination:/queue/sync\npersistent:true\nreceipt:other\n\nbody^@");
     bench.disk.await_begin(moment, PATIENCE)?;
     bench.check_does_not_wait(&mut wire, "SEND", &volatile, "body")?;
     other.expect_receipt("other");
@@ -175,7 +177,7 @@ fn receipt_of_cumulative_ack_waits_for_its_sync() -> Result<()> {
     let bench = Bench::start()?;
     let mut wire = bench.connect();
     for number in 0..10 {
-        wire.send_receipted("/queue/sync", &[], &format!("m{number}"));
+        wire.send_receipted("/queue/sync", &PERSISTENT, &format!("m{number}"));
     }
     wire.subscribe("s", "/queue/sync", "client");
     let messages: Vec<Frame> = (0..10).map(|_| wire.expect_message()).collect();
@@ -192,7 +194,11 @@ fn receipt_of_commit_waits_for_its_sync_and_those_inside_do_not() -> Result<()> 
     bench.slow_down()?;
     let id = messages[0].header("ack").unwrap_or_default();
     let inside = [("id", id), ("transaction", "t")];
-    let output = [("destination", "/queue/sync.out"), ("transaction", "t")];
+    let output = [
+        ("destination", "/queue/sync.out"),
+        ("persistent", "true"),
+        ("transaction", "t"),
+    ];
     bench.check_does_not_wait(&mut wire, "BEGIN", &[("transaction", "t")], "")?;
     bench.check_does_not_wait(&mut wire, "ACK", &inside, "")?;
     bench.check_does_not_wait(&mut wire, "SEND", &output, "body")?;
@@ -206,7 +212,7 @@ fn receipt_of_disconnect_waits_for_what_was_sent_before() -> Result<()> {
     wire.send_receipted("/queue/sync", &[], "creates the queue");
     bench.slow_down()?;
     let moment = bench.disk.now()?;
-    wire.send("SEND\ndestination:/queue/sync\n\nbody^@");
+    wire.send("SEND\ndestination:/queue/sync\npersistent:true\n\nbody^@");
     wire.request("DISCONNECT", &[], b"");
     ensure!(
         bench.disk.ended_since(moment)?,
@@ -223,7 +229,7 @@ fn failed_sync_promises_nothing_more_and_stops_the_process_with_4() -> Result<()
     let mut kept = Vec::new();
     for number in 0..50 {
         kept.push(format!("kept {number}"));
-        wire.send_receipted("/queue/sync", &[], &kept[number]);
+        wire.send_receipted("/queue/sync", &PERSISTENT, &kept[number]);
     }
     wire.ack(&messages[0], &[]);
     bench.disk.await_rest(PATIENCE)?;
@@ -232,10 +238,11 @@ fn failed_sync_promises_nothing_more_and_stops_the_process_with_4() -> Result<()
     let mut second = bench.connect();
     // The process may be gone before all of these are written.
     let id = messages[1].header("ack").unwrap_or_default();
-    let _ = wire.try_send("SEND\ndestination:/queue/sync\nreceipt:lost\n\nlost^@");
+    let _ = wire.try_send("SEND\ndestination:/queue/sync\npersistent:true\nreceipt:lost\n\nlost^@");
     let _ = wire.try_send(&format!("ACK\nid:{id}\nreceipt:lost\n\n^@"));
     let _ = second.try_send("BEGIN\ntransaction:t\n\n^@");
-    let _ = second.try_send("SEND\ndestination:/queue/sync\ntransaction:t\n\nlost^@");
+    let _ =
+        second.try_send("SEND\ndestination:/queue/sync\npersistent:true\ntransaction:t\n\nlost^@");
     let _ = second.try_send("COMMIT\ntransaction:t\nreceipt:lost\n\n^@");
     let status = bench.broker.wait(PATIENCE);
     let code = status.and_then(|status| status.code());
