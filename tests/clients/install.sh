@@ -5,6 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=${CARGO_TARGET_DIR:-$here/../../target}/clients
 mkdir -p "$target"
+target=$(cd "$target" && pwd)
 
 missing=()
 need() { # COMMAND PACKAGE...: the packages are needed unless the command succeeds
@@ -38,5 +39,5 @@ if ! cmp -s "$here/node/package.json" "$target/node/installed.json"; then
     npm install --prefix "$target/node" --silent --no-audit --no-fund --no-package-lock
     cp "$here/node/package.json" "$target/node/installed.json"
 fi
-# Node resolves modules beside the script that asks for them.
-cp "$here"/node/*.mjs "$target/node/"
+# Node looks for modules beside the script that asks for them.
+ln -sfn "$target/node/node_modules" "$here/node/node_modules"

@@ -110,6 +110,13 @@ fn words(text: &[&str]) -> Vec<String> {
     text.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// Node looks for a package from where the script stands.
+fn node_probe(package: &str) -> Vec<String> {
+    let from = scripts().join("node/check.mjs");
+    let probe = format!("require('node:module').createRequire({from:?}).resolve('{package}')");
+    words(&["-e", &probe])
+}
+
 #[test]
 fn python_stomp_py() -> Result<()> {
     check(&Client {
@@ -125,8 +132,8 @@ fn node_stompjs() -> Result<()> {
     check(&Client {
         name: "Node @stomp/stompjs",
         interpreter: "node".into(),
-        probe: words(&["--version"]),
-        script: installed().join("node/stompjs.mjs"),
+        probe: node_probe("@stomp/stompjs"),
+        script: scripts().join("node/stompjs.mjs"),
     })
 }
 
@@ -135,8 +142,8 @@ fn node_stompit() -> Result<()> {
     check(&Client {
         name: "Node stompit",
         interpreter: "node".into(),
-        probe: words(&["--version"]),
-        script: installed().join("node/stompit.mjs"),
+        probe: node_probe("stompit"),
+        script: scripts().join("node/stompit.mjs"),
     })
 }
 

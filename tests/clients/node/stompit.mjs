@@ -1,6 +1,6 @@
 // stompit against a broker: stompit.mjs HOST PORT.
 import stompit from 'stompit';
-import { Inbox, binary, expect, fail, host, nackRedelivers, ok, patiently, port, run, text } from './steps.mjs';
+import { Inbox, binary, expect, fail, host, dialect, ok, patiently, port, run, text } from './steps.mjs';
 
 class Peer {
   static open() {
@@ -109,7 +109,7 @@ async function checkRedelivery() {
   let received = await second.receive(inbox, 'again');
   expect(received.headers.redelivered === 'true', JSON.stringify(received.headers));
   ok('a lost connection returns what it held, redelivered:true');
-  if (nackRedelivers) {
+  if (dialect) {
     second.client.nack(received.message, { 'x-delay': '0' });
     received = await second.receive(inbox, 'again');
     expect(received.headers.redelivered === 'true', JSON.stringify(received.headers));
