@@ -72,11 +72,13 @@ fn probe(client: &Client) -> Result<()> {
     let mut command = Command::new(&client.interpreter);
     command.args(&client.probe);
     let output = within(command, PATIENCE)?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    let complained = String::from_utf8_lossy(&output.stderr);
+    // An interpreter's one line among its stack trace.
+    let reason = complained
+        .lines()
+        .find(|line| line.contains("rror"))
+        .unwrap_or(&complained);
+    ensure!(output.status.success(), "{}", reason.trim());
     Ok(())
 }
 

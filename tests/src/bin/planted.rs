@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
 use stompbox_store::{
@@ -17,7 +17,7 @@ use stompbox_store::{
 };
 
 /// How long `receipt-before-commit` sits on a batch that it has already reported as durable.
-const HELD_BACK: Duration = Duration::from_millis(10);
+const HELD_BACK: Duration = Duration::from_millis(20);
 
 /// The pause of `split-transaction` between the halves: the engine must not put them into one commit.
 const BETWEEN_HALVES: Duration = Duration::from_millis(4);
@@ -169,27 +169,49 @@ struct Queue {
 
 impl Queue {
     fn start(plant: Plant, inner: Inner, tickets: Tickets, sink: EventSink) -> Queue {
-        let (batches, received) = mpsc::channel::<(Ticket, Batch)>();
-        let thread = thread::spawn(move || {
-            for (outer, batch) in received {
-                if plant == Plant::ReceiptBeforeCommit {
-                    sink(StoreEvent::Durable(outer));
-                    thread::sleep(HELD_BACK);
-                    lock(&inner).submit(batch);
-                    continue;
-                }
-                let (first, second) = halves(batch);
-                if let Some(first) = first {
-                    lock(&inner).submit(first);
-                    thread::sleep(BETWEEN_HALVES);
-                }
-                let mut inner = lock(&inner);
-                // Held over the submission, so that the watermark cannot overtake the entry.
-                let mut tickets = lock(&tickets);
-                tickets.push_back((inner.submit(second), outer));
+        let (batches, received) = mpsc::channel();
+        let thread = thread::spawn(move || match plant {
+            Plant::ReceiptBeforeCommit => report_early(received, inner, &sink),
+            Plant::SplitTransaction => split(received, &inner, &tickets),
+            Plant::DroppedSettle | Plant::RepeatMarkedFirst => {
+                unreachable!("these do not queue")
             }
         });
         Queue { batches, thread }
+    }
+}
+
+/// Reports every batch at once and hands it on a while later.
+fn report_early(received: Receiver<(Ticket, Batch)>, inner: Inner, sink: &EventSink) {
+    let (held_back, due) = mpsc::channel::<(Instant, Batch)>();
+    let committer = thread::spawn(move || {
+        for (when, batch) in due {
+            thread::sleep(when.saturating_duration_since(Instant::now()));
+            lock(&inner).submit(batch);
+        }
+    });
+    for (outer, batch) in received {
+        sink(StoreEvent::Durable(outer));
+        // The committer ends only when this sender is gone.
+        let _ = held_back.send((Instant::now() + HELD_BACK, batch));
+    }
+    drop(held_back);
+    // A panic there was printed; what it had not handed on is one more lost commit.
+    let _ = committer.join();
+}
+
+/// Commits a batch that both settles and appends in two.
+fn split(received: Receiver<(Ticket, Batch)>, inner: &Inner, tickets: &Tickets) {
+    for (outer, batch) in received {
+        let (first, second) = halves(batch);
+        if let Some(first) = first {
+            lock(inner).submit(first);
+            thread::sleep(BETWEEN_HALVES);
+        }
+        let mut inner = lock(inner);
+        // Held over the submission, so that the watermark cannot overtake the entry.
+        let mut tickets = lock(tickets);
+        tickets.push_back((inner.submit(second), outer));
     }
 }
 
