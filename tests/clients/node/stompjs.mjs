@@ -1,0 +1,155 @@
+// @stomp/stompjs over TCP against a broker: stompjs.mjs HOST PORT.
+import { Client, Versions } from '@stomp/stompjs';
+import { TcpSocket } from './socket.mjs';
+import { Inbox, binary, expect, fail, host, dialect, ok, patiently, port, run, text } from './steps.mjs';
+
+const header = 'wert: mit\nzeile \\ und 🐝';
+
+class Peer {
+  static async open(version) {
+    const peer = new Peer();
+    await patiently(
+      new Promise((resolve) => {
+        peer.client = new Client({
+          webSocketFactory: () => (peer.socket = new TcpSocket(host, port)),
+          stompVersions: new Versions([version]),
+          reconnectDelay: 0,
+          heartbeatIncoming: 0,
+          heartbeatOutgoing: 0,
+          appendMissingNULLonIncoming: false,
+          onConnect: resolve,
+          onStompError: (frame) => fail(`ERROR ${frame.headers.message}: ${frame.body}`),
+        });
+        peer.client.activate();
+      }),
+      `CONNECTED ${version}`,
+    );
+    return peer;
+  }
+
+  receipts = 0;
+
+  receipted(action) {
+    const receipt = `${run}-${++this.receipts}`;
+    const came = new Promise((resolve) => this.client.watchForReceipt(receipt, resolve));
+    action({ receipt });
+    return patiently(came, `receipt ${receipt}`);
+  }
+
+  send(destination, content, headers = {}) {
+    const body = typeof content === 'string' ? { body: content } : { binaryBody: content };
+    return this.receipted((receipt) =>
+      this.client.publish({ destination, ...body, headers: { persistent: 'true', ...headers, ...receipt } }),
+    );
+  }
+
+  subscribe(destination, ack) {
+    const inbox = new Inbox();
+    inbox.subscription = this.client.subscribe(destination, (message) => inbox.push(message), { ack });
+    return inbox;
+  }
+
+  async receive(inbox, body) {
+    const message = await inbox.next(body);
+    expect(message.body === body, `expected body ${body}, got ${message.body}`);
+    return message;
+  }
+
+  leave() {
+    return patiently(this.client.deactivate(), 'the receipt of DISCONNECT');
+  }
+
+  // As a crash: no DISCONNECT, no second connection.
+  drop() {
+    this.socket.terminate();
+  }
+}
+
+async function checkRoundTrip(version) {
+  const destination = `/queue/stompjs.${version}.${run}`;
+  const peer = await Peer.open(version);
+  expect(peer.client.connectedVersion === version, `expected ${version}, got ${peer.client.connectedVersion}`);
+  ok(`connect ${version}`);
+  await peer.send(destination, text);
+  ok(`send with receipt ${version}`);
+  const inbox = peer.subscribe(destination, 'client');
+  const message = await peer.receive(inbox, text);
+  expect(message.headers.destination === destination, JSON.stringify(message.headers));
+  await peer.receipted((receipt) => message.ack(receipt));
+  ok(`receive and ack with receipt ${version}`);
+  await peer.leave();
+  ok(`disconnect ${version}`);
+}
+
+async function checkHeadersAndBytes() {
+  const destination = `/queue/stompjs.bytes.${run}`;
+  const peer = await Peer.open('1.2');
+  const inbox = peer.subscribe(destination, 'auto');
+  await peer.send(destination, binary, { property: header, 'content-type': 'application/octet-stream' });
+  const message = await inbox.next('a body with NUL');
+  expect(Buffer.compare(message.binaryBody, binary) === 0, `body came as ${message.binaryBody}`);
+  expect(message.headers.property === header, `property came as ${JSON.stringify(message.headers.property)}`);
+  ok('header with colon, line end and emoji; body with NUL');
+  await peer.leave();
+}
+
+async function checkTransactions() {
+  const [source, target] = [`/queue/stompjs.in.${run}`, `/queue/stompjs.out.${run}`];
+  const peer = await Peer.open('1.2');
+  await peer.send(source, 'input');
+  const inputs = peer.subscribe(source, 'client-individual');
+  const outputs = peer.subscribe(target, 'auto');
+  const received = await peer.receive(inputs, 'input');
+
+  const aborted = peer.client.begin();
+  peer.client.publish({ destination: target, body: 'aborted', headers: { transaction: aborted.id } });
+  aborted.abort();
+  await peer.send(target, 'after abort');
+  await peer.receive(outputs, 'after abort');
+  ok('abort hides');
+
+  const transaction = peer.client.begin();
+  received.ack({ transaction: transaction.id });
+  peer.client.publish({ destination: target, body: 'committed', headers: { transaction: transaction.id } });
+  transaction.commit();
+  await peer.receive(outputs, 'committed');
+  peer.drop();
+  const other = await Peer.open('1.2');
+  await other.send(source, 'next');
+  await other.receive(other.subscribe(source, 'auto'), 'next');
+  await other.leave();
+  ok('commit shows what was sent and acknowledged in it');
+}
+
+async function checkRedelivery() {
+  const destination = `/queue/stompjs.again.${run}`;
+  const first = await Peer.open('1.2');
+  await first.send(destination, 'again');
+  let message = await first.receive(first.subscribe(destination, 'client-individual'), 'again');
+  expect((message.headers.redelivered ?? 'false') === 'false', JSON.stringify(message.headers));
+  first.drop();
+  const second = await Peer.open('1.2');
+  const inbox = second.subscribe(destination, 'client-individual');
+  message = await second.receive(inbox, 'again');
+  expect(message.headers.redelivered === 'true', JSON.stringify(message.headers));
+  ok('a lost connection returns what it held, redelivered:true');
+  if (dialect) {
+    message.nack({ 'x-delay': '0' });
+    message = await second.receive(inbox, 'again');
+    expect(message.headers.redelivered === 'true', JSON.stringify(message.headers));
+    expect(message.headers.JMSXDeliveryCount === '3', JSON.stringify(message.headers));
+    ok('nack redelivers, JMSXDeliveryCount:3');
+  }
+  await second.receipted((receipt) => message.ack(receipt));
+  await second.leave();
+}
+
+try {
+  for (const version of ['1.0', '1.1', '1.2']) await checkRoundTrip(version);
+  await checkHeadersAndBytes();
+  await checkTransactions();
+  await checkRedelivery();
+  process.exit(0);
+} catch (error) {
+  fail(error);
+}
