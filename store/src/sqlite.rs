@@ -39,7 +39,7 @@ use crate::sqlite::folder::Folder;
 use crate::sqlite::gather::{Inbox, Limits, Submission, Submitted};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::reader::{ReadRequest, Reader};
-use crate::sqlite::report::Reporter;
+use crate::sqlite::report::{Reporter, Watch};
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
@@ -103,20 +103,20 @@ impl SqliteStore {
             inbox: Inbox::new(submitted, limits),
             tallies: takeover.tallies,
             any_shared: takeover.any_shared,
-            checkpointer: Checkpointer::start(&file, &options, Arc::clone(&reporter))?,
+            checkpointer: Checkpointer::start(&file, &options, &reporter)?,
             clock: Clock {
                 opened_ms: now_ms,
                 opened: Instant::now(),
             },
             gauge: Arc::clone(&gauge),
-            reporter,
+            reporter: Arc::clone(&reporter),
             abandoned: Arc::clone(&abandoned),
         };
         let threads = Threads {
             submissions,
             reads,
-            writer: spawn("store-writer", move || writer::run(writer))?,
-            reader: spawn("store-reader", move || reader::run(&reader))?,
+            writer: spawn("store-writer", &reporter, move || writer::run(writer))?,
+            reader: spawn("store-reader", &reporter, move || reader::run(&reader))?,
         };
         let store = Self {
             file,
@@ -209,13 +209,20 @@ fn begin_life(file: &Path, options: &SqliteOptions) -> Result<(Connection, Takeo
     Ok((connection, takeover))
 }
 
+/// Starts a thread whose panic is a failure of the store.
 fn spawn<T: Send + 'static>(
     name: &str,
+    reporter: &Arc<Reporter>,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, StoreError> {
+    let watch = Watch(Arc::clone(reporter));
+    let watched = move || {
+        let _watch = watch;
+        body()
+    };
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(body)
+        .spawn(watched)
         .map_err(|error| StoreError::Disk {
             during: "starting a thread",
             detail: error.to_string(),

@@ -18,9 +18,9 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB};
 
 use crate::StoreError;
-use crate::sqlite::SqliteOptions;
 use crate::sqlite::connection::{self, Role, disk, is_busy};
 use crate::sqlite::report::Reporter;
+use crate::sqlite::{SqliteOptions, spawn};
 
 /// How long the writer waits for readers of an overlong log, and for strangers when it closes.
 const RESTART_BUSY: Duration = Duration::from_millis(100);
@@ -47,18 +47,15 @@ impl Checkpointer {
     pub(super) fn start(
         file: &Path,
         options: &SqliteOptions,
-        reporter: Arc<Reporter>,
+        reporter: &Arc<Reporter>,
     ) -> Result<Self, StoreError> {
         let connection = connection::open(file, Role::Checkpointer, options.durability)
             .map_err(connection::unopened(file))?;
         let (wake, woken) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("store-checkpoint".to_owned())
-            .spawn(move || fold_when_woken(&connection, &woken, &reporter))
-            .map_err(|error| StoreError::Disk {
-                during: "starting a thread",
-                detail: error.to_string(),
-            })?;
+        let to = Arc::clone(reporter);
+        let thread = spawn("store-checkpoint", reporter, move || {
+            fold_when_woken(&connection, &woken, &to);
+        })?;
         let marks = Marks {
             checkpoint: options.wal_checkpoint_bytes,
             pause: options.wal_pause_bytes,

@@ -153,3 +153,111 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::{DestinationId, EntryKey, Rank, Sequence};
+
+    const LONG: Duration = Duration::from_secs(3_600);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    fn inbox(settle_delay: Duration) -> (Sender<Submission>, Inbox) {
+        let (tx, rx) = channel();
+        let limits = Limits {
+            operations_max: 4_096,
+            bytes_max: 1 << 20,
+            settle_delay,
+        };
+        (tx, Inbox::new(rx, limits))
+    }
+
+    fn settles(ticket: u64, count: usize, haste: Haste) -> Submission {
+        let key = EntryKey {
+            destination: DestinationId(1),
+            rank: Rank(4),
+            sequence: Sequence(1),
+        };
+        let operations = vec![Operation::Settle(key); count];
+        Submission::Batch(Submitted::new(Ticket(ticket), Batch { operations, haste }))
+    }
+
+    fn removal(ticket: u64) -> Submission {
+        let operations = vec![Operation::Remove(DestinationId(1))];
+        Submission::Batch(Submitted::new(
+            Ticket(ticket),
+            Batch {
+                operations,
+                ..Batch::default()
+            },
+        ))
+    }
+
+    /// What is sent must make one commit at once, although settles may wait for an hour.
+    fn check_urgent(submissions: Vec<Submission>, operations: usize) {
+        let (tx, inbox) = inbox(LONG);
+        for submission in submissions {
+            tx.send(submission).expect("an inbox");
+        }
+        assert_eq!(inbox.next().expect("a commit").load.operations, operations);
+    }
+
+    #[test]
+    fn patient_settles_go_as_soon_as_something_urgent_comes() {
+        check_urgent(
+            vec![settles(1, 1, Haste::Patient), settles(2, 1, Haste::Awaited)],
+            2,
+        );
+        check_urgent(vec![settles(1, 1, Haste::Patient), removal(2)], 2);
+        check_urgent(
+            vec![
+                settles(1, 999, Haste::Patient),
+                settles(2, 1, Haste::Patient),
+            ],
+            1_000,
+        );
+        check_urgent(vec![settles(1, 0, Haste::Patient)], 0);
+        let close = Submission::Close(Submitted::new(Ticket(2), Batch::default()));
+        check_urgent(vec![settles(1, 1, Haste::Patient), close], 1);
+    }
+
+    #[test]
+    fn patient_settles_go_by_themselves_after_the_delay() {
+        let (tx, inbox) = inbox(SHORT);
+        tx.send(settles(1, 2, Haste::Patient)).expect("an inbox");
+        let gathered = inbox.next().expect("a commit");
+        assert_eq!(
+            (gathered.load.operations, gathered.through),
+            (2, Some(Ticket(1)))
+        );
+    }
+
+    #[test]
+    fn full_commit_leaves_the_rest_to_the_next() {
+        let (tx, inbox) = inbox(LONG);
+        for ticket in 1..=10 {
+            tx.send(settles(ticket, 1_000, Haste::Awaited))
+                .expect("an inbox");
+        }
+        let commits: Vec<_> = (0..2).filter_map(|_| inbox.next()).collect();
+        let shape = |gathered: &Gathered| (gathered.batches.len(), gathered.through);
+        assert_eq!(
+            commits.iter().map(shape).collect::<Vec<_>>(),
+            [(5, Some(Ticket(5))), (5, Some(Ticket(10)))]
+        );
+    }
+
+    #[test]
+    fn nothing_is_gathered_behind_the_last_batch_or_from_nobody() {
+        let (tx, inbox) = inbox(LONG);
+        let close = Submission::Close(Submitted::new(Ticket(1), Batch::default()));
+        tx.send(close).expect("an inbox");
+        tx.send(removal(2)).expect("an inbox");
+        let gathered = inbox.next().expect("a commit");
+        assert_eq!((gathered.closing, gathered.batches.len()), (true, 1));
+        drop(tx);
+        assert!(inbox.next().is_some() && inbox.next().is_none());
+    }
+}

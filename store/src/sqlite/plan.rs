@@ -206,3 +206,165 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{MessageNumber, Payload, Rank, Sequence};
+
+    struct Nothing;
+
+    impl Payload for Nothing {
+        fn head(&self) -> &[u8] {
+            &[]
+        }
+
+        fn body(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    fn key(sequence: i64) -> EntryKey {
+        EntryKey {
+            destination: DestinationId(1),
+            rank: Rank(4),
+            sequence: Sequence(sequence),
+        }
+    }
+
+    fn append(sequence: i64) -> Operation {
+        Operation::Append(Append {
+            key: key(sequence),
+            number: MessageNumber(sequence),
+            payload: Arc::new(Nothing),
+            timestamp_ms: 0,
+            expires_ms: 0,
+            annotations: Box::default(),
+        })
+    }
+
+    fn settle(sequence: i64) -> Operation {
+        Operation::Settle(key(sequence))
+    }
+
+    fn relocate(from: i64, to: i64) -> Operation {
+        let change = Move {
+            from: key(from),
+            to: key(to),
+            expires_ms: 9,
+            annotations: Box::default(),
+        };
+        Operation::Move(change)
+    }
+
+    fn count(sequence: i64, deliveries: u32) -> Operation {
+        Operation::Count {
+            key: key(sequence),
+            deliveries,
+            failures: 0,
+        }
+    }
+
+    fn short(step: &Step) -> String {
+        match step {
+            Step::Create(_) => "create".to_owned(),
+            Step::Remove(_) => "remove".to_owned(),
+            Step::Insert(Insert {
+                append, deliveries, ..
+            }) => {
+                format!("insert {} x{deliveries}", append.key.sequence.0)
+            }
+            Step::Settle(keys) => {
+                format!(
+                    "settle {:?}",
+                    keys.iter().map(|key| key.sequence.0).collect::<Vec<_>>()
+                )
+            }
+            Step::Count {
+                key, deliveries, ..
+            } => format!("count {} x{deliveries}", key.sequence.0),
+            Step::Move(Move { from, to, .. }) => {
+                format!("move {} {}", from.sequence.0, to.sequence.0)
+            }
+            Step::Cancelled => "-".to_owned(),
+        }
+    }
+
+    /// `batches` of one commit must come to `steps`.
+    fn check(batches: Vec<Vec<Operation>>, steps: &[&str]) {
+        let contents = batches
+            .iter()
+            .flatten()
+            .fold(Contents::default(), |sum, operation| {
+                sum.and(Contents::of(operation))
+            });
+        let batches = batches
+            .into_iter()
+            .map(|operations| Batch {
+                operations,
+                ..Batch::default()
+            })
+            .collect();
+        let plan = Plan::new(batches, contents);
+        assert_eq!(plan.is_empty(), steps.iter().all(|step| *step == "-"));
+        assert_eq!(
+            plan.into_steps().iter().map(short).collect::<Vec<_>>(),
+            steps
+        );
+    }
+
+    #[test]
+    fn append_and_settle_vanish_together_over_batches() {
+        check(
+            vec![vec![append(1), append(2)], vec![settle(1)]],
+            &["-", "insert 2 x0"],
+        );
+        check(
+            vec![vec![append(1)], vec![count(1, 3)], vec![settle(1)]],
+            &["-"],
+        );
+    }
+
+    #[test]
+    fn counts_and_moves_become_part_of_the_insert() {
+        check(vec![vec![append(1), count(1, 2)]], &["insert 1 x2"]);
+        check(
+            vec![vec![append(1), count(1, 2), relocate(1, 5)]],
+            &["-", "insert 5 x0"],
+        );
+        check(
+            vec![vec![append(1), relocate(1, 5), count(5, 4)]],
+            &["-", "insert 5 x4"],
+        );
+        check(
+            vec![vec![append(1), relocate(1, 5), settle(5)]],
+            &["-", "-"],
+        );
+    }
+
+    #[test]
+    fn settles_are_gathered_in_order_and_pass_inserts_only() {
+        check(
+            vec![vec![settle(9), append(20), settle(7)], vec![settle(8)]],
+            &["insert 20 x0", "settle [7, 8, 9]"],
+        );
+        check(
+            vec![vec![
+                settle(9),
+                count(3, 1),
+                settle(3),
+                relocate(4, 5),
+                settle(5),
+            ]],
+            &[
+                "settle [9]",
+                "count 3 x1",
+                "settle [3]",
+                "move 4 5",
+                "settle [5]",
+            ],
+        );
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! *Invariant.* [`StoreEvent::Failed`] is reported once and is the last event, whichever thread fails first.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{EventSink, StoreError, StoreEvent};
 
@@ -51,5 +51,19 @@ impl Reporter {
     fn health(&self) -> MutexGuard<'_, Health> {
         // A sink that panicked has not changed the health.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Held by each of the store's threads: a panic in one of them is a failure of the store, not a silence.
+pub(super) struct Watch(pub(super) Arc<Reporter>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(StoreError::Disk {
+                during: "running",
+                detail: "a thread of the store panicked".to_owned(),
+            });
+        }
     }
 }

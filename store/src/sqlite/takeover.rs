@@ -135,3 +135,34 @@ fn random_instance() -> rusqlite::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_reads_neither_entries_nor_bodies() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection
+            .execute_batch(include_str!("schema_v1.sql"))
+            .expect("a schema");
+        connection
+            .execute_batch(
+                "INSERT INTO destination VALUES (1, 'queue', 'a', 0);
+                 INSERT INTO tally VALUES (1, 4, 1000000, 1, 7, 9);
+                 DROP VIEW v_queue; DROP VIEW v_message;
+                 DROP TABLE entry; DROP TABLE body; DROP TABLE body_part;",
+            )
+            .expect("no entries");
+        let recovered = take_over(&mut connection).expect("a new life").recovered;
+        assert_eq!(recovered.tallies[0].count, 1_000_000);
+        assert_eq!(recovered.destinations.len(), 1);
+    }
+
+    #[test]
+    fn instances_differ_and_have_no_dash() {
+        let [one, two] = [(); 2].map(|()| random_instance().expect("random bits"));
+        assert_ne!(one, two);
+        assert!(one.len() == 26 && !one.contains('-'));
+    }
+}

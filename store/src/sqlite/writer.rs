@@ -58,37 +58,46 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         checkpointer,
         ..
     } = writer;
+    let prepared = Checkpoint::new(&connection, checkpointer)
+        .and_then(|log| Ok((log, Tables::prepare(&connection, tallies, any_shared)?)));
+    let (checkpoint, tables) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            writer.reporter.fail(disk("preparing")(error));
+            return Err(was_over());
+        }
+    };
     let mut commits = Commits {
-        checkpoint: Checkpoint::new(&connection, checkpointer).map_err(disk("preparing"))?,
-        tables: Tables::prepare(&connection, tallies, any_shared).map_err(disk("preparing"))?,
+        checkpoint,
+        tables,
         clock: writer.clock,
         gauge: writer.gauge,
         reporter: writer.reporter,
         abandoned: writer.abandoned,
     };
     let mut closed = false;
-    while let Some(gathered) = inbox.next() {
+    while !closed && let Some(gathered) = inbox.next() {
         closed = gathered.closing;
         if commits.stopped() {
             commits.gauge.leave(gathered.load);
         } else if let Err(error) = commits.commit(gathered) {
             commits.reporter.fail(error);
         }
-        if closed {
-            break;
-        }
     }
-    let stopped = commits.stopped();
+    if !closed || commits.stopped() {
+        return Err(was_over());
+    }
     let Commits {
         checkpoint, tables, ..
     } = commits;
     drop(tables);
-    match (closed, stopped) {
-        (true, false) => checkpoint.last(),
-        _ => Err(StoreError::Disk {
-            during: "closing",
-            detail: "the store had failed or was abandoned before".to_owned(),
-        }),
+    checkpoint.last()
+}
+
+fn was_over() -> StoreError {
+    StoreError::Disk {
+        during: "closing",
+        detail: "the store had failed or was abandoned before".to_owned(),
     }
 }
 

@@ -14,7 +14,12 @@ macro_rules! on_every_engine {
 }
 
 mod contract;
+mod damage;
+mod file;
 mod harness;
+mod memory_disk;
 mod message;
 mod random;
+mod recovery;
 mod session;
+mod view;

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Session {
     pub(crate) store: Box<dyn Store>,
     pub(crate) recovered: Recovered,
-    events: Receiver<StoreEvent>,
+    pub(crate) events: Receiver<StoreEvent>,
     /// Watermarks in the order in which they were reported.
     pub(crate) watermarks: Vec<Ticket>,
 }
@@ -50,11 +50,6 @@ impl Session {
             self.watermarks.push(ticket);
         }
         event
-    }
-
-    /// An event that is there already, if any.
-    pub(crate) fn present_event(&mut self) -> Option<StoreEvent> {
-        self.events.try_recv().ok()
     }
 
     pub(crate) fn wait(&mut self, ticket: Ticket) {
