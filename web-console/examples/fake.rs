@@ -113,7 +113,7 @@ impl Fake {
             enqueued_total: enqueued,
             dispatched_total: acknowledged + in_flight + acknowledged / 100,
             acknowledged_total: acknowledged,
-            redelivered_total: acknowledged / 1_000 * u64::from(index % 3 == 0),
+            redelivered_total: acknowledged / 1_000 * u64::from(index.is_multiple_of(3)),
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
         }
@@ -153,13 +153,18 @@ impl Fake {
                 0 => format!("[2001:db8:85a3::8a2e:370:{index:x}]:51700"),
                 _ => format!("10.0.4.{}:{}", 20 + index, 49_152 + index * 731),
             },
-            version: if index % 5 == 0 { "1.1" } else { "1.2" }.to_owned(),
+            version: if index.is_multiple_of(5) {
+                "1.1"
+            } else {
+                "1.2"
+            }
+            .to_owned(),
             client_id: match index % 3 {
                 0 => Some(format!("billing-worker-{index}")),
                 1 => ODD.get(index / 3).map(ToString::to_string),
                 _ => None,
             },
-            login: (index % 2 == 0).then(|| "app".to_owned()),
+            login: index.is_multiple_of(2).then(|| "app".to_owned()),
             connected_ms: self.started_ms + index as i64 * 2_400_000,
             subscriptions: index as u64 % 4,
             in_flight: index as u64 * 13 % 40,

@@ -81,6 +81,9 @@ impl Feed {
             .try_acquire_owned()
             .map_err(|_full| ApiError::TooManyStreams { limit: STREAMS_MAX })?;
         let stopping = || ApiError::Unavailable("the console is stopping".to_owned());
+        if self.shutdown.is_cancelled() {
+            return Err(stopping());
+        }
         let (reply, answer) = oneshot::channel();
         let request = Request { filter, reply };
         self.requests
@@ -188,20 +191,32 @@ impl Sampler {
         }
         let (view, events) = watch::channel(Bytes::new());
         if request.reply.send((history, events)).is_ok() {
-            let overview = self.source.overview().await;
-            view.send_replace(self.event(&request.filter, overview.as_ref()).await);
+            let snapshot = match self.source.overview().await {
+                Ok(overview) => self.snapshot(&request.filter, &overview).await,
+                Err(error) => Err(error),
+            };
+            view.send_replace(self.event(&snapshot));
             self.views.insert(request.filter, view);
         }
     }
 
+    /// Asks once for everybody. When the broker does not answer one question, the others are not asked: each
+    /// would wait in vain, and everybody behind it.
     async fn sample(&mut self) {
         self.views.retain(|_filter, view| view.receiver_count() > 0);
-        let overview = self.source.overview().await;
+        let mut overview = self.source.overview().await;
         if let Ok(overview) = &overview {
             self.remember(overview);
         }
         for (filter, view) in &self.views {
-            view.send_replace(self.event(filter, overview.as_ref()).await);
+            let snapshot = match &overview {
+                Ok(overview) => self.snapshot(filter, overview).await,
+                Err(error) => Err(error.clone()),
+            };
+            view.send_replace(self.event(&snapshot));
+            if let Err(error) = snapshot {
+                overview = Err(error);
+            }
         }
     }
 
@@ -230,13 +245,23 @@ impl Sampler {
         history
     }
 
-    async fn event(&self, filter: &Filter, overview: Result<&Overview, &ApiError>) -> Bytes {
-        let snapshot = match overview {
-            Ok(overview) => self.snapshot(filter, overview).await,
-            Err(error) => Err(error.clone()),
+    /// The `snapshot` event of one filter.
+    async fn snapshot(&self, filter: &Filter, overview: &Overview) -> Result<Bytes, ApiError> {
+        let snapshot = Snapshot {
+            at_ms: now_ms(),
+            health: self.source.health().into(),
+            overview,
+            queues: self.source.queues(filter.query()).await?,
+            topics: self.source.topics(filter.query()).await?,
+            connections: self.source.connections(filter.query()).await?,
         };
+        Ok(event::render("snapshot", &snapshot))
+    }
+
+    /// A snapshot as it is, or an event that tells why there is none.
+    fn event(&self, snapshot: &Result<Bytes, ApiError>) -> Bytes {
         match snapshot {
-            Ok(snapshot) => event::render("snapshot", &snapshot),
+            Ok(snapshot) => snapshot.clone(),
             Err(error) => {
                 let health = self.source.health().into();
                 let unavailable = Unavailable {
@@ -247,21 +272,6 @@ impl Sampler {
                 event::render("unavailable", &unavailable)
             }
         }
-    }
-
-    async fn snapshot<'a>(
-        &self,
-        filter: &Filter,
-        overview: &'a Overview,
-    ) -> Result<Snapshot<'a>, ApiError> {
-        Ok(Snapshot {
-            at_ms: now_ms(),
-            health: self.source.health().into(),
-            overview,
-            queues: self.source.queues(filter.query()).await?,
-            topics: self.source.topics(filter.query()).await?,
-            connections: self.source.connections(filter.query()).await?,
-        })
     }
 }
 
