@@ -22,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 const AGE: Duration = Duration::from_secs(9 * 3_600 + 754);
 
 /// Names that clients could choose to spoil a page.
-const ODD: [&str; 7] = [
+const ODD: [&str; 8] = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert('x')</script>",
     "quotes \"and\" back\\slashes",
     "caf\u{e9}/\u{1f4e6}\u{1f680} \u{65e5}\u{672c}\u{8a9e}",
     "\u{5d4}\u{5d6}\u{5de}\u{5e0}\u{5d5}\u{5ea}.\u{627}\u{644}\u{637}\u{644}\u{628}\u{627}\u{62a}",
     "invoice\u{202e}fdp.exe",
+    "line\u{2028}separators\u{2029}",
     "   spaces   and\u{200b}nothing",
 ];
 

@@ -191,8 +191,9 @@ impl Sampler {
         }
         let (view, events) = watch::channel(Bytes::new());
         if request.reply.send((history, events)).is_ok() {
+            let at_ms = now_ms();
             let snapshot = match self.source.overview().await {
-                Ok(overview) => self.snapshot(&request.filter, &overview).await,
+                Ok(overview) => self.snapshot(&request.filter, at_ms, &overview).await,
                 Err(error) => Err(error),
             };
             view.send_replace(self.event(&snapshot));
@@ -204,13 +205,14 @@ impl Sampler {
     /// would wait in vain, and everybody behind it.
     async fn sample(&mut self) {
         self.views.retain(|_filter, view| view.receiver_count() > 0);
+        let at_ms = now_ms();
         let mut overview = self.source.overview().await;
         if let Ok(overview) = &overview {
-            self.remember(overview);
+            self.remember(at_ms, overview);
         }
         for (filter, view) in &self.views {
             let snapshot = match &overview {
-                Ok(overview) => self.snapshot(filter, overview).await,
+                Ok(overview) => self.snapshot(filter, at_ms, overview).await,
                 Err(error) => Err(error.clone()),
             };
             view.send_replace(self.event(&snapshot));
@@ -220,12 +222,12 @@ impl Sampler {
         }
     }
 
-    fn remember(&mut self, overview: &Overview) {
+    fn remember(&mut self, at_ms: u64, overview: &Overview) {
         if self.history.len() == HISTORY_COUNT_MAX {
             self.history.pop_front();
         }
         self.history.push_back(Point {
-            at_ms: now_ms(),
+            at_ms,
             enqueued_total: overview.enqueued_total,
             dispatched_total: overview.dispatched_total,
             acknowledged_total: overview.acknowledged_total,
@@ -246,9 +248,14 @@ impl Sampler {
     }
 
     /// The `snapshot` event of one filter.
-    async fn snapshot(&self, filter: &Filter, overview: &Overview) -> Result<Bytes, ApiError> {
+    async fn snapshot(
+        &self,
+        filter: &Filter,
+        at_ms: u64,
+        overview: &Overview,
+    ) -> Result<Bytes, ApiError> {
         let snapshot = Snapshot {
-            at_ms: now_ms(),
+            at_ms,
             health: self.source.health().into(),
             overview,
             queues: self.source.queues(filter.query()).await?,

@@ -1,7 +1,9 @@
 //! The listener: real sockets, limits and the stop.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fake::Fake;
 use crate::http::{DEADLINE, Served, read_until};
@@ -68,5 +70,51 @@ async fn shutdown_ends_streams_at_once_and_the_server_returns() -> Result<()> {
         0,
         "an idle connection is closed"
     );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_finish_its_request_is_closed() -> Result<()> {
+    let served = Served::over(Fake::default()).await?;
+    let whole = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (request, answers) in [
+        ("", 0),
+        ("GET /hea", 0),
+        ("GET /health HTTP/1.1\r\nHost: ", 0),
+        (whole, 1),
+    ] {
+        let mut stream = served.send(request).await?;
+        let mut answer = String::new();
+        let patience = Duration::from_secs(60);
+        tokio::time::timeout(patience, stream.read_to_string(&mut answer)).await??;
+        assert_eq!(
+            answer.matches("HTTP/1.1 200 OK").count(),
+            answers,
+            "{request:?}: {answer}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() -> Result<()> {
+    const CONNECTIONS_MAX: usize = 256;
+    let served = Served::over(Fake::default()).await?;
+    let request = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut connection = served.send(request).await?;
+        read_until(&mut connection, "{\"status\":\"ok\"}").await?;
+        connections.push(connection);
+    }
+    let mut waiting = served.send(request).await?;
+    let early = tokio::time::timeout(Duration::from_millis(50), waiting.readable()).await;
+    assert!(early.is_err(), "answered although there is no place");
+    connections
+        .pop()
+        .context("there is one")?
+        .shutdown()
+        .await?;
+    read_until(&mut waiting, "{\"status\":\"ok\"}").await?;
     Ok(())
 }
