@@ -121,7 +121,7 @@ function receive(event, data) {
   if (event === "history") return chart.reset(data);
   state.lost = null;
   if (event === "unavailable") {
-    state.lost = `No figures: ${data.message}.`;
+    state.lost = data.health.status === "ok" ? `${sentence(data.message)}.` : trouble(data.health);
     showHealth(data.health);
   } else if (event === "snapshot") {
     showSnapshot(data);
@@ -267,8 +267,9 @@ function showBanner() {
   const since = snapshot ? ` These figures are from ${new Date(snapshot.at_ms).toLocaleTimeString()}.` : "";
   let message = "";
   if (lost !== null) message = `${lost || "Connection to the broker lost."} Trying again.${since}`;
-  else if (health && health.status !== "ok") message = `The broker is ${health.status}: ${health.reason}.`;
+  else if (health && health.status !== "ok") message = trouble(health);
   byId("banner").classList.toggle("shown", message !== "");
+  byId("banner").classList.toggle("grave", byId("health").dataset.state === "failed");
   byId("banner-retry").hidden = lost === null;
   byId("main").classList.toggle("stale", lost !== null);
   if (lost !== null && byId("health").dataset.state !== "failed") {
@@ -276,6 +277,14 @@ function showBanner() {
     write("health", "Offline");
   }
   write("banner-text", message);
+}
+
+function trouble(health) {
+  return health.status === "failed" ? `The broker has failed: ${health.reason}.` : `${sentence(health.reason)}.`;
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function selectTab(id, focus) {

@@ -3,7 +3,6 @@
 const SVG = "http://www.w3.org/2000/svg";
 const SPAN_MS = 300_000;
 const GAP_MS = 4_000;
-const HEIGHT = 208;
 const MARGIN = { top: 10, right: 8, bottom: 22, left: 48 };
 
 /** Draws `series` (`{ id, label }`, where `id` is a counter) from samples of counters. */
@@ -18,6 +17,7 @@ export class Chart {
   #cursor = element("line", { class: "cursor", visibility: "hidden" });
   #legend = new Map();
   #width = 600;
+  #height = 208;
   #pointer = null;
 
   constructor(host, legend, series, format) {
@@ -27,13 +27,15 @@ export class Chart {
     for (const { id, label } of series) {
       const line = element("path", { class: `line series-${id}` });
       this.#lines.set(id, line);
-      this.#svg.append(line);
+      // The first series lies on top: the later ones often coincide with it.
+      this.#grid.after(line);
       this.#legend.set(id, legendEntry(legend, id, label));
     }
     this.#svg.append(this.#cursor);
     host.append(this.#svg);
     new ResizeObserver(([entry]) => {
       this.#width = Math.max(240, Math.floor(entry.contentRect.width));
+      this.#height = Math.max(120, Math.floor(entry.contentRect.height));
       this.#draw();
     }).observe(host);
     this.#svg.addEventListener("pointermove", (event) => this.#point(event.offsetX));
@@ -81,10 +83,10 @@ export class Chart {
     const known = this.#rates.filter((point) => !point.broken && point.at_ms >= now - SPAN_MS);
     const top = ceiling(Math.max(1, ...known.flatMap((point) => this.#series.map(({ id }) => point[id]))));
     const right = this.#width - MARGIN.right;
-    const bottom = HEIGHT - MARGIN.bottom;
+    const bottom = this.#height - MARGIN.bottom;
     const x = (at) => right - ((now - at) / SPAN_MS) * (right - MARGIN.left);
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
-    set(this.#svg, { viewBox: `0 0 ${this.#width} ${HEIGHT}`, width: this.#width, height: HEIGHT });
+    set(this.#svg, { viewBox: `0 0 ${this.#width} ${this.#height}`, width: this.#width, height: this.#height });
     this.#drawGrid(top, x, y, now, right);
     for (const { id } of this.#series) this.#lines.get(id).setAttribute("d", this.#path(id, x, y, now));
     this.#drawCursor(known, x, bottom);
@@ -114,7 +116,7 @@ export class Chart {
     for (let minutes = 0; minutes <= 5; minutes += step) {
       const label = minutes === 0 ? "now" : `−${minutes} min`;
       const anchor = minutes === 0 ? "end" : minutes === 5 ? "start" : "middle";
-      parts.push(text(x(now - minutes * 60_000), HEIGHT - 4, anchor, label));
+      parts.push(text(x(now - minutes * 60_000), this.#height - 4, anchor, label));
     }
     this.#grid.replaceChildren(...parts);
   }
@@ -139,10 +141,10 @@ export class Chart {
   }
 }
 
-/** The next of 1, 2, 4, 6, 10, 20, 40.. so that its half is round as well. */
+/** The next of 1, 2, 3, 4, 5, 6, 8, 10, 20, 30.. */
 function ceiling(value) {
   const scale = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 6, 10].find((step) => value <= step * scale) * scale;
+  return [1, 2, 3, 4, 5, 6, 8, 10].find((step) => value <= step * scale) * scale;
 }
 
 function legendEntry(legend, id, label) {

@@ -77,11 +77,15 @@ export class Feed {
   }
 
   #dispatch(block) {
-    const event = /^event: (\w+)$/m.exec(block);
-    const data = /^data: (.*)$/m.exec(block);
-    if (!event || !data) return;
+    // Split at line feeds alone: to a regular expression the separators U+2028 and U+2029 end lines as well, and a
+    // name may hold them.
+    const lines = block.split("\n");
+    const field = (name) => lines.find((line) => line.startsWith(name))?.slice(name.length);
+    const event = field("event: ");
+    const data = field("data: ");
+    if (event === undefined || data === undefined) return;
     this.#pauseMs = PAUSE_MS_MIN;
-    this.#onEvent(event[1], JSON.parse(data[1]));
+    this.#onEvent(event, JSON.parse(data));
   }
 }
 

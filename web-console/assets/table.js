@@ -121,7 +121,7 @@ export class Table {
         content.textContent = shown;
         if (!column.numeric) cell.title = shown;
       }
-      const mark = column.mark?.(item) ?? (column.numeric && shown === "0" ? "zero" : "");
+      const mark = column.mark?.(item) ?? (column.numeric && column.value(item) === 0 ? "zero" : "");
       setClass(cell, mark);
     });
   }

@@ -22,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 const AGE: Duration = Duration::from_secs(9 * 3_600 + 754);
 
 /// Names that clients could choose to spoil a page.
-const ODD: [&str; 7] = [
+const ODD: [&str; 8] = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert('x')</script>",
     "quotes \"and\" back\\slashes",
     "caf\u{e9}/\u{1f4e6}\u{1f680} \u{65e5}\u{672c}\u{8a9e}",
     "\u{5d4}\u{5d6}\u{5de}\u{5e0}\u{5d5}\u{5ea}.\u{627}\u{644}\u{637}\u{644}\u{628}\u{627}\u{62a}",
     "invoice\u{202e}fdp.exe",
+    "line\u{2028}separators\u{2029}",
     "   spaces   and\u{200b}nothing",
 ];
 
@@ -113,7 +114,7 @@ impl Fake {
             enqueued_total: enqueued,
             dispatched_total: acknowledged + in_flight + acknowledged / 100,
             acknowledged_total: acknowledged,
-            redelivered_total: acknowledged / 1_000 * u64::from(index % 3 == 0),
+            redelivered_total: acknowledged / 1_000 * u64::from(index.is_multiple_of(3)),
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
         }
@@ -153,13 +154,18 @@ impl Fake {
                 0 => format!("[2001:db8:85a3::8a2e:370:{index:x}]:51700"),
                 _ => format!("10.0.4.{}:{}", 20 + index, 49_152 + index * 731),
             },
-            version: if index % 5 == 0 { "1.1" } else { "1.2" }.to_owned(),
+            version: if index.is_multiple_of(5) {
+                "1.1"
+            } else {
+                "1.2"
+            }
+            .to_owned(),
             client_id: match index % 3 {
                 0 => Some(format!("billing-worker-{index}")),
                 1 => ODD.get(index / 3).map(ToString::to_string),
                 _ => None,
             },
-            login: (index % 2 == 0).then(|| "app".to_owned()),
+            login: index.is_multiple_of(2).then(|| "app".to_owned()),
             connected_ms: self.started_ms + index as i64 * 2_400_000,
             subscriptions: index as u64 % 4,
             in_flight: index as u64 * 13 % 40,

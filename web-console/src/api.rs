@@ -18,7 +18,6 @@ pub(crate) fn router() -> Router<Console> {
         .route("/topics", get(topics))
         .route("/connections", get(connections))
         .route("/events", get(event::events))
-        .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
 }
 

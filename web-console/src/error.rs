@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -73,8 +73,8 @@ impl ApiError {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::BadQuery(message) | Self::HostNotAllowed(message) => message.clone(),
-            Self::NotFound => "there is no such path; /api/v1 has overview, queues, topics, \
-                               connections and events"
+            Self::NotFound => "there is no such path; the page is at /, the API has overview, \
+                               queues, topics, connections and events under /api/v1"
                 .to_owned(),
             Self::MethodNotAllowed => "the API is read-only: use GET or HEAD".to_owned(),
             Self::Unavailable(reason) => {
@@ -90,9 +90,13 @@ impl ApiError {
         }
     }
 
-    /// The same as plain text, for paths that are not the API's.
-    pub(crate) fn into_text(self) -> Response {
-        (self.status(), self.message() + "\n").into_response()
+    /// The answer as it is expected at `path`: JSON where the API is, elsewhere plain text.
+    pub(crate) fn at(self, path: &str) -> Response {
+        if path.starts_with("/api/") {
+            self.into_response()
+        } else {
+            (self.status(), self.message() + "\n").into_response()
+        }
     }
 }
 
@@ -121,20 +125,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Answers an unknown path under `/api/v1`.
-pub(crate) async fn not_found() -> ApiError {
-    ApiError::NotFound
+/// Answers an unknown path.
+pub(crate) async fn not_found(uri: Uri) -> Response {
+    ApiError::NotFound.at(uri.path())
 }
 
 /// Answers a method other than GET and HEAD under `/api/v1`.
 pub(crate) async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
-}
-
-/// Answers an unknown path elsewhere.
-pub(crate) async fn page_not_found() -> (StatusCode, &'static str) {
-    (
-        StatusCode::NOT_FOUND,
-        "there is no such page; the console is at /\n",
-    )
 }

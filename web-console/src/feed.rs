@@ -81,6 +81,9 @@ impl Feed {
             .try_acquire_owned()
             .map_err(|_full| ApiError::TooManyStreams { limit: STREAMS_MAX })?;
         let stopping = || ApiError::Unavailable("the console is stopping".to_owned());
+        if self.shutdown.is_cancelled() {
+            return Err(stopping());
+        }
         let (reply, answer) = oneshot::channel();
         let request = Request { filter, reply };
         self.requests
@@ -188,29 +191,43 @@ impl Sampler {
         }
         let (view, events) = watch::channel(Bytes::new());
         if request.reply.send((history, events)).is_ok() {
-            let overview = self.source.overview().await;
-            view.send_replace(self.event(&request.filter, overview.as_ref()).await);
+            let at_ms = now_ms();
+            let snapshot = match self.source.overview().await {
+                Ok(overview) => self.snapshot(&request.filter, at_ms, &overview).await,
+                Err(error) => Err(error),
+            };
+            view.send_replace(self.event(&snapshot));
             self.views.insert(request.filter, view);
         }
     }
 
+    /// Asks once for everybody. When the broker does not answer one question, the others are not asked: each
+    /// would wait in vain, and everybody behind it.
     async fn sample(&mut self) {
         self.views.retain(|_filter, view| view.receiver_count() > 0);
-        let overview = self.source.overview().await;
+        let at_ms = now_ms();
+        let mut overview = self.source.overview().await;
         if let Ok(overview) = &overview {
-            self.remember(overview);
+            self.remember(at_ms, overview);
         }
         for (filter, view) in &self.views {
-            view.send_replace(self.event(filter, overview.as_ref()).await);
+            let snapshot = match &overview {
+                Ok(overview) => self.snapshot(filter, at_ms, overview).await,
+                Err(error) => Err(error.clone()),
+            };
+            view.send_replace(self.event(&snapshot));
+            if let Err(error) = snapshot {
+                overview = Err(error);
+            }
         }
     }
 
-    fn remember(&mut self, overview: &Overview) {
+    fn remember(&mut self, at_ms: u64, overview: &Overview) {
         if self.history.len() == HISTORY_COUNT_MAX {
             self.history.pop_front();
         }
         self.history.push_back(Point {
-            at_ms: now_ms(),
+            at_ms,
             enqueued_total: overview.enqueued_total,
             dispatched_total: overview.dispatched_total,
             acknowledged_total: overview.acknowledged_total,
@@ -230,13 +247,28 @@ impl Sampler {
         history
     }
 
-    async fn event(&self, filter: &Filter, overview: Result<&Overview, &ApiError>) -> Bytes {
-        let snapshot = match overview {
-            Ok(overview) => self.snapshot(filter, overview).await,
-            Err(error) => Err(error.clone()),
+    /// The `snapshot` event of one filter.
+    async fn snapshot(
+        &self,
+        filter: &Filter,
+        at_ms: u64,
+        overview: &Overview,
+    ) -> Result<Bytes, ApiError> {
+        let snapshot = Snapshot {
+            at_ms,
+            health: self.source.health().into(),
+            overview,
+            queues: self.source.queues(filter.query()).await?,
+            topics: self.source.topics(filter.query()).await?,
+            connections: self.source.connections(filter.query()).await?,
         };
+        Ok(event::render("snapshot", &snapshot))
+    }
+
+    /// A snapshot as it is, or an event that tells why there is none.
+    fn event(&self, snapshot: &Result<Bytes, ApiError>) -> Bytes {
         match snapshot {
-            Ok(snapshot) => event::render("snapshot", &snapshot),
+            Ok(snapshot) => snapshot.clone(),
             Err(error) => {
                 let health = self.source.health().into();
                 let unavailable = Unavailable {
@@ -247,21 +279,6 @@ impl Sampler {
                 event::render("unavailable", &unavailable)
             }
         }
-    }
-
-    async fn snapshot<'a>(
-        &self,
-        filter: &Filter,
-        overview: &'a Overview,
-    ) -> Result<Snapshot<'a>, ApiError> {
-        Ok(Snapshot {
-            at_ms: now_ms(),
-            health: self.source.health().into(),
-            overview,
-            queues: self.source.queues(filter.query()).await?,
-            topics: self.source.topics(filter.query()).await?,
-            connections: self.source.connections(filter.query()).await?,
-        })
     }
 }
 

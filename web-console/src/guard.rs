@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::error::ApiError;
 
@@ -113,8 +113,7 @@ pub(crate) async fn check_host(
 ) -> Response {
     match refusal(&hosts, request.uri(), request.headers()) {
         None => next.run(request).await,
-        Some(error) if request.uri().path().starts_with("/api/") => error.into_response(),
-        Some(error) => error.into_text(),
+        Some(error) => error.at(request.uri().path()),
     }
 }
 

@@ -86,7 +86,7 @@ pub fn router(
         .merge(health::router())
         .merge(metric::router())
         .merge(asset::router())
-        .fallback(error::page_not_found)
+        .fallback(error::not_found)
         .layer(middleware::from_fn_with_state(
             Arc::new(hosts),
             guard::check_host,

@@ -116,7 +116,7 @@ pub(crate) fn router() -> Router<Console> {
 async fn metrics(State(console): State<Console>) -> Response {
     match exposition(&console).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(error) => error.into_text(),
+        Err(error) => error.at("/metrics"),
     }
 }
 

@@ -1,0 +1,11 @@
+//! The console from outside, over a broker that gives fixed answers.
+
+mod api;
+mod event;
+mod fake;
+mod guard;
+mod health;
+mod http;
+mod metric;
+mod page;
+mod server;
