@@ -9,9 +9,12 @@ impl Policies {
     #[must_use]
     pub fn is_dead_letter_queue(&self, name: &str) -> bool {
         let own = std::iter::once(self.default_policy().dead_letter_queue.as_str());
-        let others =
-            self.overrides().iter().filter_map(|item| item.given.dead_letter_queue.as_deref());
-        own.chain(others).any(|template| is_made_from(name, template))
+        let others = self
+            .overrides()
+            .iter()
+            .filter_map(|item| item.given.dead_letter_queue.as_deref());
+        own.chain(others)
+            .any(|template| is_made_from(name, template))
     }
 }
 

@@ -24,7 +24,10 @@ impl DestinationName {
             DestinationKind::Queue => QUEUE_PREFIX,
             DestinationKind::Topic => TOPIC_PREFIX,
         };
-        Self { kind, wire: format!("{prefix}{name}").into_boxed_str() }
+        Self {
+            kind,
+            wire: format!("{prefix}{name}").into_boxed_str(),
+        }
     }
 
     /// Reads a `destination` header.
@@ -142,7 +145,9 @@ pub enum NameError {
     #[error("the destination contains a control character")]
     ControlCharacter,
     /// `/something/` that is no type of destination.
-    #[error("'{0}' has a prefix that is not known: write /queue/NAME or /topic/NAME, or NAME alone for a queue")]
+    #[error(
+        "'{0}' has a prefix that is not known: write /queue/NAME or /topic/NAME, or NAME alone for a queue"
+    )]
     UnknownPrefix(String),
     /// A pattern where a name is needed.
     #[error("wildcard destinations are not supported by this version: name one destination")]
@@ -158,7 +163,10 @@ mod tests {
 
     fn check(text: &str, expected: Result<(DestinationKind, &str), NameError>) {
         let parsed = DestinationName::parse(text.as_bytes());
-        let seen = parsed.as_ref().map(|name| (name.kind(), name.name())).map_err(Clone::clone);
+        let seen = parsed
+            .as_ref()
+            .map(|name| (name.kind(), name.name()))
+            .map_err(Clone::clone);
         assert_eq!(seen, expected, "{text:?}");
     }
 
@@ -178,13 +186,22 @@ mod tests {
         check("/topic/a..b", Err(NameError::EmptySegment));
         check("/queue/.a", Err(NameError::EmptySegment));
         check("/queue/a.", Err(NameError::EmptySegment));
-        check("/nonsense/a", Err(NameError::UnknownPrefix("/nonsense/a".into())));
+        check(
+            "/nonsense/a",
+            Err(NameError::UnknownPrefix("/nonsense/a".into())),
+        );
         check("/queue/a\nb", Err(NameError::ControlCharacter));
         check("/queue/a.>", Err(NameError::Wildcard));
         check("/queue/a,b", Err(NameError::Composite));
         let long = format!("/queue/{}", "x".repeat(256));
         check(&long, Err(NameError::TooLong { bytes: 256 }));
-        check(&long[..long.len() - 1], Ok((DestinationKind::Queue, &long[7..long.len() - 1])));
-        assert_eq!(DestinationName::parse(b"/queue/\xff"), Err(NameError::NotUtf8));
+        check(
+            &long[..long.len() - 1],
+            Ok((DestinationKind::Queue, &long[7..long.len() - 1])),
+        );
+        assert_eq!(
+            DestinationName::parse(b"/queue/\xff"),
+            Err(NameError::NotUtf8)
+        );
     }
 }

@@ -20,7 +20,10 @@ impl MemoryBudget {
     /// An empty budget.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { used_bytes: AtomicUsize::new(0), limit_bytes })
+        Arc::new(Self {
+            used_bytes: AtomicUsize::new(0),
+            limit_bytes,
+        })
     }
 
     /// Charges a message of so many bytes. Never fails: who makes messages asks [`Self::is_over`] first.
@@ -28,7 +31,10 @@ impl MemoryBudget {
     pub fn charge(self: &Arc<Self>, message_bytes: usize) -> Charge {
         let bytes = message_bytes + MESSAGE_OVERHEAD_BYTES;
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Charge { budget: Arc::clone(self), bytes }
+        Charge {
+            budget: Arc::clone(self),
+            bytes,
+        }
     }
 
     /// Bytes charged now.
@@ -65,7 +71,9 @@ pub struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget
+            .used_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

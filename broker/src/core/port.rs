@@ -74,7 +74,11 @@ impl Refusal {
     /// A refusal of a frame that asked for no receipt, or whose receipt is added later.
     #[must_use]
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { summary: summary.into(), detail: detail.into(), receipt: None }
+        Self {
+            summary: summary.into(),
+            detail: detail.into(),
+            receipt: None,
+        }
     }
 }
 

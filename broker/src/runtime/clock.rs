@@ -12,11 +12,16 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(super) fn now(self) -> Now {
-        Now { wall_ms: wall_ms(), uptime: self.start.elapsed() }
+        Now {
+            wall_ms: wall_ms(),
+            uptime: self.start.elapsed(),
+        }
     }
 
     /// The instant of an uptime.
@@ -27,6 +32,8 @@ impl Clock {
 
 /// ms since 1970; a clock before that counts as 1970.
 pub(super) fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -189,7 +189,9 @@ impl Connection {
             return Ok(());
         }
         let requests = std::mem::take(&mut self.buffer.output.requests);
-        self.was_opened |= requests.iter().any(|request| matches!(request, Request::Open(_)));
+        self.was_opened |= requests
+            .iter()
+            .any(|request| matches!(request, Request::Open(_)));
         let message = Message::Requests(self.id, requests);
         self.context.dispatcher.send(message).await.map_err(|_| ())
     }
@@ -231,7 +233,10 @@ impl Connection {
     /// The peer has shut its side: what it is owed is given for a while.
     fn half_close(&mut self) {
         if self.decoder.is_mid_frame() {
-            tracing::debug!(session = self.session.name(), "closed in the middle of a frame");
+            tracing::debug!(
+                session = self.session.name(),
+                "closed in the middle of a frame"
+            );
         }
         self.phase = Phase::HalfClosed;
         self.end_by = Some(Instant::now() + self.context.stomp.linger);
@@ -291,7 +296,11 @@ impl Connection {
             && self.judges_silence()
             && self.last_read + every * HEART_BEAT_GRACE <= now
         {
-            tracing::info!(session = self.session.name(), ?every, "silent for too long: closed");
+            tracing::info!(
+                session = self.session.name(),
+                ?every,
+                "silent for too long: closed"
+            );
             return Some(Outcome::Gone);
         }
         if let Some(since) = self.waiting_since
@@ -337,7 +346,11 @@ impl Connection {
         if self.was_opened || !requests.is_empty() {
             requests.push(Request::Closed { ending, written });
             // Fails only when the dispatcher is gone, and with it everything that would be told.
-            let _ = self.context.dispatcher.send(Message::Requests(self.id, requests)).await;
+            let _ = self
+                .context
+                .dispatcher
+                .send(Message::Requests(self.id, requests))
+                .await;
         }
         let _ = self.context.dispatcher.send(Message::Detach(self.id)).await;
     }

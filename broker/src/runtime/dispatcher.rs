@@ -19,7 +19,10 @@ const INBOX_BATCHES: usize = 256;
 const TURN_BATCHES: usize = 64;
 
 /// No more requests are taken while so much is submitted and not committed.
-const BACKLOG_MAX: Backlog = Backlog { operations: 32_768, bytes: 64 * 1024 * 1024 };
+const BACKLOG_MAX: Backlog = Backlog {
+    operations: 32_768,
+    bytes: 64 * 1024 * 1024,
+};
 
 /// The most that a sleep is asked for; the wheel of the runtime ends at about two years.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -71,7 +74,17 @@ impl DispatcherTask {
     ) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::channel(INBOX_BATCHES);
         let outboxes = FxHashMap::default();
-        (Self { dispatcher, store, events, clock, outboxes, inbox }, sender)
+        (
+            Self {
+                dispatcher,
+                store,
+                events,
+                clock,
+                outboxes,
+                inbox,
+            },
+            sender,
+        )
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -103,7 +116,8 @@ impl DispatcherTask {
                         self.outboxes.remove(&connection);
                     }
                     Message::Requests(connection, requests) => {
-                        self.dispatcher.handle(connection, requests, self.clock.now());
+                        self.dispatcher
+                            .handle(connection, requests, self.clock.now());
                     }
                     Message::Look(look) => look(&self.dispatcher, &*self.store),
                     Message::Stop(done) => {
@@ -126,7 +140,10 @@ impl DispatcherTask {
     fn wake(&self) -> std::time::Instant {
         let now = self.clock.now();
         let latest = now.uptime + SLEEP_MAX;
-        let uptime = self.dispatcher.next_wake(now).map_or(latest, |wake| wake.min(latest));
+        let uptime = self
+            .dispatcher
+            .next_wake(now)
+            .map_or(latest, |wake| wake.min(latest));
         self.clock.instant(uptime)
     }
 
@@ -170,14 +187,20 @@ impl DispatcherTask {
         let store = self.store;
         let closing = tokio::task::spawn_blocking(move || store.close(last));
         closing.await.unwrap_or_else(|panic| {
-            Err(StoreError::Disk { during: "closing", detail: panic.to_string() })
+            Err(StoreError::Disk {
+                during: "closing",
+                detail: panic.to_string(),
+            })
         })
     }
 }
 
 /// Where the store's thread reports to. Unbounded, because the store must not wait for the dispatcher; bounded by
 /// what the dispatcher has submitted and asked for.
-pub(super) fn event_sink() -> (stompbox_store::EventSink, mpsc::UnboundedReceiver<StoreEvent>) {
+pub(super) fn event_sink() -> (
+    stompbox_store::EventSink,
+    mpsc::UnboundedReceiver<StoreEvent>,
+) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let sink = move |event| {
         // The dispatcher is gone: the process is stopping.

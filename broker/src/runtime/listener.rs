@@ -26,7 +26,11 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// Binds an address.
 pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -84,7 +88,9 @@ impl Acceptor {
     fn prepare(&self, stream: &TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let every = self.context.stomp.keep_alive;
-        let keep_alive = TcpKeepalive::new().with_time(every).with_interval(every / 4);
+        let keep_alive = TcpKeepalive::new()
+            .with_time(every)
+            .with_interval(every / 4);
         SockRef::from(stream).set_tcp_keepalive(&keep_alive)
     }
 }
@@ -96,9 +102,17 @@ async fn refuse(mut stream: TcpStream, limit: usize) {
         "the broker has {limit} connections, which is limits.connections (0: as many as there are file \
          handles): close some, or raise the limit\n"
     );
-    let headers: [(&[u8], &[u8]); 2] =
-        [(b"message", b"too many connections"), (b"content-type", b"text/plain")];
-    encode::frame(&mut bytes, Version::V1_0, Command::Error, &headers, body.as_bytes());
+    let headers: [(&[u8], &[u8]); 2] = [
+        (b"message", b"too many connections"),
+        (b"content-type", b"text/plain"),
+    ];
+    encode::frame(
+        &mut bytes,
+        Version::V1_0,
+        Command::Error,
+        &headers,
+        body.as_bytes(),
+    );
     let told = async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await

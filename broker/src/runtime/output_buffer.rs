@@ -41,8 +41,17 @@ impl OutputBuffer {
     }
 
     fn acknowledge(&mut self, mark: Mark) {
-        let Mark { subscription, count, bytes, .. } = mark;
-        self.output.requests.push(Request::Written { subscription, count, bytes });
+        let Mark {
+            subscription,
+            count,
+            bytes,
+            ..
+        } = mark;
+        self.output.requests.push(Request::Written {
+            subscription,
+            count,
+            bytes,
+        });
     }
 
     fn cut(&mut self) {

@@ -24,17 +24,13 @@ use super::listener::{Acceptor, bind};
 use super::signal::StopSignals;
 use crate::cli::exit;
 use crate::config::{self, Config};
-use crate::core::dispatcher::{Dispatcher, Settings};
+use crate::core::dispatcher::{Dispatcher, Settings, Window};
 use crate::core::memory::MemoryBudget;
 use crate::core::session::SessionSettings;
 
 /// How the durable state is opened: the SQLite engine, or what a test puts in its place.
 pub type OpenStore = Box<
-    dyn FnOnce(
-            SqliteOptions,
-            i64,
-            EventSink,
-        ) -> Result<(Box<dyn Store>, Recovered), StoreError>
+    dyn FnOnce(SqliteOptions, i64, EventSink) -> Result<(Box<dyn Store>, Recovered), StoreError>
         + Send,
 >;
 
@@ -43,22 +39,27 @@ const RESERVED_HANDLES: u64 = 128;
 
 /// Runs a broker until it is told to stop.
 pub(crate) fn run(config: Config, open: OpenStore) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the runtime could not be started");
-            return exit::FAILED;
+            return ExitCode::from(exit::FAILED);
         }
     };
-    let code = runtime.block_on(serve(config, open)).unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
-        match error.downcast_ref::<StoreError>() {
-            Some(StoreError::InUse { .. }) => exit::IN_USE,
-            _ => exit::FAILED,
-        }
-    });
+    let code = runtime
+        .block_on(serve(config, open))
+        .unwrap_or_else(|error| {
+            tracing::error!("{error:#}");
+            match error.downcast_ref::<StoreError>() {
+                Some(StoreError::InUse { .. }) => exit::DATA_IN_USE,
+                _ => exit::FAILED,
+            }
+        });
     runtime.shutdown_background();
-    code
+    ExitCode::from(code)
 }
 
 struct Broker {
@@ -71,7 +72,7 @@ struct Broker {
     config: Config,
 }
 
-async fn serve(config: Config, open: OpenStore) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let mut signals = StopSignals::listen()?;
     let clock = Clock::start();
     let started_ms = wall_ms();
@@ -92,6 +93,7 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<ExitCode> {
         limits: config.limits.clone(),
         client_id: config.stomp.client_id,
         budget: Arc::clone(&budget),
+        window: Window::default(),
     };
     let dispatcher = Dispatcher::new(settings, &recovered);
     let (task, inbox) = DispatcherTask::new(dispatcher, store, events, clock);
@@ -141,7 +143,11 @@ fn connections_max(configured: usize) -> usize {
     let by_handles = usize::try_from(handles.saturating_sub(RESERVED_HANDLES))
         .unwrap_or(usize::MAX)
         .clamp(1, Semaphore::MAX_PERMITS);
-    if configured == 0 { by_handles } else { configured.min(by_handles) }
+    if configured == 0 {
+        by_handles
+    } else {
+        configured.min(by_handles)
+    }
 }
 
 /// Tells where it listens. A line each, for people and for scripts.
@@ -155,10 +161,20 @@ fn announce(stomp: &[SocketAddr], console: Option<SocketAddr>) -> anyhow::Result
         writeln!(out, "console listening on http://{address}")?;
     }
     if let Some(address) = stomp.first() {
-        let to = if address.port() == 61613 { String::new() } else { format!(" --to {address}") };
-        writeln!(out, "send a first message:  stompbox send /queue/hello \"Hello\"{to}")?;
+        let to = if address.port() == 61613 {
+            String::new()
+        } else {
+            format!(" --to {address}")
+        };
+        writeln!(
+            out,
+            "send a first message:  stompbox send /queue/hello \"Hello\"{to}"
+        )?;
         let from = to.replace("--to", "--from");
-        writeln!(out, "and receive it:        stompbox receive /queue/hello{from}")?;
+        writeln!(
+            out,
+            "and receive it:        stompbox receive /queue/hello{from}"
+        )?;
     }
     out.flush()?;
     Ok(())
@@ -209,7 +225,9 @@ impl Broker {
         recovered: &Recovered,
         started_ms: i64,
     ) -> anyhow::Result<Option<SocketAddr>> {
-        let Some(listener) = listener else { return Ok(None) };
+        let Some(listener) = listener else {
+            return Ok(None);
+        };
         let address = listener.local_addr()?;
         let admin = Admin {
             identity: Identity {
@@ -229,7 +247,7 @@ impl Broker {
         Ok(Some(address))
     }
 
-    async fn until_stopped(mut self, signals: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    async fn until_stopped(mut self, signals: &mut StopSignals) -> anyhow::Result<u8> {
         tokio::select! {
             () = signals.next() => {}
             ended = &mut self.dispatching => return Ok(self.failed(ended)),
@@ -237,23 +255,24 @@ impl Broker {
         tracing::info!("stopping: a second signal stops at once");
         self.set_health(Health::Stopping);
         let deadline = self.config.stomp.stop_deadline;
-        let mut dispatching = std::mem::replace(&mut self.dispatching, tokio::spawn(async { Ok(()) }));
+        let mut dispatching =
+            std::mem::replace(&mut self.dispatching, tokio::spawn(async { Ok(()) }));
         tokio::select! {
             drained = tokio::time::timeout(deadline, self.drain()) => match drained {
                 Ok(Ok(())) => Ok(exit::OK),
                 Ok(Err(error)) => {
                     tracing::error!("{error:#}");
-                    Ok(exit::DISK)
+                    Ok(exit::DISK_FAILED)
                 }
                 Err(_) => {
                     tracing::error!(?deadline, "not everything could be finished: as after a crash");
-                    Ok(exit::UNCLEAN)
+                    Ok(exit::STOP_CUT_SHORT)
                 }
             },
             ended = &mut dispatching => Ok(self.failed(ended)),
             () = signals.next() => {
                 tracing::warn!("second signal: stopped at once");
-                Ok(exit::UNCLEAN)
+                Ok(exit::STOP_CUT_SHORT)
             }
         }
     }
@@ -264,18 +283,16 @@ impl Broker {
         self.connections.close();
         self.connections.wait().await;
         let (done, stopped) = oneshot::channel();
-        self.dispatcher.send(Message::Stop(done)).await.context("the dispatcher is gone")?;
+        let sent = self.dispatcher.send(Message::Stop(done)).await;
+        anyhow::ensure!(sent.is_ok(), "the dispatcher is gone");
         stopped.await.context("the dispatcher is gone")??;
         self.console.cancel();
         Ok(())
     }
 
-    fn failed(
-        &self,
-        ended: Result<Result<(), StoreFailed>, tokio::task::JoinError>,
-    ) -> ExitCode {
+    fn failed(&self, ended: Result<Result<(), StoreFailed>, tokio::task::JoinError>) -> u8 {
         let (text, code) = match ended {
-            Ok(Err(StoreFailed(error))) => (error.to_string(), exit::DISK),
+            Ok(Err(StoreFailed(error))) => (error.to_string(), exit::DISK_FAILED),
             Ok(Ok(())) => ("the dispatcher has ended".to_owned(), exit::FAILED),
             Err(panic) => (format!("the dispatcher has failed: {panic}"), exit::FAILED),
         };

@@ -225,7 +225,10 @@ impl State {
                 key: *key,
                 number: entry.number,
                 expires_ms: entry.expires_ms,
-                bytes: self.bodies.get(&entry.number).map_or(0, |body| body.data.len() as u64),
+                bytes: self
+                    .bodies
+                    .get(&entry.number)
+                    .map_or(0, |body| body.data.len() as u64),
             })
             .collect();
         rows.sort_by_key(|row| (row.expires_ms, row.key));

@@ -36,17 +36,31 @@ impl Dispatcher {
         }
         self.offer(key);
         let is_stored = self.batch.operations.len() > operations;
-        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+        self.answer(
+            peer,
+            receipt,
+            if is_stored {
+                Promise::WithBatch
+            } else {
+                Promise::Kept
+            },
+        );
     }
 
     fn find(&self, peer: PeerKey, target: AckTarget) -> Option<(Slot, SubscriptionKey)> {
         let slot = match target {
             AckTarget::Delivery(tag) => self.deliveries.find(peer, tag)?,
-            AckTarget::Message { subscription: Some(handle), number } => {
+            AckTarget::Message {
+                subscription: Some(handle),
+                number,
+            } => {
                 let key = *self.peers[peer.0].subscriptions.get(&handle)?;
                 self.oldest_open(key, number)?
             }
-            AckTarget::Message { subscription: None, number } => self.peers[peer.0]
+            AckTarget::Message {
+                subscription: None,
+                number,
+            } => self.peers[peer.0]
                 .subscriptions
                 .values()
                 .filter_map(|key| self.oldest_open(*key, number))
@@ -56,7 +70,12 @@ impl Dispatcher {
     }
 
     fn oldest_open(&self, key: SubscriptionKey, number: MessageNumber) -> Option<Slot> {
-        self.subscriptions[key.0].by_number.as_ref()?.get(&number)?.first().copied()
+        self.subscriptions[key.0]
+            .by_number
+            .as_ref()?
+            .get(&number)?
+            .first()
+            .copied()
     }
 
     /// An ACK that comes too late promises nothing, so it cannot be answered by a RECEIPT.
@@ -74,12 +93,7 @@ impl Dispatcher {
     }
 
     /// Which deliveries an acknowledgement means: in `client` mode all up to the one that it names.
-    fn meant(
-        &self,
-        key: SubscriptionKey,
-        named: Slot,
-        verdict: Verdict,
-    ) -> Vec<(Slot, Outcome)> {
+    fn meant(&self, key: SubscriptionKey, named: Slot, verdict: Verdict) -> Vec<(Slot, Outcome)> {
         let subscription = &self.subscriptions[key.0];
         let outcome = Outcome::from(verdict);
         if subscription.mode != AckMode::Client {
@@ -111,8 +125,12 @@ impl Dispatcher {
     fn free(&mut self, key: SubscriptionKey, slot: Slot) {
         let subscription = &mut self.subscriptions[key.0];
         self.deliveries.unlink(&mut subscription.open, slot);
-        let Some(delivered) = self.deliveries.get(slot) else { return };
-        subscription.credit.regain(1, delivered.entry.message.bytes());
+        let Some(delivered) = self.deliveries.get(slot) else {
+            return;
+        };
+        subscription
+            .credit
+            .regain(1, delivered.entry.message.bytes());
         if let Some(by_number) = &mut subscription.by_number
             && let Some(slots) = by_number.get_mut(&delivered.entry.number)
         {
@@ -135,7 +153,11 @@ impl Dispatcher {
         self.free(key, slot);
         if let Some(delivered) = self.deliveries.get_mut(slot) {
             delivered.hold = Hold::Claimed(outcome);
-            self.peers[peer.0].transactions.entry(transaction).or_default().push(slot);
+            self.peers[peer.0]
+                .transactions
+                .entry(transaction)
+                .or_default()
+                .push(slot);
         }
     }
 
@@ -147,7 +169,9 @@ impl Dispatcher {
         count: u32,
         bytes: usize,
     ) {
-        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else { return };
+        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else {
+            return;
+        };
         match self.subscriptions[key.0].source {
             super::subscription::Source::Topic(_) => {
                 self.subscriptions[key.0].credit.regain(count, bytes);
@@ -157,7 +181,9 @@ impl Dispatcher {
             }
             super::subscription::Source::Queue(_) => {
                 for _ in 0..count {
-                    let Some(slot) = self.subscriptions[key.0].open.first else { break };
+                    let Some(slot) = self.subscriptions[key.0].open.first else {
+                        break;
+                    };
                     if let Some(delivered) = self.take_open(key, slot) {
                         self.settle(delivered);
                     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::key::PeerKey;
 use super::peer::{Peer, Standing};
-use super::Dispatcher;
 use crate::config::ClientIdPolicy;
 use crate::core::clock::Now;
 use crate::core::port::{

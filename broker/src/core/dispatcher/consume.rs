@@ -11,9 +11,7 @@ use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
-use crate::core::port::{
-    AckMode, DeliveryCounter, Prefetch, ReceiptId, SubscriptionHandle,
-};
+use crate::core::port::{AckMode, DeliveryCounter, Prefetch, ReceiptId, SubscriptionHandle};
 
 impl Dispatcher {
     #[allow(clippy::too_many_arguments)] // the fields of one request, taken apart by the caller
@@ -34,15 +32,20 @@ impl Dispatcher {
         let (source, credit) = match place {
             Place::Queue(key) => {
                 let policy = &self.queues[key.0].policy;
-                (Source::Queue(key), credit(prefetch, policy.prefetch_queue, policy))
+                (
+                    Source::Queue(key),
+                    credit(prefetch, policy.prefetch_queue, policy),
+                )
             }
             Place::Topic(key) => {
                 let policy = &self.topics[key.0].policy;
-                (Source::Topic(key), credit(prefetch, policy.prefetch_topic, policy))
+                (
+                    Source::Topic(key),
+                    credit(prefetch, policy.prefetch_topic, policy),
+                )
             }
         };
-        let names_messages =
-            self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
+        let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
@@ -92,7 +95,9 @@ impl Dispatcher {
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
     ) {
-        let Some(mut subscription) = self.subscriptions.try_remove(key.0) else { return };
+        let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
+            return;
+        };
         let peer = &mut self.peers[subscription.peer.0];
         peer.subscriptions.remove(&subscription.handle);
         let claimed: Vec<_> = peer.transactions.values().flatten().copied().collect();
@@ -120,7 +125,9 @@ impl Dispatcher {
                     peer.in_flight = peer.in_flight.saturating_sub(out);
                 }
                 self.dirty_subscriptions.retain(|dirty| *dirty != key);
-                self.topics[topic.0].subscriptions.retain(|member| *member != key);
+                self.topics[topic.0]
+                    .subscriptions
+                    .retain(|member| *member != key);
                 if subscription.is_full {
                     self.relieve(topic, Relief::SubscriptionGone);
                 }
@@ -138,7 +145,13 @@ impl Dispatcher {
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {
-    let messages = prefetch.messages.unwrap_or(default).clamp(1, policy.prefetch_max.max(1));
-    let bytes = prefetch.bytes.unwrap_or(policy.prefetch_bytes).min(policy.prefetch_bytes);
+    let messages = prefetch
+        .messages
+        .unwrap_or(default)
+        .clamp(1, policy.prefetch_max.max(1));
+    let bytes = prefetch
+        .bytes
+        .unwrap_or(policy.prefetch_bytes)
+        .min(policy.prefetch_bytes);
     Credit::new(messages, bytes)
 }

@@ -37,7 +37,10 @@ pub(super) enum Outcome {
     /// Done with.
     Acked,
     /// It failed.
-    Failed { delay: Option<Duration>, requeue: Requeue },
+    Failed {
+        delay: Option<Duration>,
+        requeue: Requeue,
+    },
     /// It returns uncounted.
     Returned,
     /// Its consumer broke off: counts a failure, returns without delay.
@@ -77,6 +80,30 @@ pub(super) struct Delivered {
     next: Option<Slot>,
 }
 
+impl Delivered {
+    /// A delivery that is with its consumer and in no list yet.
+    pub(super) fn new(
+        peer: PeerKey,
+        subscription: SubscriptionKey,
+        counter: DeliveryCounter,
+        origin: Origin,
+        sequence: Sequence,
+        entry: Entry,
+    ) -> Self {
+        Self {
+            peer,
+            subscription: Some(subscription),
+            counter,
+            origin,
+            sequence,
+            entry,
+            hold: Hold::Acquired,
+            previous: None,
+            next: None,
+        }
+    }
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
@@ -90,28 +117,12 @@ impl Deliveries {
     }
 
     /// Enters a delivery at the end of its subscription's list.
-    pub(super) fn open(
-        &mut self,
-        ends: &mut Ends,
-        peer: PeerKey,
-        subscription: SubscriptionKey,
-        counter: DeliveryCounter,
-        origin: Origin,
-        sequence: Sequence,
-        entry: Entry,
-    ) -> Slot {
+    pub(super) fn open(&mut self, ends: &mut Ends, delivered: Delivered) -> Slot {
         let slot = self.next_slot();
         let previous = ends.last;
         self.slots.insert(Delivered {
-            peer,
-            subscription: Some(subscription),
-            counter,
-            origin,
-            sequence,
-            entry,
-            hold: Hold::Acquired,
             previous,
-            next: None,
+            ..delivered
         });
         match previous.and_then(|slot| self.slots.get_mut(slot.index())) {
             Some(previous) => previous.next = Some(slot),
@@ -141,7 +152,9 @@ impl Deliveries {
 
     /// Takes a delivery out of its subscription's list; it stays in the table.
     pub(super) fn unlink(&mut self, ends: &mut Ends, slot: Slot) {
-        let Some(delivered) = self.slots.get_mut(slot.index()) else { return };
+        let Some(delivered) = self.slots.get_mut(slot.index()) else {
+            return;
+        };
         let (previous, next) = (delivered.previous.take(), delivered.next.take());
         match previous.and_then(|slot| self.slots.get_mut(slot.index())) {
             Some(previous) => previous.next = next,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{MessageNumber, Sequence};
 
 use super::Dispatcher;
-use super::delivery::{Origin, Slot};
+use super::delivery::{Delivered, Origin, Slot};
 use super::entry::{Durability, Entry};
 use super::flow::Relief;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
@@ -15,9 +15,7 @@ use super::subscription::Source;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::Publication;
-use crate::core::port::{
-    AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply,
-};
+use crate::core::port::{AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply};
 
 /// The slot of a delivery that nobody acknowledges by name.
 const NO_SLOT: u32 = u32::MAX;
@@ -34,7 +32,9 @@ impl Dispatcher {
 
     /// A subscription may have credit again.
     pub(super) fn offer(&mut self, key: SubscriptionKey) {
-        let Some(subscription) = self.subscriptions.get_mut(key.0) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(key.0) else {
+            return;
+        };
         if subscription.queued || !subscription.credit.is_left() {
             return;
         }
@@ -59,7 +59,9 @@ impl Dispatcher {
             while let Some(key) = self.dirty_subscriptions.pop() {
                 self.drain_pending(key, now);
             }
-            let Some(key) = self.dirty_queues.pop() else { return };
+            let Some(key) = self.dirty_queues.pop() else {
+                return;
+            };
             self.queues[key.0].dirty = false;
             self.dispatch_queue(key, now);
         }
@@ -74,7 +76,9 @@ impl Dispatcher {
                     break;
                 }
                 Next::Ready(rank) => {
-                    let Some((sequence, entry)) = self.queues[key.0].take(rank) else { break };
+                    let Some((sequence, entry)) = self.queues[key.0].take(rank) else {
+                        break;
+                    };
                     if entry.is_expired(now.wall_ms) {
                         self.expire(key, rank, sequence, entry, now);
                     } else {
@@ -140,7 +144,11 @@ impl Dispatcher {
         peer.in_flight += 1;
         let counter = peer.counter;
         let is_kept = subscription.mode != AckMode::Auto || matches!(origin, Origin::Queue(..));
-        let slot = if is_kept { self.deliveries.next_slot().0 } else { NO_SLOT };
+        let slot = if is_kept {
+            self.deliveries.next_slot().0
+        } else {
+            NO_SLOT
+        };
         let delivery = Delivery {
             subscription: subscription.handle,
             tag: DeliveryTag { slot, counter },
@@ -155,8 +163,8 @@ impl Dispatcher {
             if let Some(by_number) = &mut subscription.by_number {
                 by_number.entry(entry.number).or_default().push(Slot(slot));
             }
-            let ends = &mut subscription.open;
-            self.deliveries.open(ends, peer_key, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
+            self.deliveries.open(&mut subscription.open, delivered);
         }
         self.reply(peer_key, Reply::Deliver(delivery));
     }
@@ -224,7 +232,9 @@ impl Dispatcher {
             SlowConsumer::DropOldest => {
                 while self.is_over_pending_limit(key, to) {
                     let pending = &mut self.subscriptions[to.0].pending;
-                    let Some((_, entry)) = pending.fresh.pop_front() else { return };
+                    let Some((_, entry)) = pending.fresh.pop_front() else {
+                        return;
+                    };
                     pending.bytes -= entry.message.bytes();
                     self.topics[key.0].counters.dropped += 1;
                     self.counters.dropped += 1;
@@ -250,11 +260,17 @@ impl Dispatcher {
 
     /// Hands a topic's subscription what waits for it, as far as its credit goes.
     fn drain_pending(&mut self, to: SubscriptionKey, now: Now) {
-        let Some(subscription) = self.subscriptions.get_mut(to.0) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(to.0) else {
+            return;
+        };
         subscription.queued = false;
-        let Source::Topic(key) = subscription.source else { return };
+        let Source::Topic(key) = subscription.source else {
+            return;
+        };
         while self.subscriptions[to.0].credit.is_left() {
-            let Some((sequence, entry)) = self.subscriptions[to.0].pending.pop() else { break };
+            let Some((sequence, entry)) = self.subscriptions[to.0].pending.pop() else {
+                break;
+            };
             if entry.is_expired(now.wall_ms) {
                 self.counters.expired += 1;
             } else {

@@ -71,7 +71,11 @@ impl Dispatcher {
     pub(super) fn reply_when_durable(&mut self, peer: PeerKey, reply: Reply) {
         self.batch.haste = Haste::Awaited;
         let connection = self.peers[peer.0].connection;
-        self.awaited.push_back(AwaitedReply { ticket: self.next_ticket, connection, reply });
+        self.awaited.push_back(AwaitedReply {
+            ticket: self.next_ticket,
+            connection,
+            reply,
+        });
     }
 
     /// Refuses a frame: ERROR and close. Nothing more of this connection is acted on but its end.
@@ -94,7 +98,10 @@ impl Dispatcher {
     /// The watermark has risen.
     pub(super) fn durable(&mut self, ticket: Ticket, now: Now) {
         self.watermark = self.watermark.max(ticket);
-        while let Some(awaited) = self.awaited.pop_front_if(|awaited| awaited.ticket <= ticket) {
+        while let Some(awaited) = self
+            .awaited
+            .pop_front_if(|awaited| awaited.ticket <= ticket)
+        {
             if let Some(&peer) = self.connections.get(&awaited.connection) {
                 self.reply(peer, awaited.reply);
             }
@@ -116,6 +123,9 @@ impl Dispatcher {
             self.next_ticket = Ticket(ticket.0 + 1);
             (ticket, std::mem::take(&mut self.batch))
         });
-        Turn { batch, reads: std::mem::take(&mut self.reads) }
+        Turn {
+            batch,
+            reads: std::mem::take(&mut self.reads),
+        }
     }
 }

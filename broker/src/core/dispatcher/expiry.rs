@@ -70,7 +70,10 @@ impl Dispatcher {
         }
         if is_paged && !self.expired_read.is_reading {
             self.expired_read.is_reading = true;
-            self.reads.push(Read::Expired { now_ms: now.wall_ms, rows_max: EXPIRED_ROWS_MAX });
+            self.reads.push(Read::Expired {
+                now_ms: now.wall_ms,
+                rows_max: EXPIRED_ROWS_MAX,
+            });
         }
     }
 
@@ -78,7 +81,9 @@ impl Dispatcher {
         while let Some((expires_ms, rank, sequence)) = self.queues[key.0].first_expiring()
             && expires_ms <= now.wall_ms
         {
-            let Some(entry) = self.queues[key.0].take_at(rank, sequence) else { return };
+            let Some(entry) = self.queues[key.0].take_at(rank, sequence) else {
+                return;
+            };
             self.expire(key, rank, sequence, entry, now);
         }
     }
@@ -87,7 +92,9 @@ impl Dispatcher {
     pub(super) fn expired_came(&mut self, expired: &Expired, now: Now) {
         self.expired_read.is_reading = false;
         for row in &expired.rows {
-            let Some(&key) = self.queue_ids.get(&row.key.destination) else { continue };
+            let Some(&key) = self.queue_ids.get(&row.key.destination) else {
+                continue;
+            };
             let (rank, sequence) = (row.key.rank, row.key.sequence);
             if !self.queues[key.0].take_paged(rank, sequence, row.bytes) {
                 continue;
@@ -95,7 +102,11 @@ impl Dispatcher {
             self.counters.expired += 1;
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;
-            match queue.dead_letter.clone().filter(|_| queue.policy.dead_letter_expired) {
+            match queue
+                .dead_letter
+                .clone()
+                .filter(|_| queue.policy.dead_letter_expired)
+            {
                 None => self.store(key, Operation::Settle(row.key)),
                 Some(target) => {
                     queue.counters.dead_lettered += 1;
@@ -105,7 +116,12 @@ impl Dispatcher {
                     let to = self.next_sequence();
                     let to_key = self.queues[target.0].key(rank, to);
                     self.queues[key.0].last_ticket = self.next_ticket;
-                    let moved = Move { from: row.key, to: to_key, expires_ms: 0, annotations };
+                    let moved = Move {
+                        from: row.key,
+                        to: to_key,
+                        expires_ms: 0,
+                        annotations,
+                    };
                     self.store(target, Operation::Move(moved));
                     self.queues[target.0].append_paged(rank, to, row.bytes);
                     self.mark(target);

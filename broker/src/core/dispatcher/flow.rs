@@ -43,7 +43,9 @@ impl Dispatcher {
             return;
         }
         for peer in std::mem::take(&mut state.blocked) {
-            self.peers[peer.0].blocked_by.retain(|blocking| *blocking != topic);
+            self.peers[peer.0]
+                .blocked_by
+                .retain(|blocking| *blocking != topic);
             self.unblock(peer);
         }
     }
@@ -68,7 +70,9 @@ impl Dispatcher {
     /// A connection is gone: nothing has to tell it any more.
     pub(super) fn unblock_gone(&mut self, key: PeerKey) {
         for topic in std::mem::take(&mut self.peers[key.0].blocked_by) {
-            self.topics[topic.0].blocked.retain(|blocked| *blocked != key);
+            self.topics[topic.0]
+                .blocked
+                .retain(|blocked| *blocked != key);
         }
         self.peers[key.0].blocked_by_memory = false;
         self.memory_blocked.retain(|blocked| *blocked != key);

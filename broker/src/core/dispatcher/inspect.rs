@@ -44,10 +44,13 @@ impl Dispatcher {
     #[must_use]
     pub fn list_queues(&self, query: &ListQuery) -> Listing<QueueView> {
         let total = self.queues.len();
-        let views = self.ordered_names.iter().filter_map(|(name, place)| match place {
-            Place::Queue(key) => Some((name.name(), *key)),
-            Place::Topic(_) => None,
-        });
+        let views = self
+            .ordered_names
+            .iter()
+            .filter_map(|(name, place)| match place {
+                Place::Queue(key) => Some((name.name(), *key)),
+                Place::Topic(_) => None,
+            });
         list(query, total, views, |key| self.queue_view(key))
     }
 
@@ -55,10 +58,13 @@ impl Dispatcher {
     #[must_use]
     pub fn list_topics(&self, query: &ListQuery) -> Listing<TopicView> {
         let total = self.topics.len();
-        let views = self.ordered_names.iter().filter_map(|(name, place)| match place {
-            Place::Topic(key) => Some((name.name(), *key)),
-            Place::Queue(_) => None,
-        });
+        let views = self
+            .ordered_names
+            .iter()
+            .filter_map(|(name, place)| match place {
+                Place::Topic(key) => Some((name.name(), *key)),
+                Place::Queue(_) => None,
+            });
         list(query, total, views, |key| self.topic_view(key))
     }
 
@@ -108,12 +114,19 @@ impl Dispatcher {
 
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
-        let members = || topic.subscriptions.iter().map(|key| &self.subscriptions[key.0]);
+        let members = || {
+            topic
+                .subscriptions
+                .iter()
+                .map(|key| &self.subscriptions[key.0])
+        };
         TopicView {
             name: topic.name.name().to_owned(),
             consumers: topic.subscriptions.len() as u64,
             pending: members().map(|member| member.pending.len() as u64).sum(),
-            in_flight: members().map(|member| u64::from(member.credit.messages)).sum(),
+            in_flight: members()
+                .map(|member| u64::from(member.credit.messages))
+                .sum(),
             enqueued_total: topic.counters.enqueued,
             dispatched_total: topic.counters.dispatched,
             dropped_total: topic.counters.dropped,
@@ -125,9 +138,14 @@ impl Dispatcher {
     #[must_use]
     pub fn last_batch(&mut self) -> (Ticket, Batch) {
         for (_, queue) in &self.queues {
-            let waiting = (0..super::queue::LANE_COUNT as u8).map(Rank).flat_map(|rank| {
-                queue.lane(rank).resident().map(move |(sequence, entry)| ((rank, sequence), entry))
-            });
+            let waiting = (0..super::queue::LANE_COUNT as u8)
+                .map(Rank)
+                .flat_map(|rank| {
+                    queue
+                        .lane(rank)
+                        .resident()
+                        .map(move |(sequence, entry)| ((rank, sequence), entry))
+                });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             for ((rank, sequence), entry) in waiting.chain(delayed) {
                 if entry.is_stored() && entry.deliveries > 0 {
@@ -157,9 +175,16 @@ fn list<'a, K: Copy, V>(
     items: impl Iterator<Item = (&'a str, K)>,
     view: impl Fn(K) -> V,
 ) -> Listing<V> {
-    let limit = query.limit.unwrap_or(LIST_LIMIT_DEFAULT).min(LIST_LIMIT_MAX);
+    let limit = query
+        .limit
+        .unwrap_or(LIST_LIMIT_DEFAULT)
+        .min(LIST_LIMIT_MAX);
     let Some(wanted) = query.name.as_ref().filter(|name| !name.is_empty()) else {
-        let items = items.skip(query.offset).take(limit).map(|(_, key)| view(key)).collect();
+        let items = items
+            .skip(query.offset)
+            .take(limit)
+            .map(|(_, key)| view(key))
+            .collect();
         return Listing { total: all, items };
     };
     let wanted = wanted.to_lowercase();
@@ -168,6 +193,11 @@ fn list<'a, K: Copy, V>(
         .map(|(_, key)| key)
         .collect();
     let total = matching.len();
-    let items = matching.into_iter().skip(query.offset).take(limit).map(view).collect();
+    let items = matching
+        .into_iter()
+        .skip(query.offset)
+        .take(limit)
+        .map(view)
+        .collect();
     Listing { total, items }
 }

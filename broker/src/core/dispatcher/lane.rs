@@ -78,7 +78,9 @@ impl Lane {
 
     /// Resident entries in order.
     pub(super) fn resident(&self) -> impl Iterator<Item = (Sequence, &Entry)> {
-        self.resident.iter().map(|(sequence, entry)| (*sequence, entry))
+        self.resident
+            .iter()
+            .map(|(sequence, entry)| (*sequence, entry))
     }
 
     /// How many are resident.
@@ -106,7 +108,11 @@ impl Lane {
     /// One more is on disk only.
     pub(super) fn extend_paged(&mut self, sequence: Sequence) {
         self.paged = Some(match self.paged {
-            None => Range { first: sequence, last: sequence, count: 1 },
+            None => Range {
+                first: sequence,
+                last: sequence,
+                count: 1,
+            },
             Some(range) => Range {
                 first: range.first.min(sequence),
                 last: range.last.max(sequence),

@@ -30,6 +30,7 @@ mod topic;
 mod transaction;
 
 pub use effect::{Read, Turn};
+pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub client_id: ClientIdPolicy,
     /// What messages are charged to.
     pub budget: Arc<MemoryBudget>,
+    /// What of a queue is resident.
+    pub window: Window,
 }
 
 /// A destination's place in the tables.
@@ -185,7 +188,11 @@ impl Dispatcher {
         }
         for tally in &recovered.tallies {
             if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
-                let range = Range { first: tally.first, last: tally.last, count: tally.count };
+                let range = Range {
+                    first: tally.first,
+                    last: tally.last,
+                    count: tally.count,
+                };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
                 self.expiring_queues.insert(QueueKey(queue));
             }
@@ -216,23 +223,60 @@ impl Dispatcher {
     fn act(&mut self, peer: PeerKey, request: Request, now: Now) {
         match request {
             Request::Open(_) | Request::Closed { .. } => {}
-            Request::Send { publication, receipt } => self.send(peer, publication, receipt, now),
-            Request::Subscribe { subscription, destination, mode, prefetch, receipt } => {
-                self.subscribe(peer, subscription, &destination, mode, prefetch, receipt, now);
+            Request::Send {
+                publication,
+                receipt,
+            } => self.send(peer, publication, receipt, now),
+            Request::Subscribe {
+                subscription,
+                destination,
+                mode,
+                prefetch,
+                receipt,
+            } => {
+                self.subscribe(
+                    peer,
+                    subscription,
+                    &destination,
+                    mode,
+                    prefetch,
+                    receipt,
+                    now,
+                );
             }
-            Request::Unsubscribe { subscription, given, receipt } => {
+            Request::Unsubscribe {
+                subscription,
+                given,
+                receipt,
+            } => {
                 self.unsubscribe(peer, subscription, given, receipt, now);
             }
-            Request::Acknowledge { target, verdict, transaction, receipt } => {
+            Request::Acknowledge {
+                target,
+                verdict,
+                transaction,
+                receipt,
+            } => {
                 self.acknowledge(peer, target, verdict, transaction, receipt, now);
             }
-            Request::Written { subscription, count, bytes } => {
+            Request::Written {
+                subscription,
+                count,
+                bytes,
+            } => {
                 self.written(peer, subscription, count, bytes);
             }
-            Request::Commit { transaction, sends, receipt } => {
+            Request::Commit {
+                transaction,
+                sends,
+                receipt,
+            } => {
                 self.commit(peer, transaction, sends, receipt, now);
             }
-            Request::Abort { transaction, receipt } => self.abort(peer, transaction, receipt, now),
+            Request::Abort {
+                transaction,
+                receipt,
+            } => self.abort(peer, transaction, receipt, now),
             Request::Disconnect { given, receipt } => self.disconnect(peer, given, receipt, now),
         }
     }
@@ -272,7 +316,10 @@ impl Dispatcher {
     }
 
     fn insert_queue(&mut self, id: DestinationId, name: Arc<DestinationName>) -> QueueKey {
-        let policy = self.settings.policies.effective(DestinationKind::Queue, name.name());
+        let policy = self
+            .settings
+            .policies
+            .effective(DestinationKind::Queue, name.name());
         let dead_letter = (!self.settings.policies.is_dead_letter_queue(name.name())).then(|| {
             let target = policy.dead_letter_queue_of(name.name());
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
@@ -292,12 +339,14 @@ impl Dispatcher {
         }
         let id = self.next_destination;
         self.next_destination = DestinationId(id.0 + 1);
-        self.batch.operations.push(Operation::Create(DestinationRecord {
-            id,
-            kind: DestinationKind::Queue,
-            name: name.name().into(),
-            created_ms: now.wall_ms,
-        }));
+        self.batch
+            .operations
+            .push(Operation::Create(DestinationRecord {
+                id,
+                kind: DestinationKind::Queue,
+                name: name.name().into(),
+                created_ms: now.wall_ms,
+            }));
         self.insert_queue(id, Arc::clone(name))
     }
 
@@ -305,10 +354,17 @@ impl Dispatcher {
         if let Some(Place::Topic(key)) = self.names.get(name) {
             return *key;
         }
-        let policy = self.settings.policies.effective(DestinationKind::Topic, name.name());
-        let key = TopicKey(self.topics.insert(Topic::new(Arc::clone(name), Arc::new(policy))));
+        let policy = self
+            .settings
+            .policies
+            .effective(DestinationKind::Topic, name.name());
+        let key = TopicKey(
+            self.topics
+                .insert(Topic::new(Arc::clone(name), Arc::new(policy))),
+        );
         self.names.insert(Arc::clone(name), Place::Topic(key));
-        self.ordered_names.insert(Arc::clone(name), Place::Topic(key));
+        self.ordered_names
+            .insert(Arc::clone(name), Place::Topic(key));
         key
     }
 

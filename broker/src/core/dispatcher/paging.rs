@@ -13,11 +13,29 @@ use super::publish::AT_ONCE;
 use super::queue::Paging;
 use crate::core::message::{DeliveryMode, Message};
 
-/// Rows of one page.
-const PAGE_ROWS_MAX: usize = 1_000;
+/// How much of a queue's head is resident, and how much is read back at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Beyond so many resident messages that wait, further stored ones are let go of when they are durable.
+    pub messages: usize,
+    /// The same in bytes.
+    pub bytes: usize,
+    /// Rows of one page.
+    pub page_messages: usize,
+    /// Heads and bodies of one page, in bytes.
+    pub page_bytes: usize,
+}
 
-/// Heads and bodies of one page.
-const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            messages: 2_000,
+            bytes: 4 * 1024 * 1024,
+            page_messages: 1_000,
+            page_bytes: 2 * 1024 * 1024,
+        }
+    }
+}
 
 /// An entry that may leave memory when it is durable.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +58,7 @@ impl Dispatcher {
             let may = lane.get(out.sequence).is_some_and(|entry| {
                 entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
             });
-            if may && (is_behind || queue.is_deep()) {
+            if may && (is_behind || queue.is_deep(&self.settings.window)) {
                 queue.page_out(out.rank, out.sequence);
             }
         }
@@ -65,10 +83,15 @@ impl Dispatcher {
     /// Reads ahead while consumers still have something to go on with.
     pub(super) fn read_ahead(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
-        if queue.paging != Paging::Idle || queue.consumers.is_empty() || !queue.is_shallow() {
+        if queue.paging != Paging::Idle
+            || queue.consumers.is_empty()
+            || !queue.is_shallow(&self.settings.window)
+        {
             return;
         }
-        let wanted = queue.occupied().find(|rank| queue.lane(*rank).paged().is_some());
+        let wanted = queue
+            .occupied()
+            .find(|rank| queue.lane(*rank).paged().is_some());
         if let Some(rank) = wanted {
             self.want_page(key, rank);
         }
@@ -76,21 +99,30 @@ impl Dispatcher {
 
     pub(super) fn request_waiting_pages(&mut self) {
         let watermark = self.watermark;
-        while let Some((_, key)) = self.page_waits.pop_front_if(|(after, _)| *after <= watermark) {
+        while let Some((_, key)) = self
+            .page_waits
+            .pop_front_if(|(after, _)| *after <= watermark)
+        {
             self.request_page(key);
         }
     }
 
     fn request_page(&mut self, key: QueueKey) {
         let queue = &mut self.queues[key.0];
-        let Paging::Waiting { rank, .. } = queue.paging else { return };
+        let Paging::Waiting { rank, .. } = queue.paging else {
+            return;
+        };
         let Some(range) = queue.lane(rank).paged() else {
             queue.page_came(rank, None);
             return self.mark(key);
         };
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);
-        queue.paging = Paging::Reading { rank, id, through: range.last };
+        queue.paging = Paging::Reading {
+            rank,
+            id,
+            through: range.last,
+        };
         self.page_reads.insert(id, key);
         self.reads.push(Read::Page(PageRequest {
             id,
@@ -98,15 +130,19 @@ impl Dispatcher {
             rank,
             from: range.first,
             through: range.last,
-            rows_max: PAGE_ROWS_MAX,
-            bytes_max: PAGE_BYTES_MAX,
+            rows_max: self.settings.window.page_messages,
+            bytes_max: self.settings.window.page_bytes,
         }));
     }
 
     /// A page has come: whatever is not known by name takes its place.
     pub(super) fn page_came(&mut self, page: Page) {
-        let Some(key) = self.page_reads.remove(&page.id) else { return };
-        let Paging::Reading { rank, through, .. } = self.queues[key.0].paging else { return };
+        let Some(key) = self.page_reads.remove(&page.id) else {
+            return;
+        };
+        let Paging::Reading { rank, through, .. } = self.queues[key.0].paging else {
+            return;
+        };
         let last_read = page.rows.last().map(|row| row.sequence);
         let mut gone = page.quarantined.len() as u64;
         for sequence in &page.quarantined {
@@ -155,4 +191,3 @@ impl Dispatcher {
         self.queues[key.0].put(rank, sequence, entry);
     }
 }
-

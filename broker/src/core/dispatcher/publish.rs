@@ -66,7 +66,12 @@ impl Dispatcher {
         publication: Publication,
         visible_after: Ticket,
     ) -> Promise {
-        let Publication { message, mode, expires_ms, .. } = publication;
+        let Publication {
+            message,
+            mode,
+            expires_ms,
+            ..
+        } = publication;
         let rank = message.priority.rank();
         let queue = &self.queues[key.0];
         let mut entry = Entry {
@@ -96,9 +101,14 @@ impl Dispatcher {
                     expires_ms,
                     annotations: Box::default(),
                 };
-                if queue.is_deep() || queue.lane(rank).paged().is_some() {
+                if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
                     let ticket = self.next_ticket;
-                    self.page_outs.push_back(PageOut { ticket, queue: key, rank, sequence });
+                    self.page_outs.push_back(PageOut {
+                        ticket,
+                        queue: key,
+                        rank,
+                        sequence,
+                    });
                 }
                 self.store(key, Operation::Append(append));
                 Promise::WithBatch
@@ -117,7 +127,8 @@ impl Dispatcher {
         entry: Entry,
     ) {
         if entry.visible_after > self.watermark {
-            self.hidden.push_back((entry.visible_after, Place::Queue(key)));
+            self.hidden
+                .push_back((entry.visible_after, Place::Queue(key)));
         }
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
@@ -152,8 +163,9 @@ impl Dispatcher {
 
     pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
         let watermark = self.watermark;
-        while let Some((_, number, publication)) =
-            self.topics[key.0].held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
+        while let Some((_, number, publication)) = self.topics[key.0]
+            .held
+            .pop_front_if(|(ticket, ..)| *ticket <= watermark)
         {
             self.fan_out(key, number, &publication, now);
         }

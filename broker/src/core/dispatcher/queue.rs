@@ -12,15 +12,10 @@ use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 use super::entry::Entry;
 use super::key::SubscriptionKey;
 use super::lane::{Front, Lane, Range};
+use super::paging::Window;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
-
-/// Beyond so many resident messages that wait, further stored ones are let go of when they are durable.
-pub(super) const RESIDENT_MESSAGES_MAX: usize = 2_000;
-
-/// The same in bytes.
-pub(super) const RESIDENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -44,7 +39,11 @@ pub(super) enum Paging {
     /// Asked for when the watermark has reached this ticket: what was settled before must not come back.
     Waiting { rank: Rank, after: Ticket },
     /// Asked for.
-    Reading { rank: Rank, id: PageId, through: Sequence },
+    Reading {
+        rank: Rank,
+        id: PageId,
+        through: Sequence,
+    },
 }
 
 /// Counts since the start.
@@ -127,7 +126,11 @@ impl Queue {
 
     /// The store's name for an entry of this queue.
     pub(super) fn key(&self, rank: Rank, sequence: Sequence) -> EntryKey {
-        EntryKey { destination: self.id, rank, sequence }
+        EntryKey {
+            destination: self.id,
+            rank,
+            sequence,
+        }
     }
 
     pub(super) fn lane(&self, rank: Rank) -> &Lane {
@@ -141,7 +144,9 @@ impl Queue {
     /// Ranks whose lane is not empty, the first to be delivered first.
     pub(super) fn occupied(&self) -> impl Iterator<Item = Rank> + use<> {
         let bits = self.occupied;
-        (0..LANE_COUNT as u8).filter(move |rank| bits & (1 << rank) != 0).map(Rank)
+        (0..LANE_COUNT as u8)
+            .filter(move |rank| bits & (1 << rank) != 0)
+            .map(Rank)
     }
 
     fn note_occupied(&mut self, rank: Rank) {
@@ -210,7 +215,9 @@ impl Queue {
     /// An entry leaves the queue for good.
     pub(super) fn forget(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.depth -= 1;
-        self.depth_bytes = self.depth_bytes.saturating_sub(entry.message.bytes() as u64);
+        self.depth_bytes = self
+            .depth_bytes
+            .saturating_sub(entry.message.bytes() as u64);
         if entry.is_stored() {
             self.release(rank, sequence);
         }
@@ -231,17 +238,19 @@ impl Queue {
 
     /// Resident entries that wait.
     pub(super) fn resident_count(&self) -> usize {
-        self.occupied().map(|rank| self.lane(rank).resident_count()).sum()
+        self.occupied()
+            .map(|rank| self.lane(rank).resident_count())
+            .sum()
     }
 
     /// Whether so much is resident that stored entries may be let go of.
-    pub(super) fn is_deep(&self) -> bool {
-        self.resident_bytes > RESIDENT_BYTES_MAX || self.resident_count() > RESIDENT_MESSAGES_MAX
+    pub(super) fn is_deep(&self, window: &Window) -> bool {
+        self.resident_bytes > window.bytes || self.resident_count() > window.messages
     }
 
     /// Whether so little is resident that a page should be read ahead.
-    pub(super) fn is_shallow(&self) -> bool {
-        self.resident_bytes < RESIDENT_BYTES_MAX / 2 && self.resident_count() < RESIDENT_MESSAGES_MAX / 2
+    pub(super) fn is_shallow(&self, window: &Window) -> bool {
+        self.resident_bytes < window.bytes / 2 && self.resident_count() < window.messages / 2
     }
 
     /// The earliest expiry among resident entries that wait.
@@ -251,7 +260,10 @@ impl Queue {
 
     /// Entries that are on disk only.
     pub(super) fn paged_count(&self) -> u64 {
-        self.occupied().filter_map(|rank| self.lane(rank).paged()).map(|range| range.count).sum()
+        self.occupied()
+            .filter_map(|rank| self.lane(rank).paged())
+            .map(|range| range.count)
+            .sum()
     }
 
     /// What recovery knows of a lane.
@@ -284,11 +296,16 @@ impl Queue {
 
     /// A row that was on disk only is taken from there by name: it expired.
     pub(super) fn take_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) -> bool {
-        let Some(range) = self.lane(rank).paged() else { return false };
+        let Some(range) = self.lane(rank).paged() else {
+            return false;
+        };
         if sequence < range.first || sequence > range.last || self.knows(rank, sequence) {
             return false;
         }
-        self.lane_mut(rank).set_paged(Some(Range { count: range.count - 1, ..range }));
+        self.lane_mut(rank).set_paged(Some(Range {
+            count: range.count - 1,
+            ..range
+        }));
         self.note_occupied(rank);
         self.held.insert((rank, sequence));
         self.release(rank, sequence);

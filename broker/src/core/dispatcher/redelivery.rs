@@ -44,10 +44,18 @@ pub(super) fn annotate(
     now: Now,
 ) -> Box<[u8]> {
     let mut block = Vec::new();
-    canonical::push_decoded(&mut block, b"original-destination", original.wire().as_bytes());
+    canonical::push_decoded(
+        &mut block,
+        b"original-destination",
+        original.wire().as_bytes(),
+    );
     canonical::push_decoded(&mut block, b"dlq-reason", reason.as_str().as_bytes());
     canonical::push_decoded(&mut block, b"dlq-time", now.wall_ms.to_string().as_bytes());
-    canonical::push_decoded(&mut block, b"dlq-delivery-count", deliveries.to_string().as_bytes());
+    canonical::push_decoded(
+        &mut block,
+        b"dlq-delivery-count",
+        deliveries.to_string().as_bytes(),
+    );
     block.into_boxed_slice()
 }
 
@@ -60,7 +68,11 @@ fn delay_after(failures: u32, policy: &Policy) -> Duration {
     let factor = policy.redelivery_multiplier.powi(exponent);
     let seconds = policy.redelivery_delay.as_secs_f64() * factor;
     let limit = policy.redelivery_delay_max;
-    if seconds < limit.as_secs_f64() { Duration::from_secs_f64(seconds) } else { limit }
+    if seconds < limit.as_secs_f64() {
+        Duration::from_secs_f64(seconds)
+    } else {
+        limit
+    }
 }
 
 impl Dispatcher {
@@ -117,7 +129,14 @@ impl Dispatcher {
         if entry.is_stored() {
             let key_in_store = queue.key(rank, sequence);
             let (deliveries, failures) = (entry.deliveries, entry.failures);
-            self.store(key, Operation::Count { key: key_in_store, deliveries, failures });
+            self.store(
+                key,
+                Operation::Count {
+                    key: key_in_store,
+                    deliveries,
+                    failures,
+                },
+            );
         }
         if delay.is_zero() {
             self.put_back(key, rank, sequence, entry);
@@ -157,7 +176,9 @@ impl Dispatcher {
 
     /// A redelivery delay is over.
     pub(super) fn redeliver(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, now: Now) {
-        let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else { return };
+        let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else {
+            return;
+        };
         if entry.is_expired(now.wall_ms) {
             self.expire(key, rank, sequence, entry, now);
         } else {
@@ -203,7 +224,12 @@ impl Dispatcher {
         if entry.durability == Durability::Volatile {
             self.append_dead_letter(target, to_key, &arrived, annotations);
         } else {
-            let moved = Move { from: from_key, to: to_key, expires_ms: 0, annotations };
+            let moved = Move {
+                from: from_key,
+                to: to_key,
+                expires_ms: 0,
+                annotations,
+            };
             self.queues[key.0].last_ticket = self.next_ticket;
             self.store(target, Operation::Move(moved));
         }
@@ -266,7 +292,10 @@ impl Dispatcher {
             subscription.delayed.insert(sequence, entry);
             let (peer, handle) = (subscription.peer, subscription.handle);
             let connection = self.peers[peer.0].connection;
-            self.timers.set(now.uptime + delay, Timer::RedeliverCopy(connection, handle, sequence));
+            self.timers.set(
+                now.uptime + delay,
+                Timer::RedeliverCopy(connection, handle, sequence),
+            );
         }
     }
 

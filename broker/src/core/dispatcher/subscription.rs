@@ -29,7 +29,12 @@ pub(super) struct Credit {
 
 impl Credit {
     pub(super) fn new(messages_max: u32, bytes_max: usize) -> Self {
-        Self { messages_max, bytes_max, messages: 0, bytes: 0 }
+        Self {
+            messages_max,
+            bytes_max,
+            messages: 0,
+            bytes: 0,
+        }
     }
 
     /// At least one message may always be out, however large.
@@ -75,7 +80,10 @@ impl Pending {
 
     /// The next one, unless it is not due.
     pub(super) fn pop(&mut self) -> Option<(Sequence, Entry)> {
-        let popped = self.returned.pop_first().or_else(|| self.fresh.pop_front())?;
+        let popped = self
+            .returned
+            .pop_first()
+            .or_else(|| self.fresh.pop_front())?;
         self.bytes -= popped.1.message.bytes();
         Some(popped)
     }

@@ -54,8 +54,13 @@ impl Dispatcher {
     /// When a turn is wanted even if nothing comes in: an uptime.
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Option<Duration> {
-        let memory = self.is_memory_blocking().then(|| now.uptime + MEMORY_RECHECK);
-        [self.timers.next(), memory, self.next_sweep()].into_iter().flatten().min()
+        let memory = self
+            .is_memory_blocking()
+            .then(|| now.uptime + MEMORY_RECHECK);
+        [self.timers.next(), memory, self.next_sweep()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn run_timers(&mut self, now: Now) {
@@ -79,8 +84,12 @@ impl Dispatcher {
         handle: SubscriptionHandle,
         sequence: Sequence,
     ) {
-        let Some(&peer) = self.connections.get(&connection) else { return };
-        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else { return };
+        let Some(&peer) = self.connections.get(&connection) else {
+            return;
+        };
+        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else {
+            return;
+        };
         let subscription = &mut self.subscriptions[key.0];
         if let Some(entry) = subscription.delayed.remove(&sequence) {
             subscription.pending.put_back(sequence, entry);

@@ -27,7 +27,10 @@ impl Dispatcher {
         if let Err(refusal) = self.check_destinations(unknown.len()) {
             return self.refuse(peer, refusal, receipt);
         }
-        let claims = self.peers[peer.0].transactions.remove(&transaction).unwrap_or_default();
+        let claims = self.peers[peer.0]
+            .transactions
+            .remove(&transaction)
+            .unwrap_or_default();
         let is_stored = sends.iter().any(is_stored_send)
             || claims.iter().any(|slot| self.is_stored_claim(*slot));
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
@@ -44,7 +47,15 @@ impl Dispatcher {
             self.publish(place, publication, visible_after, now);
             self.hold_producer_back(peer, place);
         }
-        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+        self.answer(
+            peer,
+            receipt,
+            if is_stored {
+                Promise::WithBatch
+            } else {
+                Promise::Kept
+            },
+        );
     }
 
     pub(super) fn abort(
@@ -54,7 +65,10 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        let claims = self.peers[peer.0].transactions.remove(&transaction).unwrap_or_default();
+        let claims = self.peers[peer.0]
+            .transactions
+            .remove(&transaction)
+            .unwrap_or_default();
         let operations = self.batch.operations.len();
         for (delivered, _) in self.take_claimed(claims) {
             let failed = Outcome::Failed {
@@ -64,7 +78,15 @@ impl Dispatcher {
             self.conclude(delivered, failed, now);
         }
         let is_stored = self.batch.operations.len() > operations;
-        self.answer(peer, receipt, if is_stored { Promise::WithBatch } else { Promise::Kept });
+        self.answer(
+            peer,
+            receipt,
+            if is_stored {
+                Promise::WithBatch
+            } else {
+                Promise::Kept
+            },
+        );
     }
 
     fn take_claimed(&mut self, claims: Vec<Slot>) -> Vec<(Delivered, Outcome)> {
@@ -83,7 +105,8 @@ impl Dispatcher {
 
     fn is_stored_claim(&self, slot: Slot) -> bool {
         self.deliveries.get(slot).is_some_and(|delivered| {
-            delivered.entry.is_stored() || matches!(delivered.hold, Hold::Claimed(Outcome::Failed { .. }))
+            delivered.entry.is_stored()
+                || matches!(delivered.hold, Hold::Claimed(Outcome::Failed { .. }))
         })
     }
 }

@@ -39,7 +39,12 @@ impl Session {
         };
         let target = self.target(frame)?;
         let transaction = self.transaction_of_ack(frame)?;
-        output.requests.push(Request::Acknowledge { target, verdict, transaction, receipt });
+        output.requests.push(Request::Acknowledge {
+            target,
+            verdict,
+            transaction,
+            receipt,
+        });
         Ok(())
     }
 
@@ -56,14 +61,20 @@ impl Session {
                     ));
                 };
                 let number = self.message_number(frame)?;
-                Ok(AckTarget::Message { subscription: Some(*handle), number })
+                Ok(AckTarget::Message {
+                    subscription: Some(*handle),
+                    number,
+                })
             }
             Version::V1_0 => {
                 let subscription = frame
                     .header("subscription")
                     .and_then(|id| self.names.get(&SubscriptionName::Id(id.as_ref().into())))
                     .copied();
-                Ok(AckTarget::Message { subscription, number: self.message_number(frame)? })
+                Ok(AckTarget::Message {
+                    subscription,
+                    number: self.message_number(frame)?,
+                })
             }
         }
     }
@@ -127,7 +138,10 @@ fn parse_ack_id(id: &[u8], session: &[u8]) -> Option<DeliveryTag> {
     let rest = std::str::from_utf8(id.strip_prefix(session)?.strip_prefix(b".")?).ok()?;
     let (counter, slot) = rest.split_once('.')?;
     let counter = DeliveryCounter(counter.parse().ok().filter(|counter| *counter > 0)?);
-    Some(DeliveryTag { counter, slot: slot.parse().ok()? })
+    Some(DeliveryTag {
+        counter,
+        slot: slot.parse().ok()?,
+    })
 }
 
 fn nack(frame: &Frame) -> Result<Verdict, Refusal> {

@@ -25,7 +25,10 @@ impl HeartBeat {
     fn grant(value: &[u8], least: Duration) -> Result<Self, Refusal> {
         let wishes = std::str::from_utf8(value).ok().and_then(|text| {
             let (sends, wants) = text.split_once(',')?;
-            Some((sends.trim().parse::<u32>().ok()?, wants.trim().parse::<u32>().ok()?))
+            Some((
+                sends.trim().parse::<u32>().ok()?,
+                wants.trim().parse::<u32>().ok()?,
+            ))
         });
         let Some((sends, wants)) = wishes else {
             return Err(Refusal::new(
@@ -37,7 +40,10 @@ impl HeartBeat {
             ));
         };
         let agree = |ms: u32| (ms > 0).then(|| Duration::from_millis(ms.into()).max(least));
-        Ok(Self { send_every: agree(wants), expect_every: agree(sends) })
+        Ok(Self {
+            send_every: agree(wants),
+            expect_every: agree(sends),
+        })
     }
 
     fn header(self) -> String {
@@ -63,7 +69,10 @@ impl Session {
             self.heart_beat = HeartBeat::grant(&wishes, self.settings.heart_beat_min)?;
         }
         let text = |name: &str| {
-            frame.text(name).filter(|value| !value.is_empty()).map(|value| Box::from(&*value))
+            frame
+                .text(name)
+                .filter(|value| !value.is_empty())
+                .map(|value| Box::from(&*value))
         };
         self.stage = Stage::Opening(self.connected(frame));
         output.requests.push(Request::Open(Box::new(Opening {
@@ -81,7 +90,10 @@ impl Session {
         let mut headers: Vec<(&[u8], &[u8])> = vec![
             (b"version", self.version.as_str().as_bytes()),
             (b"session", self.name.as_bytes()),
-            (b"server", concat!("stompbox/", env!("CARGO_PKG_VERSION")).as_bytes()),
+            (
+                b"server",
+                concat!("stompbox/", env!("CARGO_PKG_VERSION")).as_bytes(),
+            ),
             (b"heart-beat", heart_beat.as_bytes()),
         ];
         let request_id = frame.header("request-id");
@@ -110,7 +122,11 @@ mod tests {
 
     fn check(wishes: &str, expected: &str) {
         let granted = HeartBeat::grant(wishes.as_bytes(), Duration::from_millis(500));
-        assert_eq!(granted.map(HeartBeat::header).ok().as_deref(), Some(expected), "{wishes}");
+        assert_eq!(
+            granted.map(HeartBeat::header).ok().as_deref(),
+            Some(expected),
+            "{wishes}"
+        );
     }
 
     #[test]

@@ -42,7 +42,10 @@ impl DestinationCache {
     fn learn(&mut self, text: &[u8], policies: &Policies) -> Result<Known, NameError> {
         let name = DestinationName::parse(text)?;
         let policy = policies.effective(name.kind(), name.name());
-        let known = Known { name: Arc::new(name), default_delivery: policy.default_delivery };
+        let known = Known {
+            name: Arc::new(name),
+            default_delivery: policy.default_delivery,
+        };
         if self.known.len() == NAMES_MAX {
             self.known.clear();
         }

@@ -6,7 +6,9 @@ use crate::core::port::{ReceiptId, Refusal};
 
 /// The `receipt` header.
 pub(super) fn receipt(frame: &Frame) -> Option<ReceiptId> {
-    frame.header("receipt").map(|value| ReceiptId(value.as_ref().into()))
+    frame
+        .header("receipt")
+        .map(|value| ReceiptId(value.as_ref().into()))
 }
 
 /// A header that must be there.
@@ -22,17 +24,26 @@ pub(super) fn required(frame: &Frame, name: &str) -> Result<Box<[u8]>, Refusal> 
 
 /// An integer header, where it is there.
 pub(super) fn integer(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
-    frame.header(name).map(|value| parse_integer(name, &value)).transpose()
+    frame
+        .header(name)
+        .map(|value| parse_integer(name, &value))
+        .transpose()
 }
 
 /// An integer header's value.
 pub(super) fn parse_integer(name: &str, value: &[u8]) -> Result<i64, Refusal> {
-    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-        Refusal::new(
-            format!("{name} is not an integer"),
-            format!("the header '{name}' must be an integer, not '{}'", excerpt(value)),
-        )
-    })
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .ok_or_else(|| {
+            Refusal::new(
+                format!("{name} is not an integer"),
+                format!(
+                    "the header '{name}' must be an integer, not '{}'",
+                    excerpt(value)
+                ),
+            )
+        })
 }
 
 /// A count or a time that cannot be negative.
@@ -56,14 +67,19 @@ pub(super) fn parse_flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
     } else {
         Err(Refusal::new(
             format!("{name} is neither true nor false"),
-            format!("the header '{name}' must be true or false, not '{}'", excerpt(value)),
+            format!(
+                "the header '{name}' must be true or false, not '{}'",
+                excerpt(value)
+            ),
         ))
     }
 }
 
 /// A flag header; absent is false.
 pub(super) fn flag(frame: &Frame, name: &str) -> Result<bool, Refusal> {
-    frame.header(name).map_or(Ok(false), |value| parse_flag(name, &value))
+    frame
+        .header(name)
+        .map_or(Ok(false), |value| parse_flag(name, &value))
 }
 
 /// The beginning of a peer's value, for an error text.
@@ -71,7 +87,13 @@ pub(super) fn excerpt(value: &[u8]) -> String {
     const CHARACTERS_MAX: usize = 60;
     String::from_utf8_lossy(value)
         .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
         .take(CHARACTERS_MAX)
         .collect()
 }

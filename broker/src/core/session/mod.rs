@@ -224,7 +224,10 @@ impl Session {
             (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(&frame, output),
             (Stage::Fresh | Stage::Opening(_), command) => Err(Refusal::new(
                 "not connected",
-                format!("{} came before CONNECTED: send CONNECT or STOMP first", command.as_str()),
+                format!(
+                    "{} came before CONNECTED: send CONNECT or STOMP first",
+                    command.as_str()
+                ),
             )),
             (Stage::Open, command) => self.command(command, &frame, receipt.clone(), now, output),
         };
@@ -252,7 +255,10 @@ impl Session {
             Command::Abort => self.abort(frame, receipt, output),
             Command::Disconnect => {
                 self.stage = Stage::Ending;
-                output.requests.push(Request::Disconnect { given: self.given, receipt });
+                output.requests.push(Request::Disconnect {
+                    given: self.given,
+                    receipt,
+                });
                 Ok(())
             }
             Command::Connect | Command::Stomp => Err(Refusal::new(
@@ -299,7 +305,10 @@ impl Session {
     pub fn stop(&mut self, output: &mut Output) -> bool {
         let was_open = matches!(self.stage, Stage::Open);
         if was_open {
-            output.requests.push(Request::Disconnect { given: self.given, receipt: None });
+            output.requests.push(Request::Disconnect {
+                given: self.given,
+                receipt: None,
+            });
         }
         if !matches!(self.stage, Stage::Ending) {
             self.stage = Stage::Ending;

@@ -79,14 +79,23 @@ impl Output {
             return;
         }
         let subscription = delivery.subscription;
-        self.marks.push_back(Mark { end, counter, subscription, count: 1, bytes, mode });
+        self.marks.push_back(Mark {
+            end,
+            counter,
+            subscription,
+            count: 1,
+            bytes,
+            mode,
+        });
     }
 }
 
 impl Session {
     /// Writes a MESSAGE. One for a subscription that has gone is dropped: the dispatcher takes it back.
     pub(super) fn deliver(&mut self, delivery: &Delivery, output: &mut Output) {
-        let Some(subscribed) = self.subscriptions.get(&delivery.subscription) else { return };
+        let Some(subscribed) = self.subscriptions.get(&delivery.subscription) else {
+            return;
+        };
         let start = output.position();
         let bytes = &mut output.bytes;
         let message = &delivery.message;
@@ -98,7 +107,11 @@ impl Session {
         if self.version == Version::V1_2 && subscribed.mode != AckMode::Auto {
             write_ack_id(bytes, &self.name, delivery.tag);
         }
-        let redelivered = if delivery.deliveries > 1 { &b"true"[..] } else { b"false" };
+        let redelivered = if delivery.deliveries > 1 {
+            &b"true"[..]
+        } else {
+            b"false"
+        };
         bytes.extend_from_slice(b"redelivered:");
         bytes.extend_from_slice(redelivered);
         integer(bytes, b"\nJMSXDeliveryCount:", delivery.deliveries.into());
@@ -109,7 +122,11 @@ impl Session {
             DeliveryMode::Persistent => b"\npersistent:true",
             DeliveryMode::NonPersistent => b"\npersistent:false",
         });
-        integer(bytes, b"\ncontent-length:", i64::try_from(message.body().len()).unwrap_or(0));
+        integer(
+            bytes,
+            b"\ncontent-length:",
+            i64::try_from(message.body().len()).unwrap_or(0),
+        );
         bytes.push(b'\n');
         if let Some(annotations) = &delivery.annotations {
             let has_escapes = canonical::has_escapes(annotations);

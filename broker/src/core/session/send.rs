@@ -47,8 +47,11 @@ impl<'a> Fields<'a> {
             b"timestamp" => &mut self.timestamp,
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
             | b"ack" | b"JMSXDeliveryCount" | b"JMSXUserID" => return Use::Consumed,
-            b"AMQ_SCHEDULED_DELAY" | b"AMQ_SCHEDULED_PERIOD" | b"AMQ_SCHEDULED_REPEAT"
-            | b"AMQ_SCHEDULED_CRON" | b"x-delay" => return Use::Unsupported,
+            b"AMQ_SCHEDULED_DELAY"
+            | b"AMQ_SCHEDULED_PERIOD"
+            | b"AMQ_SCHEDULED_REPEAT"
+            | b"AMQ_SCHEDULED_CRON"
+            | b"x-delay" => return Use::Unsupported,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -64,10 +67,17 @@ impl<'a> Fields<'a> {
 
     /// The earliest of the three ways to say it; 0 is never.
     fn expires_ms(&self, now: Now) -> Result<i64, Refusal> {
-        let absolute = self.expires.map(|value| field::parse_natural("expires", value)).transpose()?;
+        let absolute = self
+            .expires
+            .map(|value| field::parse_natural("expires", value))
+            .transpose()?;
         let relative = |name, value: Option<&[u8]>| {
-            let ms = value.map(|value| field::parse_natural(name, value)).transpose()?;
-            Ok(ms.filter(|ms| *ms > 0).map(|ms| now.wall_ms.saturating_add(ms)))
+            let ms = value
+                .map(|value| field::parse_natural(name, value))
+                .transpose()?;
+            Ok(ms
+                .filter(|ms| *ms > 0)
+                .map(|ms| now.wall_ms.saturating_add(ms)))
         };
         let candidates = [
             absolute.filter(|ms| *ms > 0),
@@ -78,7 +88,9 @@ impl<'a> Fields<'a> {
     }
 
     fn timestamp_ms(&self, now: Now) -> Result<i64, Refusal> {
-        self.timestamp.map_or(Ok(now.wall_ms), |value| field::parse_integer("timestamp", value))
+        self.timestamp.map_or(Ok(now.wall_ms), |value| {
+            field::parse_integer("timestamp", value)
+        })
     }
 }
 
@@ -115,27 +127,40 @@ impl Session {
             .map(|value| field::parse_flag("persistent", value))
             .transpose()?
             .unwrap_or(destination.default_delivery == Delivery::Persistent);
-        let transaction = fields.transaction.map(|raw| self.decoded(raw)).transpose()?;
+        let transaction = fields
+            .transaction
+            .map(|raw| self.decoded(raw))
+            .transpose()?;
         let budget = &self.settings.budget;
         let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
         self.scratch = head;
-        let mode = if persistent { DeliveryMode::Persistent } else { DeliveryMode::NonPersistent };
-        let publication =
-            Publication { destination: destination.name, message: Arc::new(message), mode, expires_ms };
+        let mode = if persistent {
+            DeliveryMode::Persistent
+        } else {
+            DeliveryMode::NonPersistent
+        };
+        let publication = Publication {
+            destination: destination.name,
+            message: Arc::new(message),
+            mode,
+            expires_ms,
+        };
         match transaction {
-            Some(transaction) => self.send_in_transaction(&transaction, publication, receipt, output),
+            Some(transaction) => {
+                self.send_in_transaction(&transaction, publication, receipt, output)
+            }
             None => {
-                output.requests.push(Request::Send { publication, receipt });
+                output.requests.push(Request::Send {
+                    publication,
+                    receipt,
+                });
                 Ok(())
             }
         }
     }
 
     /// A raw value without its escapes. The decoder has refused undefined ones.
-    pub(super) fn decoded<'a>(
-        &self,
-        raw: &'a [u8],
-    ) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
+    pub(super) fn decoded<'a>(&self, raw: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         unescape(self.version, raw)
             .map_err(|error| Refusal::new("undefined escape", error.to_string()))
     }

@@ -35,7 +35,10 @@ const UNSUPPORTED: [(&str, &str); 8] = [
     ("durable-subscription-name", "durable subscriptions are"),
     ("durable-subscriber-name", "durable subscriptions are"),
     ("x-shared-name", "shared subscriptions are"),
-    ("activemq.maximumPendingMessageLimit", "a limit of a subscription's own is"),
+    (
+        "activemq.maximumPendingMessageLimit",
+        "a limit of a subscription's own is",
+    ),
     ("activemq.priority", "consumer priority is"),
     ("x-priority", "consumer priority is"),
 ];
@@ -80,7 +83,11 @@ impl Session {
         if destination.kind() == DestinationKind::Topic {
             self.topic_subscriptions += 1;
         }
-        let subscribed = Subscribed { mode, kind: destination.kind(), opening };
+        let subscribed = Subscribed {
+            mode,
+            kind: destination.kind(),
+            opening,
+        };
         self.subscriptions.insert(handle, subscribed);
         output.requests.push(Request::Subscribe {
             subscription: handle,
@@ -139,7 +146,11 @@ impl Session {
             self.topic_subscriptions -= 1;
         }
         let given = self.given;
-        output.requests.push(Request::Unsubscribe { subscription: handle, given, receipt });
+        output.requests.push(Request::Unsubscribe {
+            subscription: handle,
+            given,
+            receipt,
+        });
         Ok(())
     }
 }
@@ -152,7 +163,9 @@ fn missing_id(command: &str) -> Refusal {
 }
 
 fn refuse_unsupported(frame: &Frame) -> Result<(), Refusal> {
-    let named = UNSUPPORTED.iter().filter(|(name, _)| frame.header(name).is_some());
+    let named = UNSUPPORTED
+        .iter()
+        .filter(|(name, _)| frame.header(name).is_some());
     let mut flagged = Vec::new();
     for flag in &UNSUPPORTED_FLAGS {
         if field::flag(frame, flag.0)? {
@@ -193,7 +206,10 @@ fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
 
 fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
     let mut prefetch = Prefetch::default();
-    for option in options.split(|byte| *byte == b'&').filter(|option| !option.is_empty()) {
+    for option in options
+        .split(|byte| *byte == b'&')
+        .filter(|option| !option.is_empty())
+    {
         match option.strip_prefix(b"consumer.prefetchSize=") {
             Some(value) => {
                 let size = field::parse_natural("consumer.prefetchSize", value)?;
@@ -214,7 +230,11 @@ fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
         prefetch.messages = Some(messages(size.max(1)));
     }
     if let Some(count) = natural(frame, "prefetch-count")? {
-        prefetch.messages = Some(if count == 0 { u32::MAX } else { messages(count) });
+        prefetch.messages = Some(if count == 0 {
+            u32::MAX
+        } else {
+            messages(count)
+        });
     }
     match field::integer(frame, "consumer-window-size")? {
         None => {}
@@ -229,7 +249,10 @@ fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
 }
 
 fn natural(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
-    frame.header(name).map(|value| field::parse_natural(name, &value)).transpose()
+    frame
+        .header(name)
+        .map(|value| field::parse_natural(name, &value))
+        .transpose()
 }
 
 fn messages(count: i64) -> u32 {
@@ -241,6 +264,11 @@ fn opening(version: Version, id: Option<&[u8]>, destination: &DestinationName) -
     if let Some(id) = id {
         encode::header(&mut lines, version, b"subscription", id);
     }
-    encode::header(&mut lines, version, b"destination", destination.wire().as_bytes());
+    encode::header(
+        &mut lines,
+        version,
+        b"destination",
+        destination.wire().as_bytes(),
+    );
     lines.into_boxed_slice()
 }

@@ -44,7 +44,12 @@ impl Session {
         }
         let handle = self.next_transaction;
         self.next_transaction = TransactionHandle(handle.0 + 1);
-        let open = OpenTransaction { handle, sends: Vec::new(), frames: 0, bytes: 0 };
+        let open = OpenTransaction {
+            handle,
+            sends: Vec::new(),
+            frames: 0,
+            bytes: 0,
+        };
         self.transactions.insert(id, open);
         if let Some(receipt) = receipt {
             self.receipt(&receipt, output);
@@ -60,7 +65,11 @@ impl Session {
     ) -> Result<(), Refusal> {
         let open = self.end_transaction(frame)?;
         let (transaction, sends) = (open.handle, open.sends);
-        output.requests.push(Request::Commit { transaction, sends, receipt });
+        output.requests.push(Request::Commit {
+            transaction,
+            sends,
+            receipt,
+        });
         Ok(())
     }
 
@@ -71,7 +80,10 @@ impl Session {
         output: &mut Output,
     ) -> Result<(), Refusal> {
         let transaction = self.end_transaction(frame)?.handle;
-        output.requests.push(Request::Abort { transaction, receipt });
+        output.requests.push(Request::Abort {
+            transaction,
+            receipt,
+        });
         Ok(())
     }
 
@@ -113,10 +125,18 @@ impl Session {
         open.frames += 1;
         open.bytes += bytes;
         if open.frames > limits.transaction_frames {
-            return Err(too_large("frames", limits.transaction_frames, "transaction_frames"));
+            return Err(too_large(
+                "frames",
+                limits.transaction_frames,
+                "transaction_frames",
+            ));
         }
         if open.bytes > limits.transaction_bytes {
-            return Err(too_large("bytes", limits.transaction_bytes, "transaction_bytes"));
+            return Err(too_large(
+                "bytes",
+                limits.transaction_bytes,
+                "transaction_bytes",
+            ));
         }
         Ok(open)
     }
@@ -125,7 +145,10 @@ impl Session {
 fn unknown(id: &[u8]) -> Refusal {
     Refusal::new(
         "unknown transaction",
-        format!("transaction '{}' has not begun, or has ended: BEGIN it first", field::excerpt(id)),
+        format!(
+            "transaction '{}' has not begun, or has ended: BEGIN it first",
+            field::excerpt(id)
+        ),
     )
 }
 
