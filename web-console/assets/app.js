@@ -232,6 +232,7 @@ function showLists() {
   const untouched = snapshot.overview.queues + snapshot.overview.topics === 0;
   const first = tab !== "connections" && untouched && state.name === "";
   byId("first").hidden = !first;
+  byId("main").classList.toggle("untouched", untouched);
   byId("nothing").hidden = first || total > 0;
   byId("table").hidden = total === 0;
   if (first) write("first-address", firstAddress(snapshot.overview.stomp));
