@@ -9,7 +9,7 @@
 //!
 //! # async fn example() -> Result<(), stompbox_client::ClientError> {
 //! let mut connection = Connection::connect("127.0.0.1:61613", ConnectOptions::default()).await?;
-//! let prices = SubscribeOptions::to("/topic/prices.>").acknowledge(Acknowledge::Auto);
+//! let prices = SubscribeOptions::to("/topic/prices").acknowledge(Acknowledge::Auto);
 //! connection.subscribe(&prices).await?;
 //! loop {
 //!     let price = connection.next_message().await?;

@@ -32,7 +32,7 @@ impl Acknowledge {
 /// ```
 /// use stompbox_client::{Acknowledge, SubscribeOptions};
 ///
-/// let options = SubscribeOptions::to("/topic/prices.>")
+/// let options = SubscribeOptions::to("/topic/prices")
 ///     .acknowledge(Acknowledge::Auto)
 ///     .selector("currency = 'EUR'")
 ///     .header("activemq.prefetchSize", "500");

@@ -57,6 +57,7 @@ struct Connection {
     phase: Phase,
     accepted: Instant,
     last_read: Instant,
+    /// When the kernel last took something, or a heart-beat was last due.
     last_write: Instant,
     /// Since when the kernel has taken nothing although something waits.
     waiting_since: Option<Instant>,
@@ -312,11 +313,11 @@ impl Connection {
         }
         if let Some(every) = heart_beat.send_every
             && self.last_write + every / 2 <= now
-            && self.buffer.unwritten().is_empty()
         {
-            self.buffer.output.bytes.push(b'\n');
-        } else if heart_beat.send_every.is_some() {
-            self.last_write = self.last_write.max(now - Duration::from_millis(1));
+            self.last_write = now;
+            if self.buffer.unwritten().is_empty() {
+                self.buffer.output.bytes.push(b'\n');
+            }
         }
         None
     }
