@@ -78,9 +78,11 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
     let mut closed = false;
     while !closed && let Some(gathered) = inbox.next() {
         closed = gathered.closing;
+        let load = gathered.load;
         if commits.stopped() {
-            commits.gauge.leave(gathered.load);
+            commits.gauge.leave(load);
         } else if let Err(error) = commits.commit(gathered) {
+            commits.gauge.leave(load);
             commits.reporter.fail(error);
         }
     }
