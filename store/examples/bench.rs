@@ -242,6 +242,18 @@ fn streams(folder: &PathBuf) -> Outcome<()> {
     bench.stream(2 * COUNT..3 * COUNT, Some(100), 4_000)?;
     rate("stream_pairs_close", COUNT, begun)?;
     bench.store.close(Batch::default())?;
+    let begun = Instant::now();
+    let (store, recovered) = SqliteStore::open(SqliteOptions::new(folder), 0, Arc::new(drop))?;
+    print("open_us", begun.elapsed().as_micros() as f64)?;
+    print(
+        "entries",
+        recovered
+            .tallies
+            .iter()
+            .map(|tally| tally.count as f64)
+            .sum(),
+    )?;
+    drop(store);
     Ok(())
 }
 

@@ -55,12 +55,13 @@ pub struct Move {
     pub annotations: Box<[u8]>,
 }
 
-/// One change.
+/// One change. A position is used once: no append or move goes where an entry stands or has stood. Settle, count
+/// and move of an entry that is not there do nothing, since it may have gone to quarantine meanwhile.
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// A destination appears, empty.
     Create(DestinationRecord),
-    /// A destination goes, with whatever it still holds.
+    /// A destination goes, with whatever it still holds: as much work as settling it, in one commit.
     Remove(DestinationId),
     /// An entry appears.
     Append(Append),

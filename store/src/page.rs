@@ -57,7 +57,8 @@ pub struct Page {
     pub rows: Vec<PageRow>,
     /// Nothing stands between the last row and the request's `through`.
     pub exhausted: bool,
-    /// Positions whose body failed its checksum: moved to quarantine, gone from the destination.
+    /// Positions whose body failed its checksum: moved to quarantine, gone from the destination. They count
+    /// against `rows_max`, so that a page may be neither exhausted nor have a row: go on behind the last of them.
     pub quarantined: Vec<Sequence>,
 }
 

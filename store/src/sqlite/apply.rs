@@ -137,5 +137,5 @@ fn are_neighbours(a: EntryKey, b: EntryKey) -> bool {
         sequence: Sequence(a.sequence.0.saturating_add(1)),
         ..a
     };
-    b == next || b == a
+    b == next
 }

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -15,7 +15,8 @@ use crate::sqlite::checkpoint::{Checkpoint, Checkpointer};
 use crate::sqlite::connection::{disk, is_busy};
 use crate::sqlite::gather::{Gathered, Inbox};
 use crate::sqlite::gauge::Gauge;
-use crate::sqlite::plan::Plan;
+use crate::sqlite::plan::{Plan, Step};
+use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::report::Reporter;
 use crate::sqlite::tally::TallyBook;
 use crate::{StoreError, StoreEvent};
@@ -101,6 +102,15 @@ fn was_over() -> StoreError {
     }
 }
 
+/// What became of a transaction that did not fail.
+enum Written {
+    /// There was nothing to write.
+    Nothing,
+    All(Duration),
+    /// The owner let go while it waited for the database.
+    GivenUp,
+}
+
 struct Commits<'c> {
     tables: Tables<'c>,
     checkpoint: Checkpoint<'c>,
@@ -130,27 +140,18 @@ impl Commits<'_> {
         self.gauge.cancelled(plan.cancelled_count());
         let writes = closing || !plan.is_empty() || !quarantines.is_empty();
         let steps = plan.into_steps();
-        if writes {
-            let begun = Instant::now();
-            if self.begin()?.is_break() {
-                return Ok(());
-            }
-            for (_, entries) in &quarantines {
-                for entry in entries {
-                    let now_ms = self.clock.now_ms();
-                    self.tables
-                        .put_aside(entry, now_ms)
-                        .map_err(disk("a quarantine"))?;
-                }
-            }
-            for step in &steps {
-                self.tables.apply(step).map_err(disk("a change"))?;
-            }
-            self.tables.finish(closing).map_err(disk("a change"))?;
-            self.tables.statements.commit().map_err(disk("a commit"))?;
-            self.gauge.committed(load.operations, begun.elapsed());
-        }
+        let bad = quarantines.iter().flat_map(|(_, entries)| entries);
+        let written = if writes {
+            self.write(&steps, bad, closing)
+        } else {
+            Ok(Written::Nothing)
+        };
         self.gauge.leave(load);
+        match written? {
+            Written::Nothing => {}
+            Written::All(took) => self.gauge.committed(load.operations, took),
+            Written::GivenUp => return Ok(()),
+        }
         if let Some(ticket) = through {
             self.reporter.report(StoreEvent::Durable(ticket));
         }
@@ -161,14 +162,45 @@ impl Commits<'_> {
         // Last: freeing a thousand messages must not hold up the watermark.
         drop(steps);
         if writes && !closing {
-            let log = self
-                .tables
-                .statements
-                .log_frames()
-                .map_err(disk("a look at the log"))?;
-            let bytes = self.checkpoint.after_commit(log)?;
-            self.gauge.log_is(bytes);
+            self.look_after_log()
+        } else {
+            Ok(())
         }
+    }
+
+    /// One transaction.
+    fn write<'b>(
+        &mut self,
+        steps: &[Step],
+        bad: impl Iterator<Item = &'b BadEntry>,
+        closing: bool,
+    ) -> Result<Written, StoreError> {
+        let begun = Instant::now();
+        if self.begin()?.is_break() {
+            return Ok(Written::GivenUp);
+        }
+        for entry in bad {
+            let now_ms = self.clock.now_ms();
+            self.tables
+                .put_aside(entry, now_ms)
+                .map_err(disk("a quarantine"))?;
+        }
+        for step in steps {
+            self.tables.apply(step).map_err(disk("a change"))?;
+        }
+        self.tables.finish(closing).map_err(disk("a change"))?;
+        self.tables.statements.commit().map_err(disk("a commit"))?;
+        Ok(Written::All(begun.elapsed()))
+    }
+
+    fn look_after_log(&mut self) -> Result<(), StoreError> {
+        let frames = self
+            .tables
+            .statements
+            .log_frames()
+            .map_err(disk("a look at the log"))?;
+        let bytes = self.checkpoint.after_commit(frames)?;
+        self.gauge.log_is(bytes);
         Ok(())
     }
 
