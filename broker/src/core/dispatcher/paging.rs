@@ -143,7 +143,8 @@ impl Dispatcher {
         let Paging::Reading { rank, through, .. } = self.queues[key.0].paging else {
             return;
         };
-        let last_read = page.rows.last().map(|row| row.sequence);
+        let last_row = page.rows.last().map(|row| row.sequence);
+        let last_read = last_row.max(page.quarantined.iter().max().copied());
         let mut gone = page.quarantined.len() as u64;
         for sequence in &page.quarantined {
             tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
