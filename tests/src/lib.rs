@@ -4,7 +4,9 @@
 //! A failed expectation panics and shows the connection's transcript and the broker's output.
 
 pub mod broker;
+pub mod conversation;
 pub mod crash;
+pub mod markdown;
 pub mod slow_sync;
 pub mod wire;
 
