@@ -258,7 +258,7 @@ fn the_conversations_are_what_the_broker_says() -> Result<()> {
                     }
                     let replayed = conversation::replay(&block.text, &mut launch.start());
                     if let Err(error) = replayed {
-                        failures.push(format!("{page}:{}: {error:?}", block.line));
+                        failures.push(format!("{page}:{}: {error:#}", block.line));
                     }
                     count += 1;
                 }
