@@ -108,7 +108,6 @@ fn receipt_of_persistent_send_waits_for_its_sync() -> Result<()> {
         &[("destination", "/queue/sync")][..],
         &[("destination", "/queue/sync"), ("persistent", "true")],
         &[("destination", "/queue/sync.new")],
-        &[("destination", "/queue/sync.a,/queue/sync.b")],
     ] {
         bench.check_waits(&mut wire, "SEND", headers, "body")?;
     }
