@@ -204,6 +204,26 @@ fn receipt_of_commit_waits_for_its_sync_and_those_inside_do_not() -> Result<()> 
     bench.check_waits(&mut wire, "COMMIT", &[("transaction", "t")], "")
 }
 
+/// Removal and arrival are one change: a crash before it must find no trace of the arrival.
+#[test]
+fn dead_letter_is_delivered_when_its_removal_is_durable() -> Result<()> {
+    let bench = Bench::start()?;
+    let (mut wire, messages) = filled(&bench, "/queue/sync", 1);
+    let mut undertaker = bench.connect();
+    undertaker.subscribe("dead", "/queue/ActiveMQ.DLQ", "client-individual");
+    bench.slow_down()?;
+    let moment = bench.disk.now()?;
+    let id = messages[0].header("ack").unwrap_or_default();
+    wire.send(&format!("NACK\nid:{id}\nrequeue:false\n\n^@"));
+    undertaker.expect_message();
+    ensure!(
+        bench.disk.ended_since(moment)?,
+        "{:#?}",
+        bench.disk.syncs()?
+    );
+    Ok(())
+}
+
 #[test]
 fn receipt_of_disconnect_waits_for_what_was_sent_before() -> Result<()> {
     let bench = Bench::start()?;
