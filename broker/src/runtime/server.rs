@@ -62,6 +62,9 @@ pub(crate) fn run(config: Config, open: OpenStore) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What became of the dispatcher's task.
+type Ended = Result<Result<(), StoreFailed>, tokio::task::JoinError>;
+
 struct Broker {
     dispatcher: Inbox,
     dispatching: JoinHandle<Result<(), StoreFailed>>,
@@ -269,7 +272,7 @@ impl Broker {
                     Ok(exit::STOP_CUT_SHORT)
                 }
             },
-            ended = &mut dispatching => Ok(self.failed(ended)),
+            ended = ended_too_soon(&mut dispatching) => Ok(self.failed(ended)),
             () = signals.next() => {
                 tracing::warn!("second signal: stopped at once");
                 Ok(exit::STOP_CUT_SHORT)
@@ -290,7 +293,7 @@ impl Broker {
         Ok(())
     }
 
-    fn failed(&self, ended: Result<Result<(), StoreFailed>, tokio::task::JoinError>) -> u8 {
+    fn failed(&self, ended: Ended) -> u8 {
         let (text, code) = match ended {
             Ok(Err(StoreFailed(error))) => (error.to_string(), exit::DISK_FAILED),
             Ok(Ok(())) => ("the dispatcher has ended".to_owned(), exit::FAILED),
@@ -306,5 +309,14 @@ impl Broker {
             Ok(mut own) => *own = health,
             Err(poisoned) => *poisoned.into_inner() = health,
         }
+    }
+}
+
+/// Waits for the dispatcher's task while the broker stops. An end that it was told to come to is none here: it has
+/// answered first, and who told it hears that, perhaps a moment later.
+async fn ended_too_soon(dispatching: &mut JoinHandle<Result<(), StoreFailed>>) -> Ended {
+    match dispatching.await {
+        Ok(Ok(())) => std::future::pending().await,
+        ended => ended,
     }
 }
