@@ -39,12 +39,12 @@ impl Foreign {
     pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::Http => {
-                "This looks like an HTTP request: this port speaks STOMP. Web pages and STOMP over \
-                 WebSocket have ports of their own."
+                "This looks like an HTTP request: this port speaks STOMP. Web pages have a port of \
+                 their own."
             }
             Self::Tls => {
-                "This looks like a TLS handshake: this port speaks STOMP without TLS. Connect to \
-                 the TLS port, or switch TLS off in the client."
+                "This looks like a TLS handshake: this port speaks STOMP without TLS. Switch TLS \
+                 off in the client."
             }
         }
     }

@@ -22,6 +22,9 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 /// Output lines that a failing test shows.
 const OUTPUT_LINES_SHOWN: usize = 120;
 
+/// Output lines that tell how a life of the broker ended.
+const STORY_LINES_SHOWN: usize = 20;
+
 /// Whether the console listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -152,6 +155,12 @@ impl Broker {
     #[must_use]
     pub fn output(&self) -> String {
         self.output.text()
+    }
+
+    /// The end of what was printed.
+    #[must_use]
+    pub fn last_output(&self) -> String {
+        self.output.tail(STORY_LINES_SHOWN)
     }
 
     /// Starts on the same folder and waits until the listeners are announced.
@@ -327,7 +336,10 @@ impl Drop for Broker {
             let _ = process.child.wait();
         }
         if thread::panicking() {
-            eprintln!("--- output of the broker ---\n{}", self.output.tail());
+            eprintln!(
+                "--- output of the broker ---\n{}",
+                self.output.tail(OUTPUT_LINES_SHOWN)
+            );
         }
     }
 }
@@ -353,9 +365,9 @@ impl Output {
             .join("\n")
     }
 
-    fn tail(&self) -> String {
+    fn tail(&self, count: usize) -> String {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let hidden = lines.len().saturating_sub(OUTPUT_LINES_SHOWN);
+        let hidden = lines.len().saturating_sub(count);
         let mut text = String::new();
         if hidden > 0 {
             // Writing to a string cannot fail.

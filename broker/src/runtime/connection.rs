@@ -23,6 +23,9 @@ const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 /// A client's silence is forgiven up to this many times the agreed interval.
 const HEART_BEAT_GRACE: u32 = 2;
 
+/// Empty buffers are kept this long for the next burst. An idle connection holds none.
+const BUFFERS_KEPT: Duration = Duration::from_secs(1);
+
 /// A wake-up that never comes.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -62,6 +65,8 @@ struct Connection {
     /// Since when the kernel has taken nothing although something waits.
     waiting_since: Option<Instant>,
     end_by: Option<Instant>,
+    /// When to look whether the buffers are idle.
+    release_at: Option<Instant>,
     was_opened: bool,
 }
 
@@ -96,6 +101,7 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
         last_write: now,
         waiting_since: None,
         end_by: None,
+        release_at: None,
         was_opened: false,
         context,
     };
@@ -137,7 +143,7 @@ impl Connection {
                 read = async { reader.read_buf(&mut self.decoder.read_space()).await }, if reads => {
                     match read {
                         Ok(0) => self.half_close(),
-                        Ok(_) => self.last_read = Instant::now(),
+                        Ok(_) => self.read(),
                         Err(_) => return Outcome::Gone,
                     }
                 }
@@ -173,7 +179,7 @@ impl Connection {
                         self.decoder.set_version(version);
                     }
                 }
-                Ok(None) => return self.decoder.release_idle(),
+                Ok(None) => return,
                 Err(error) => {
                     return self.session.malformed(&error, &mut self.buffer.output);
                 }
@@ -225,9 +231,16 @@ impl Connection {
         }
     }
 
+    fn read(&mut self) {
+        self.last_read = Instant::now();
+        self.release_at.get_or_insert(self.last_read + BUFFERS_KEPT);
+    }
+
     fn wrote(&mut self, count: usize) {
         self.buffer.advance(count);
         self.last_write = Instant::now();
+        self.release_at
+            .get_or_insert(self.last_write + BUFFERS_KEPT);
         self.waiting_since = (!self.buffer.unwritten().is_empty()).then_some(self.last_write);
     }
 
@@ -255,6 +268,9 @@ impl Connection {
         let stomp = &self.context.stomp;
         let never = self.accepted + NEVER;
         let mut deadline = self.end_by.unwrap_or(never);
+        if let Some(release) = self.release_at {
+            deadline = deadline.min(release);
+        }
         if !self.session.is_open() {
             return deadline.min(self.accepted + stomp.connect_timeout);
         }
@@ -283,6 +299,7 @@ impl Connection {
     fn alarm(&mut self) -> Option<Outcome> {
         let now = Instant::now();
         let stomp = Arc::clone(&self.context.stomp);
+        self.release_idle(now);
         if self.end_by.is_some_and(|end| end <= now) {
             return Some(Outcome::Gone);
         }
@@ -320,6 +337,20 @@ impl Connection {
             }
         }
         None
+    }
+
+    fn release_idle(&mut self, now: Instant) {
+        if self.release_at.is_none_or(|release| now < release) {
+            return;
+        }
+        let last = self.last_read.max(self.last_write);
+        if now < last + BUFFERS_KEPT {
+            self.release_at = Some(last + BUFFERS_KEPT);
+        } else {
+            self.release_at = None;
+            self.decoder.release_idle();
+            self.buffer.release_idle();
+        }
     }
 
     fn refuse_late(&mut self) {

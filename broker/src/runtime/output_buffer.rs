@@ -6,8 +6,8 @@ use crate::core::session::{Mark, Output};
 /// Written bytes are cut off the front when they are more than this.
 const FRONT_BYTES_MAX: usize = 256 * 1024;
 
-/// A buffer that has grown beyond this is given back when it is empty.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// A buffer that has grown beyond this is given back as soon as it is empty.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Output on its way to the kernel.
 #[derive(Debug, Default)]
@@ -59,6 +59,13 @@ impl OutputBuffer {
         self.output.bytes.drain(..self.written);
         self.written = 0;
         if self.output.bytes.is_empty() && self.output.bytes.capacity() > KEPT_BYTES_MAX {
+            self.output.bytes = Vec::new();
+        }
+    }
+
+    /// Gives an empty buffer back.
+    pub(super) fn release_idle(&mut self) {
+        if self.output.bytes.is_empty() {
             self.output.bytes = Vec::new();
         }
     }

@@ -62,9 +62,10 @@ pub(crate) fn run(config: Config, open: OpenStore) -> ExitCode {
     ExitCode::from(code)
 }
 
+type Dispatching = JoinHandle<Result<(), StoreFailed>>;
+
 struct Broker {
     dispatcher: Inbox,
-    dispatching: JoinHandle<Result<(), StoreFailed>>,
     connections: TaskTracker,
     stop: CancellationToken,
     console: CancellationToken,
@@ -97,8 +98,8 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     };
     let dispatcher = Dispatcher::new(settings, &recovered);
     let (task, inbox) = DispatcherTask::new(dispatcher, store, events, clock);
+    let dispatching = tokio::spawn(task.run());
     let broker = Broker {
-        dispatching: tokio::spawn(task.run()),
         dispatcher: inbox,
         connections: TaskTracker::new(),
         stop: CancellationToken::new(),
@@ -109,7 +110,7 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let addresses = broker.listen(stomp, &recovered, budget, clock)?;
     let console_address = broker.open_console(console, &addresses, &recovered, started_ms)?;
     announce(&addresses, console_address)?;
-    broker.until_stopped(&mut signals).await
+    broker.until_stopped(dispatching, &mut signals).await
 }
 
 fn store_options(config: &Config) -> SqliteOptions {
@@ -247,16 +248,25 @@ impl Broker {
         Ok(Some(address))
     }
 
-    async fn until_stopped(mut self, signals: &mut StopSignals) -> anyhow::Result<u8> {
+    async fn until_stopped(
+        self,
+        mut dispatching: Dispatching,
+        signals: &mut StopSignals,
+    ) -> anyhow::Result<u8> {
         tokio::select! {
             () = signals.next() => {}
-            ended = &mut self.dispatching => return Ok(self.failed(ended)),
+            ended = &mut dispatching => return Ok(self.failed(ended)),
         }
         tracing::info!("stopping: a second signal stops at once");
         self.set_health(Health::Stopping);
         let deadline = self.config.stomp.stop_deadline;
-        let mut dispatching =
-            std::mem::replace(&mut self.dispatching, tokio::spawn(async { Ok(()) }));
+        // While draining, the dispatcher's own end is no news unless it is a failure.
+        let failing = async {
+            match dispatching.await {
+                Ok(Ok(())) => std::future::pending().await,
+                ended => ended,
+            }
+        };
         tokio::select! {
             drained = tokio::time::timeout(deadline, self.drain()) => match drained {
                 Ok(Ok(())) => Ok(exit::OK),
@@ -269,7 +279,7 @@ impl Broker {
                     Ok(exit::STOP_CUT_SHORT)
                 }
             },
-            ended = &mut dispatching => Ok(self.failed(ended)),
+            ended = failing => Ok(self.failed(ended)),
             () = signals.next() => {
                 tracing::warn!("second signal: stopped at once");
                 Ok(exit::STOP_CUT_SHORT)

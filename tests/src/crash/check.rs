@@ -266,6 +266,17 @@ impl Index {
         });
     }
 
+    /// Whether the message of a delivery was on disk for certain: its sending was receipted, or it had come back in a
+    /// later life. Any other may be delivered before it is durable, and vanish in a crash without anybody's doing.
+    fn was_durable(&self, message: &Message, delivery: DeliveryId) -> bool {
+        let Some(sending) = &message.sending else {
+            return false;
+        };
+        let survived = |delivery: &Delivery| delivery.life > sending.life;
+        message.delivery(delivery).is_some_and(survived)
+            || matches!(self.standing(sending.scope), Standing::Promised(_))
+    }
+
     fn standing(&self, scope: Scope) -> Standing {
         let operation = match scope {
             Scope::Alone(operation) => operation,
@@ -523,7 +534,7 @@ fn split(index: &Index, transaction: &Transaction) -> Option<String> {
         let message = index.messages.get(name)?;
         if message.came_back(*delivery) {
             did_not.push(format!("input {name} came back"));
-        } else {
+        } else if index.was_durable(message, *delivery) {
             happened.push(format!("input {name} is gone"));
         }
     }

@@ -104,7 +104,8 @@ fn drain(shared: &Arc<Shared>, broker: &mut Broker, life: Life, random: &mut Ran
     let status = broker.terminate();
     if status.code() != Some(0) {
         shared.recorder.record(Event::Broken(format!(
-            "SIGTERM ended the broker with {status}"
+            "SIGTERM ended the broker with {status}; it said:\n{}",
+            broker.last_output()
         )));
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Shared {
 impl Shared {
     /// A broker starts.
     pub(super) fn begin(&self, life: Life) {
+        // Nobody knows what a kill took with it. What it left is consumed beside the new.
+        self.backlog.store(0, Ordering::SeqCst);
         self.killed.store(false, Ordering::SeqCst);
         self.recorder.record(Event::Started(life));
     }
@@ -118,7 +120,7 @@ pub(super) fn start(
     life: Life,
     random: &mut Random,
 ) -> Vec<JoinHandle<()>> {
-    let crew: [(&'static str, Job); 8] = [
+    let crew: [(&'static str, Job); 9] = [
         ("producer a", produce),
         ("producer b", produce),
         ("individual a", |link| consume(link, WORK)),
@@ -126,6 +128,7 @@ pub(super) fn start(
         ("output", |link| consume(link, OUTPUT)),
         ("cumulative", consume_cumulatively),
         ("poison", refuse),
+        ("dead letters", |link| consume(link, DEAD_LETTERS)),
         ("transaction", transact),
     ];
     crew.into_iter()
@@ -349,10 +352,7 @@ impl Link {
             }
             // Due at once: the cycles would be over before the policy's delays are.
             Verdict::Failed => self.issue("NACK", &[id, ("x-delay", "0")], scope, b""),
-            Verdict::Dead => {
-                self.shared.backlog.fetch_sub(1, Ordering::Relaxed);
-                self.issue("NACK", &[id, ("requeue", "false")], scope, b"")
-            }
+            Verdict::Dead => self.issue("NACK", &[id, ("requeue", "false")], scope, b""),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use stompbox_protocol::{Command, Frame, Version, encode};
+use stompbox_protocol::{Command, Frame, Version};
 
-use super::output::Output;
+use super::output::{Output, write_frame};
 use super::{Session, Stage, field};
 use crate::core::port::{Opening, Refusal, Request};
 
@@ -105,7 +105,7 @@ impl Session {
             headers.push((b"response-id", id));
         }
         let mut bytes = Vec::new();
-        encode::frame(&mut bytes, self.version, Command::Connected, &headers, b"");
+        write_frame(&mut bytes, self.version, Command::Connected, &headers, b"");
         bytes
     }
 

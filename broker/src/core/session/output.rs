@@ -17,6 +17,10 @@ pub(super) const UNSUPPORTED_VERSION: &str = "no common version";
 /// Deliveries that are written behind one another share a mark up to this many bytes.
 const MARK_BYTES: u64 = 32 * 1024;
 
+/// Written behind every frame, as ActiveMQ and RabbitMQ do (STOMP allows EOLs between frames): PHP's extension
+/// reads a byte more than the frame, and waits for it or fails when it is the next frame's.
+const FRAME_GAP: u8 = b'\n';
+
 /// How a connection ends. The later one outweighs the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
@@ -136,6 +140,7 @@ impl Session {
         bytes.push(b'\n');
         bytes.extend_from_slice(message.body());
         bytes.push(0);
+        bytes.push(FRAME_GAP);
         self.given = delivery.tag.counter;
         let mode = subscribed.mode;
         output.mark(delivery, mode, start);
@@ -158,7 +163,7 @@ fn write_number(bytes: &mut Vec<u8>, number: Sequence) {
 pub(super) fn write_receipt(bytes: &mut Vec<u8>, version: Version, receipt: &ReceiptId) {
     bytes.extend_from_slice(b"RECEIPT\n");
     encode::header(bytes, version, b"receipt-id", &receipt.0);
-    bytes.extend_from_slice(b"\n\0");
+    bytes.extend_from_slice(&[b'\n', 0, FRAME_GAP]);
 }
 
 pub(super) fn write_error(bytes: &mut Vec<u8>, version: Version, refusal: &Refusal) {
@@ -173,5 +178,32 @@ pub(super) fn write_error(bytes: &mut Vec<u8>, version: Version, refusal: &Refus
         headers.push((b"receipt-id", &receipt.0));
     }
     let body = format!("{}\n", refusal.detail);
-    encode::frame(bytes, version, Command::Error, &headers, body.as_bytes());
+    write_frame(bytes, version, Command::Error, &headers, body.as_bytes());
+}
+
+/// Writes any other frame.
+pub(super) fn write_frame(
+    bytes: &mut Vec<u8>,
+    version: Version,
+    command: Command,
+    headers: &[(&[u8], &[u8])],
+    body: &[u8],
+) {
+    encode::frame(bytes, version, command, headers, body);
+    bytes.push(FRAME_GAP);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_feed_follows_every_frame() {
+        let mut receipt = Vec::new();
+        write_receipt(&mut receipt, Version::V1_2, &ReceiptId(b"r"[..].into()));
+        assert_eq!(receipt, b"RECEIPT\nreceipt-id:r\n\n\0\n");
+        let mut error = Vec::new();
+        write_error(&mut error, Version::V1_2, &Refusal::new("no", "not so"));
+        assert!(error.ends_with(b"\n\nnot so\n\0\n"));
+    }
 }

@@ -400,6 +400,33 @@ fn transaction_that_eats_its_input_without_output_is_split() {
 }
 
 #[test]
+fn input_that_was_never_promised_may_vanish_with_its_transaction() {
+    let mut script = Script::new();
+    script.send_in_doubt(1);
+    let input = script.deliver(1, 1);
+    let scope = Scope::In(TransactionId(1));
+    script.settle_in(Verdict::Consumed, &[input], scope);
+    script.send_in(2, OTHER, scope);
+    script.commit_in_doubt(1);
+    script.restart();
+    script.check(&[]);
+}
+
+#[test]
+fn input_that_outlived_a_crash_does_not_vanish_without_output() {
+    let mut script = Script::new();
+    script.send_in_doubt(1);
+    script.restart();
+    let input = script.deliver(1, 2);
+    let scope = Scope::In(TransactionId(1));
+    script.settle_in(Verdict::Consumed, &[input], scope);
+    script.send_in(2, OTHER, scope);
+    script.commit_in_doubt(1);
+    script.restart();
+    script.check(&[Kind::SplitTransaction]);
+}
+
+#[test]
 fn output_before_commit_is_noticed() {
     let mut script = Script::new();
     script.send_in(1, QUEUE, Scope::In(TransactionId(1)));
