@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod crash;
+pub mod process;
 pub mod slow_sync;
 pub mod wire;
 
