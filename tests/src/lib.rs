@@ -7,6 +7,7 @@ pub mod broker;
 pub mod conversation;
 pub mod crash;
 pub mod markdown;
+pub mod process;
 pub mod slow_sync;
 pub mod wire;
 

@@ -3,12 +3,12 @@
 //! A client that is not installed is skipped aloud, or fails the test where `STOMPBOX_REQUIRE_CLIENTS=1`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use stompbox_tests::broker::Launch;
+use stompbox_tests::process::within;
 use stompbox_tests::say;
 
 /// A script must be done by then; each takes a few seconds.
@@ -80,32 +80,6 @@ fn probe(client: &Client) -> Result<()> {
         .unwrap_or(&complained);
     ensure!(output.status.success(), "{}", reason.trim());
     Ok(())
-}
-
-/// Runs a command to its end and kills it when that takes too long.
-fn within(mut command: Command, patience: Duration) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let end = Instant::now() + patience;
-    // Scripts print a line a step: far less than a pipe holds.
-    while child.try_wait()?.is_none() {
-        if Instant::now() >= end {
-            child.kill()?;
-            let output = child.wait_with_output()?;
-            bail!(
-                "{command:?} did not end within {patience:?}\n{}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr),
-            );
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(child.wait_with_output()?)
 }
 
 fn words(text: &[&str]) -> Vec<String> {

@@ -208,6 +208,10 @@ impl Index {
                         .or_default()
                         .committed = Some((at, *operation));
                 }
+                Event::Aborted {
+                    transaction,
+                    operation,
+                } => index.enter_abort(at, *transaction, *operation),
                 Event::Receipted(operation) => {
                     index.receipts.insert(*operation, at);
                 }
@@ -264,6 +268,16 @@ impl Index {
             scope,
             delivery,
         });
+    }
+
+    /// ABORT takes acknowledgements back as NACK would.
+    fn enter_abort(&mut self, at: At, transaction: TransactionId, operation: OperationId) {
+        let known = self.transactions.get(&transaction);
+        let inputs = known.map_or_else(Vec::new, |known| known.inputs.clone());
+        for (name, delivery) in inputs {
+            let scope = Scope::Alone(operation);
+            self.enter_settlement(at, name, Verdict::Failed, delivery, scope);
+        }
     }
 
     /// Whether the message of a delivery was on disk for certain: its sending was receipted, or it had come back in a

@@ -123,6 +123,13 @@ pub enum Event {
         /// Its receipt.
         operation: OperationId,
     },
+    /// An ABORT was issued: a failure of everything that was acknowledged in the transaction.
+    Aborted {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Its receipt.
+        operation: OperationId,
+    },
     /// A RECEIPT was read.
     Receipted(OperationId),
     /// A MESSAGE was read.
@@ -174,6 +181,10 @@ impl History {
                         && follow(*scope, &mut operations, &mut transactions)
                 }
                 Event::Committed {
+                    transaction,
+                    operation,
+                }
+                | Event::Aborted {
                     transaction,
                     operation,
                 } => {

@@ -7,11 +7,20 @@ use std::time::Duration;
 
 use super::history::{Event, History, Life};
 use super::random::Random;
-use super::workload::{self, Shared};
+use super::workload::{self, Shared, Shift};
 use crate::broker::{Broker, Launch};
 
 /// Without so many receipts in a life there is no crash worth the name.
 const RECEIPTS_MIN: u64 = 500;
+
+/// Receipts of a life that fills a queue: more than the broker keeps of one in memory.
+const RECEIPTS_TO_FILL: u64 = 3_000;
+
+/// Receipts of a long life: several checkpoints of the store.
+const RECEIPTS_OF_LONG_LIFE: u64 = 8_000;
+
+/// One life in so many fills a queue, and one in so many is long.
+const ODDS: u64 = 16;
 
 /// A life must have brought its receipts by then.
 const LIFE_PATIENCE: Duration = Duration::from_secs(60);
@@ -70,8 +79,13 @@ pub fn run(plan: &Plan) -> Summary {
 fn live(shared: &Arc<Shared>, broker: &mut Broker, life: Life, random: &mut Random) -> u64 {
     shared.begin(life);
     let before = shared.receipt_count();
-    let crew = workload::start(shared, broker.stomp(), life, random);
-    let wanted = before + RECEIPTS_MIN + random.below(RECEIPTS_MIN);
+    let (shift, receipts_min) = match random.below(ODDS) {
+        0 => (Shift::Fill, RECEIPTS_TO_FILL),
+        1 => (Shift::Mixed, RECEIPTS_OF_LONG_LIFE),
+        _ => (Shift::Mixed, RECEIPTS_MIN),
+    };
+    let crew = workload::start(shared, broker.stomp(), life, shift, random);
+    let wanted = before + receipts_min + random.below(RECEIPTS_MIN);
     if !shared.await_receipts(wanted, LIFE_PATIENCE) {
         let came = shared.receipt_count() - before;
         let broken: Vec<Event> = shared

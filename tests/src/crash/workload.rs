@@ -36,7 +36,9 @@ const SENTINEL_HEADER: &str = "crash-sentinel";
 
 /// SENDs that a producer has under way.
 const SENDS_IN_FLIGHT: usize = 16;
-/// COMMITs under way; a connection may have 16 transactions open.
+/// The same where nobody consumes.
+const FILLS_IN_FLIGHT: usize = 200;
+/// COMMITs and ABORTs under way; a connection may have 16 transactions open.
 const COMMITS_IN_FLIGHT: usize = 4;
 /// Producers pause while more messages than this wait: cycles must not grow.
 const BACKLOG_MAX: i64 = 1_000;
@@ -113,14 +115,24 @@ impl Shared {
     }
 }
 
+/// What the connections of a life do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// Everything at once.
+    Mixed,
+    /// Nobody consumes, and one queue grows beyond what the broker keeps in memory.
+    Fill,
+}
+
 /// Starts the connections of one life.
 pub(super) fn start(
     shared: &Arc<Shared>,
     address: SocketAddr,
     life: Life,
+    shift: Shift,
     random: &mut Random,
 ) -> Vec<JoinHandle<()>> {
-    let crew: [(&'static str, Job); 9] = [
+    let mixed: &[(&'static str, Job)] = &[
         ("producer a", produce),
         ("producer b", produce),
         ("individual a", |link| consume(link, WORK)),
@@ -131,8 +143,13 @@ pub(super) fn start(
         ("dead letters", |link| consume(link, DEAD_LETTERS)),
         ("transaction", transact),
     ];
-    crew.into_iter()
-        .map(|(worker, job)| {
+    let fillers: &[(&'static str, Job)] = &[("filler a", fill), ("filler b", fill)];
+    let crew = match shift {
+        Shift::Mixed => mixed,
+        Shift::Fill => fillers,
+    };
+    crew.iter()
+        .map(|&(worker, job)| {
             let (shared, random) = (shared.clone(), random.fork());
             thread::spawn(move || {
                 let mut link = match Link::open(&shared, address, life, random) {
@@ -175,6 +192,7 @@ struct Held {
     name: Name,
     ack: String,
     priority: u8,
+    redelivered: bool,
 }
 
 impl Link {
@@ -255,6 +273,7 @@ impl Link {
         }
         let id = DeliveryId(self.shared.deliveries.fetch_add(1, Ordering::Relaxed));
         let priority = number("priority")? as u8;
+        let redelivered = frame.header("redelivered") == Some("true");
         self.shared.recorder.record(Event::Delivered(Delivery {
             id,
             life: self.life,
@@ -263,7 +282,7 @@ impl Link {
             name,
             priority,
             message_id: text("message-id")?.into(),
-            redelivered: frame.header("redelivered") == Some("true"),
+            redelivered,
             // 0 is never right: the checker reports a missing or mangled count.
             count: number("JMSXDeliveryCount").map_or(0, |count| count as u32),
         }));
@@ -272,6 +291,7 @@ impl Link {
             name,
             ack: text("ack")?.to_owned(),
             priority,
+            redelivered,
         })
     }
 
@@ -367,13 +387,27 @@ impl Link {
             transaction,
             operation,
         });
+        self.end("COMMIT", transaction, operation)
+    }
+
+    fn abort(&mut self, transaction: TransactionId) -> Result<(), WireError> {
+        let operation = self.new_operation();
+        self.shared.recorder.record(Event::Aborted {
+            transaction,
+            operation,
+        });
+        self.end("ABORT", transaction, operation)
+    }
+
+    fn end(
+        &mut self,
+        command: &str,
+        transaction: TransactionId,
+        operation: OperationId,
+    ) -> Result<(), WireError> {
         let name = format!("t{}", transaction.0);
-        self.issue(
-            "COMMIT",
-            &[("transaction", &name)],
-            Scope::Alone(operation),
-            b"",
-        )
+        let headers = [("transaction", name.as_str())];
+        self.issue(command, &headers, Scope::Alone(operation), b"")
     }
 }
 
@@ -387,6 +421,18 @@ fn produce(link: &mut Link) -> Result<(), WireError> {
             let priority = 1 + link.random.below(9) as u8;
             let scope = Scope::Alone(link.new_operation());
             link.send(destination, priority, scope)?;
+        }
+        link.next(IDLE)?;
+    }
+}
+
+fn fill(link: &mut Link) -> Result<(), WireError> {
+    loop {
+        while link.unanswered.len() < FILLS_IN_FLIGHT {
+            // Few priorities: the lanes of a queue are kept apart, and one of them should be long.
+            let priority = 4 + link.random.below(2) as u8;
+            let scope = Scope::Alone(link.new_operation());
+            link.send(WORK, priority, scope)?;
         }
         link.next(IDLE)?;
     }
@@ -445,7 +491,7 @@ fn refuse(link: &mut Link) -> Result<(), WireError> {
     }
 }
 
-/// Moves messages from one queue to another, each few in a transaction.
+/// Moves messages from one queue to another, each few in a transaction; some think better of it.
 fn transact(link: &mut Link) -> Result<(), WireError> {
     link.subscribe(INPUT, "client-individual")?;
     let mut held: Vec<Held> = Vec::new();
@@ -460,12 +506,18 @@ fn transact(link: &mut Link) -> Result<(), WireError> {
         let id = TransactionId(link.shared.transactions.fetch_add(1, Ordering::Relaxed));
         let scope = Scope::In(id);
         link.issue("BEGIN", &[], scope, b"")?;
+        // What has failed before comes again only after a while, for which the drain would not wait.
+        let may_abort = held.iter().all(|held| !held.redelivered);
         for input in held.drain(..) {
             let priority = input.priority;
             link.settle(Verdict::Consumed, &[input], scope)?;
             link.send(OUTPUT, priority, scope)?;
         }
-        link.commit(id)?;
+        if may_abort && link.random.below(6) == 0 {
+            link.abort(id)?;
+        } else {
+            link.commit(id)?;
+        }
     }
 }
 

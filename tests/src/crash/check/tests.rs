@@ -426,6 +426,47 @@ fn input_that_outlived_a_crash_does_not_vanish_without_output() {
     script.check(&[Kind::SplitTransaction]);
 }
 
+/// A message that was taken in a transaction, which sent another and was aborted.
+fn aborted_transaction() -> Script {
+    let mut script = Script::new();
+    script.send(1);
+    let input = script.deliver(1, 1);
+    let scope = Scope::In(TransactionId(1));
+    script.settle_in(Verdict::Consumed, &[input], scope);
+    script.send_in(2, OTHER, scope);
+    let operation = script.operation();
+    let transaction = TransactionId(1);
+    script.events.push(Event::Aborted {
+        transaction,
+        operation,
+    });
+    script.receipt(operation);
+    script
+}
+
+#[test]
+fn input_of_an_aborted_transaction_returns() {
+    let mut script = aborted_transaction();
+    let again = script.deliver(1, 2);
+    script.ack(again);
+    script.check(&[]);
+}
+
+#[test]
+fn input_of_an_aborted_transaction_that_vanishes_is_lost() {
+    aborted_transaction().check(&[Kind::Lost]);
+}
+
+#[test]
+fn output_of_an_aborted_transaction_is_noticed() {
+    let mut script = aborted_transaction();
+    let again = script.deliver(1, 2);
+    script.ack(again);
+    let output = script.deliver_from(OTHER, 1, 2, 1);
+    script.ack(output);
+    script.check(&[Kind::Phantom]);
+}
+
 #[test]
 fn output_before_commit_is_noticed() {
     let mut script = Script::new();
