@@ -289,6 +289,45 @@ fn the_configurations_are_allowed() -> Result<()> {
     Ok(())
 }
 
+/// Whatever is named as `section.key` is a key.
+#[test]
+fn the_keys_are_keys() -> Result<()> {
+    let mut sample = Command::new(BROKER);
+    sample.args(["config", "show", "--sample"]);
+    let (mut keys, mut section) = (BTreeSet::new(), String::new());
+    for line in printed(sample)?.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ") {
+            keys.insert(format!("{section}.{key}"));
+        }
+    }
+    let is_section = |name: &str| {
+        keys.iter().any(|key| {
+            key.split_once('.')
+                .is_some_and(|(section, _)| section == name)
+        })
+    };
+    let mut unknown = Vec::new();
+    let mut count = 0;
+    for page in pages()? {
+        for span in markdown::prose(&read(&page)?).split('`').skip(1).step_by(2) {
+            let is_key = |(section, key): (&str, &str)| {
+                is_section(section) && !matches!(key, "md" | "rs") && !key.contains(' ')
+            };
+            if span.split_once('.').is_some_and(is_key) {
+                count += 1;
+                if !keys.contains(span) {
+                    unknown.push(format!("{page}: {span}"));
+                }
+            }
+        }
+    }
+    ensure!(unknown.is_empty(), "no such keys: {unknown:#?}");
+    ensure!(count > 50, "only {count} keys are named");
+    Ok(())
+}
+
 #[test]
 fn the_queries_run_while_the_broker_does() -> Result<()> {
     let broker = start();

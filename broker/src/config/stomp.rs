@@ -30,8 +30,8 @@ section! {
         /// Silence after which TCP asks whether the peer is still there. It finds vanished peers that asked for no
         /// heart-beats.
         pub keep_alive: Duration = 60 * SECOND, Span { min: SECOND, max: 2 * HOUR };
-        /// A client that takes no byte for this long although something waits for it is disconnected: it must not
-        /// stop a topic for the others.
+        /// A subscriber of a topic that takes no byte for this long although something waits for it is disconnected:
+        /// it must not stop the topic for the others.
         pub stalled_after: Duration = 10 * SECOND, Span { min: 10 * MS, max: HOUR };
         /// How long what a client still sends after an ERROR is read and thrown away, so that a reset does not
         /// swallow the ERROR.
