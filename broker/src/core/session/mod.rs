@@ -9,6 +9,7 @@ mod connect;
 mod destination_cache;
 mod field;
 mod output;
+mod output_buffer;
 mod send;
 mod stash;
 mod subscribe;
@@ -16,6 +17,7 @@ mod transaction;
 
 pub use connect::HeartBeat;
 pub use output::{End, Mark, Output};
+pub use output_buffer::OutputBuffer;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The part of a session's output that the socket has not taken yet.
+//! The part of a session's output that the socket has not taken yet, and which deliveries that leaves unwritten.
 
+use super::output::{Mark, Output};
 use crate::core::port::{AckMode, DeliveryCounter, Request};
-use crate::core::session::{Mark, Output};
 
 /// Written bytes are cut off the front when they are more than this.
 const FRONT_BYTES_MAX: usize = 256 * 1024;
@@ -11,22 +11,24 @@ const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Output on its way to the kernel.
 #[derive(Debug, Default)]
-pub(super) struct OutputBuffer {
-    pub(super) output: Output,
+pub struct OutputBuffer {
+    /// What the session writes to.
+    pub output: Output,
     /// Bytes at the front of `output.bytes` that the kernel has.
     written: usize,
     /// The last delivery that the kernel has.
-    pub(super) delivered: DeliveryCounter,
+    pub delivered: DeliveryCounter,
 }
 
 impl OutputBuffer {
     /// What the kernel does not have yet.
-    pub(super) fn unwritten(&self) -> &[u8] {
+    #[must_use]
+    pub fn unwritten(&self) -> &[u8] {
         self.output.bytes.get(self.written..).unwrap_or_default()
     }
 
     /// The kernel has taken so many bytes. Deliveries of `auto` subscriptions among them are acknowledged.
-    pub(super) fn advance(&mut self, count: usize) {
+    pub fn advance(&mut self, count: usize) {
         self.written += count;
         let end = self.output.taken + self.written as u64;
         while let Some(mark) = self.output.marks.pop_front_if(|mark| mark.end <= end) {
@@ -64,7 +66,7 @@ impl OutputBuffer {
     }
 
     /// Gives an empty buffer back.
-    pub(super) fn release_idle(&mut self) {
+    pub fn release_idle(&mut self) {
         if self.output.bytes.is_empty() {
             self.output.bytes = Vec::new();
         }
