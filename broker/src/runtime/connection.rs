@@ -12,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::dispatcher::{Inbox, Message};
-use super::output_buffer::OutputBuffer;
 use crate::config::StompConfig;
 use crate::core::port::{ConnectionId, Ending, Refusal, Reply, Request};
-use crate::core::session::{End, Session, SessionSettings};
+use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
 /// While so much is unwritten, replies stay where they are: as references, not as bytes.
 const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;

@@ -9,7 +9,6 @@ mod clock;
 mod connection;
 mod dispatcher;
 mod listener;
-mod output_buffer;
 mod server;
 mod signal;
 

@@ -9,6 +9,7 @@ mod connect;
 mod destination_cache;
 mod field;
 mod output;
+mod output_buffer;
 mod send;
 mod stash;
 mod subscribe;
@@ -16,6 +17,7 @@ mod transaction;
 
 pub use connect::HeartBeat;
 pub use output::{End, Mark, Output};
+pub use output_buffer::OutputBuffer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -274,11 +276,19 @@ impl Session {
         }
     }
 
-    /// Acts on a reply of the dispatcher.
+    /// Acts on a reply of the dispatcher. Nothing follows an ERROR, and no MESSAGE a DISCONNECT: the dispatcher
+    /// takes back what was `given` until then and no more.
     pub fn reply(&mut self, reply: Reply, now: Now, output: &mut Output) {
+        if output.end == Some(End::Refused) {
+            return;
+        }
         match reply {
             Reply::Opened => self.opened(output),
-            Reply::Deliver(delivery) => self.deliver(&delivery, output),
+            Reply::Deliver(delivery) => {
+                if !matches!(self.stage, Stage::Ending) {
+                    self.deliver(&delivery, output);
+                }
+            }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
@@ -341,3 +351,6 @@ impl Session {
             .map_err(|error| Refusal::new("destination is invalid", error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests;

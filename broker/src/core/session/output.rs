@@ -14,9 +14,6 @@ use crate::core::port::{
 /// The summary of the one ERROR that tells which versions are spoken.
 pub(super) const UNSUPPORTED_VERSION: &str = "no common version";
 
-/// Deliveries that are written behind one another share a mark up to this many bytes.
-const MARK_BYTES: u64 = 32 * 1024;
-
 /// Written behind every frame, as ActiveMQ and RabbitMQ do (STOMP allows EOLs between frames): PHP's extension
 /// reads a byte more than the frame, and waits for it or fails when it is the next frame's.
 const FRAME_GAP: u8 = b'\n';
@@ -30,20 +27,19 @@ pub enum End {
     Refused,
 }
 
-/// Deliveries of one subscription whose frames end at a place in the output.
+/// Where the frame of a delivery ends in the output. One for each delivery: what a broken connection has been
+/// given is counted in whole frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Bytes of output, from the connection's beginning, after which these deliveries are written.
+    /// Bytes of output, from the connection's beginning, after which the delivery is written.
     pub end: u64,
-    /// The last of them.
+    /// Which delivery.
     pub counter: DeliveryCounter,
     /// Whose.
     pub subscription: SubscriptionHandle,
-    /// How many.
-    pub count: u32,
-    /// Bytes of their messages.
+    /// Bytes of its message.
     pub bytes: usize,
-    /// Whether the hand-over acknowledges them.
+    /// Whether the hand-over acknowledges it.
     pub mode: AckMode,
 }
 
@@ -67,28 +63,12 @@ impl Output {
         self.taken + self.bytes.len() as u64
     }
 
-    fn mark(&mut self, delivery: &Delivery, mode: AckMode, start: u64) {
-        let end = self.position();
-        let bytes = delivery.message.bytes();
-        let counter = delivery.tag.counter;
-        if let Some(last) = self.marks.back_mut()
-            && last.subscription == delivery.subscription
-            && last.end == start
-            && last.bytes as u64 + bytes as u64 <= MARK_BYTES
-        {
-            last.end = end;
-            last.counter = counter;
-            last.count += 1;
-            last.bytes += bytes;
-            return;
-        }
-        let subscription = delivery.subscription;
+    fn mark(&mut self, delivery: &Delivery, mode: AckMode) {
         self.marks.push_back(Mark {
-            end,
-            counter,
-            subscription,
-            count: 1,
-            bytes,
+            end: self.position(),
+            counter: delivery.tag.counter,
+            subscription: delivery.subscription,
+            bytes: delivery.message.bytes(),
             mode,
         });
     }
@@ -100,7 +80,6 @@ impl Session {
         let Some(subscribed) = self.subscriptions.get(&delivery.subscription) else {
             return;
         };
-        let start = output.position();
         let bytes = &mut output.bytes;
         let message = &delivery.message;
         bytes.reserve(message.bytes() + 512);
@@ -143,7 +122,7 @@ impl Session {
         bytes.push(FRAME_GAP);
         self.given = delivery.tag.counter;
         let mode = subscribed.mode;
-        output.mark(delivery, mode, start);
+        output.mark(delivery, mode);
     }
 }
 
