@@ -9,14 +9,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use stompbox_tests::crash::check::{Kind, Violation, check};
 use stompbox_tests::crash::history::{Event, History};
-use stompbox_tests::crash::{Plan, run};
+use stompbox_tests::crash::{Lives, Plan, run};
 use stompbox_tests::say;
 
 /// Violations that a failing test tells the story of.
 const STORIES_TOLD: usize = 5;
 
 /// Runs in which a planted fault must show, and kills in each.
-const PLANT_RUNS_MAX: u64 = 6;
+const PLANT_RUNS_MAX: u64 = 10;
 const PLANT_CYCLES: u32 = 3;
 
 fn from_environment<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
@@ -62,6 +62,7 @@ fn what_was_promised_survives_kills() -> Result<()> {
         environment: Vec::new(),
         seed,
         cycles,
+        lives: Lives::Varied,
     });
     let deliveries = summary
         .history
@@ -94,6 +95,7 @@ fn check_notices(plant: &str, expected: &[Kind]) -> Result<()> {
             environment: vec![("STOMPBOX_PLANT".to_owned(), plant.to_owned())],
             seed: seed.wrapping_add(number),
             cycles: PLANT_CYCLES,
+            lives: Lives::Short,
         });
         for violation in check(&summary.history) {
             *seen.entry(violation.kind).or_insert(0) += 1;

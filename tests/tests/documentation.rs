@@ -6,15 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rusqlite::{Connection, OpenFlags};
 use stompbox_tests::broker::{Broker, Launch};
 use stompbox_tests::conversation;
 use stompbox_tests::markdown::{self, Block};
+use stompbox_tests::process::within;
 use stompbox_tests::say;
 use stompbox_tests::wire::{Version, Wire};
 
@@ -27,9 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const PORT: &str = "61613";
 
 /// What is written elsewhere and may not have arrived yet.
-const EXPECTED: [&str; 4] = [
+const EXPECTED: [&str; 3] = [
     "conformance.md",
-    "testing.md",
     "performance.md",
     "broker/tests/simulation",
 ];
@@ -68,27 +67,6 @@ fn only_block(page: &str, language: &str) -> Result<Block> {
 
 fn start() -> Broker {
     Launch::new(BROKER).start()
-}
-
-/// Runs a command to its end and kills it when that takes too long.
-fn within(mut command: Command, patience: Duration) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let end = Instant::now() + patience;
-    // Examples print a line: far less than a pipe holds.
-    while child.try_wait()?.is_none() {
-        if Instant::now() >= end {
-            child.kill()?;
-            bail!("{command:?} did not end within {patience:?}");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(child.wait_with_output()?)
 }
 
 /// What a command that succeeds has printed.

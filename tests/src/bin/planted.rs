@@ -19,8 +19,9 @@ use stompbox_store::{
 /// How long `receipt-before-commit` sits on a batch that it has already reported as durable.
 const HELD_BACK: Duration = Duration::from_millis(20);
 
-/// The pause of `split-transaction` between the halves: the engine must not put them into one commit.
-const BETWEEN_HALVES: Duration = Duration::from_millis(4);
+/// The pause of `split-transaction` between the halves: the engine must not put them into one commit, and most kills
+/// should fall into it.
+const BETWEEN_HALVES: Duration = Duration::from_millis(20);
 
 /// `dropped-settle` forgets every so many settles.
 const SETTLES_PER_DROP: usize = 50;

@@ -10,4 +10,4 @@ mod random;
 mod run;
 mod workload;
 
-pub use run::{Plan, Summary, run};
+pub use run::{Lives, Plan, Summary, run};

@@ -25,6 +25,15 @@ const ODDS: u64 = 16;
 /// A life must have brought its receipts by then.
 const LIFE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the lives of a run are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lives {
+    /// Short ones with everything at once.
+    Short,
+    /// Now and then one that fills a queue, or a long one.
+    Varied,
+}
+
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -36,6 +45,8 @@ pub struct Plan {
     pub seed: u64,
     /// Kills.
     pub cycles: u32,
+    /// What is killed.
+    pub lives: Lives,
 }
 
 /// What came of it.
@@ -62,7 +73,16 @@ pub fn run(plan: &Plan) -> Summary {
     let mut broker = launch.start();
     let mut receipts = Vec::new();
     for number in 1..=plan.cycles {
-        receipts.push(live(&shared, &mut broker, Life(number), &mut random));
+        let (shift, receipts_min) = plan.lives.choose(&mut random);
+        let life = Life(number);
+        receipts.push(live(
+            &shared,
+            &mut broker,
+            life,
+            shift,
+            receipts_min,
+            &mut random,
+        ));
         broker.start_again();
     }
     drain(&shared, &mut broker, Life(plan.cycles + 1), &mut random);
@@ -75,15 +95,28 @@ pub fn run(plan: &Plan) -> Summary {
     }
 }
 
+impl Lives {
+    /// What the next life does, and for how many receipts at least.
+    fn choose(self, random: &mut Random) -> (Shift, u64) {
+        match (self, random.below(ODDS)) {
+            (Lives::Varied, 0) => (Shift::Fill, RECEIPTS_TO_FILL),
+            (Lives::Varied, 1) => (Shift::Mixed, RECEIPTS_OF_LONG_LIFE),
+            (Lives::Varied | Lives::Short, _) => (Shift::Mixed, RECEIPTS_MIN),
+        }
+    }
+}
+
 /// Works until the kill; returns the receipts of this life.
-fn live(shared: &Arc<Shared>, broker: &mut Broker, life: Life, random: &mut Random) -> u64 {
+fn live(
+    shared: &Arc<Shared>,
+    broker: &mut Broker,
+    life: Life,
+    shift: Shift,
+    receipts_min: u64,
+    random: &mut Random,
+) -> u64 {
     shared.begin(life);
     let before = shared.receipt_count();
-    let (shift, receipts_min) = match random.below(ODDS) {
-        0 => (Shift::Fill, RECEIPTS_TO_FILL),
-        1 => (Shift::Mixed, RECEIPTS_OF_LONG_LIFE),
-        _ => (Shift::Mixed, RECEIPTS_MIN),
-    };
     let crew = workload::start(shared, broker.stomp(), life, shift, random);
     let wanted = before + receipts_min + random.below(RECEIPTS_MIN);
     if !shared.await_receipts(wanted, LIFE_PATIENCE) {
