@@ -29,6 +29,7 @@
 //!
 //! At the end each connection that is left sends DISCONNECT: a frame of the server that was not shown is a failure.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -205,17 +206,18 @@ impl Talk {
     }
 
     fn connection(&mut self, step: &Step, address: SocketAddr) -> Result<&mut Connection> {
-        if !self.connections.contains_key(&step.connection) {
-            let mut connection = Connection::open(address)?;
-            if !matches!(step.command.as_str(), "CONNECT" | "STOMP") {
-                connection.send("CONNECT\naccept-version:1.2\nhost:localhost\n\n\0")?;
-                let connected = connection.read()?;
-                ensure!(connected.command == "CONNECTED", "got {connected:?}");
+        match self.connections.entry(step.connection) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => {
+                let mut connection = Connection::open(address)?;
+                if !matches!(step.command.as_str(), "CONNECT" | "STOMP") {
+                    connection.send("CONNECT\naccept-version:1.2\nhost:localhost\n\n\0")?;
+                    let connected = connection.read()?;
+                    ensure!(connected.command == "CONNECTED", "got {connected:?}");
+                }
+                Ok(place.insert(connection))
             }
-            self.connections.insert(step.connection, connection);
         }
-        let connection = self.connections.get_mut(&step.connection);
-        connection.context("no such connection")
     }
 
     /// The client's frame, names replaced by what they stand for.
