@@ -207,15 +207,15 @@ impl Talk {
 
     fn connection(&mut self, step: &Step, address: SocketAddr) -> Result<&mut Connection> {
         match self.connections.entry(step.connection) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => {
                 let mut connection = Connection::open(address)?;
                 if !matches!(step.command.as_str(), "CONNECT" | "STOMP") {
                     connection.send("CONNECT\naccept-version:1.2\nhost:localhost\n\n\0")?;
                     let connected = connection.read()?;
                     ensure!(connected.command == "CONNECTED", "got {connected:?}");
                 }
-                Ok(entry.insert(connection))
+                Ok(place.insert(connection))
             }
         }
     }

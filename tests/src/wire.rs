@@ -255,6 +255,16 @@ impl Wire {
         }
     }
 
+    /// How long a write may wait for the peer to read, for a test in which it does not.
+    ///
+    /// # Panics
+    /// When the socket refuses.
+    pub fn set_write_patience(&mut self, patience: Duration) {
+        if let Err(error) = self.stream.set_write_timeout(Some(patience)) {
+            self.fail(&format!("cannot set a time-out: {error}"));
+        }
+    }
+
     /// Shuts the writing side, as a client that has said everything.
     pub fn shut_write(&mut self) {
         self.note('>', "(end of stream)");

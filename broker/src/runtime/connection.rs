@@ -45,8 +45,9 @@ enum Phase {
     Running,
     /// The peer sends no more; what it is owed is still given.
     HalfClosed,
-    /// DISCONNECT, or the broker stops: the dispatcher will say when.
-    Finishing,
+    /// DISCONNECT, or the broker stops: the dispatcher will say when. A peer that then takes nothing for so long
+    /// is given up.
+    Finishing { since: Instant, patience: Duration },
 }
 
 struct Connection {
@@ -130,6 +131,7 @@ impl Connection {
             if let Some(outcome) = self.outcome() {
                 return outcome;
             }
+            self.note_waiting();
             let deadline = self.deadline();
             if deadline < alarm.deadline() {
                 alarm.as_mut().reset(deadline);
@@ -185,8 +187,13 @@ impl Connection {
             }
         }
         if self.session.has_disconnected() && self.phase == Phase::Running {
-            self.phase = Phase::Finishing;
+            self.finish(self.context.stomp.stalled_after);
         }
+    }
+
+    fn finish(&mut self, patience: Duration) {
+        let since = Instant::now();
+        self.phase = Phase::Finishing { since, patience };
     }
 
     /// Hands the dispatcher what has gathered.
@@ -217,7 +224,6 @@ impl Connection {
 
     fn reply(&mut self, replies: Vec<Reply>) {
         let now = self.context.clock.now();
-        let was_empty = self.buffer.unwritten().is_empty();
         let was_open = self.session.is_open();
         for reply in replies {
             self.session.reply(reply, now, &mut self.buffer.output);
@@ -225,7 +231,10 @@ impl Connection {
         if !was_open && self.session.is_open() {
             self.decoder.authenticated();
         }
-        if was_empty && !self.buffer.unwritten().is_empty() {
+    }
+
+    fn note_waiting(&mut self) {
+        if self.waiting_since.is_none() && !self.buffer.unwritten().is_empty() {
             self.waiting_since = Some(Instant::now());
         }
     }
@@ -256,7 +265,8 @@ impl Connection {
     }
 
     fn stop(&mut self) {
-        self.phase = Phase::Finishing;
+        // One client that does not read must not make the stop of a broker an unclean one.
+        self.finish(self.context.stomp.linger);
         if !self.session.stop(&mut self.buffer.output) {
             self.buffer.output.end = self.buffer.output.end.max(Some(End::Close));
         }
@@ -270,8 +280,14 @@ impl Connection {
         if let Some(release) = self.release_at {
             deadline = deadline.min(release);
         }
+        if let Some(stalled) = self.stalled_at() {
+            deadline = deadline.min(stalled);
+        }
         if !self.session.is_open() {
-            return deadline.min(self.accepted + stomp.connect_timeout);
+            return match self.phase {
+                Phase::Running => deadline.min(self.accepted + stomp.connect_timeout),
+                Phase::HalfClosed | Phase::Finishing { .. } => deadline,
+            };
         }
         let heart_beat = self.session.heart_beat();
         if let Some(every) = heart_beat.send_every {
@@ -282,12 +298,19 @@ impl Connection {
         {
             deadline = deadline.min(self.last_read + every * HEART_BEAT_GRACE);
         }
-        if let Some(since) = self.waiting_since
-            && self.session.subscribes_to_topics()
-        {
-            deadline = deadline.min(since + stomp.stalled_after);
-        }
         deadline
+    }
+
+    /// When a peer that takes no byte is given up: one that would stop a topic, or whose end waits for it.
+    fn stalled_at(&self) -> Option<Instant> {
+        let waiting = self.waiting_since?;
+        match self.phase {
+            Phase::Finishing { since, patience } => Some(waiting.max(since) + patience),
+            Phase::Running | Phase::HalfClosed => self
+                .session
+                .subscribes_to_topics()
+                .then(|| waiting + self.context.stomp.stalled_after),
+        }
     }
 
     /// A connection that is not read is not judged.
@@ -300,6 +323,10 @@ impl Connection {
         let stomp = Arc::clone(&self.context.stomp);
         self.release_idle(now);
         if self.end_by.is_some_and(|end| end <= now) {
+            return Some(Outcome::Gone);
+        }
+        if self.stalled_at().is_some_and(|stalled| stalled <= now) {
+            tracing::info!(session = self.session.name(), "takes no byte: closed");
             return Some(Outcome::Gone);
         }
         if !self.session.is_open() {
@@ -318,13 +345,6 @@ impl Connection {
                 ?every,
                 "silent for too long: closed"
             );
-            return Some(Outcome::Gone);
-        }
-        if let Some(since) = self.waiting_since
-            && self.session.subscribes_to_topics()
-            && since + stomp.stalled_after <= now
-        {
-            tracing::info!(session = self.session.name(), "takes no byte: closed");
             return Some(Outcome::Gone);
         }
         if let Some(every) = heart_beat.send_every
@@ -366,7 +386,7 @@ impl Connection {
         let mut requests = std::mem::take(&mut self.buffer.output.requests);
         let ending = match (outcome, self.phase) {
             (Outcome::Closed, _) => Ending::Disconnect,
-            (_, Phase::Finishing) => Ending::Stop,
+            (_, Phase::Finishing { .. }) => Ending::Stop,
             _ => Ending::Lost,
         };
         // What is written together with an ERROR may be seen.

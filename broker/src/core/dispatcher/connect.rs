@@ -76,11 +76,6 @@ impl Dispatcher {
         self.release(peer, ending, written, now);
         let gone = self.peers.remove(peer.0);
         self.connections.remove(&gone.connection);
-        if let Some(client_id) = &gone.opening.client_id
-            && self.client_ids.get(client_id) == Some(&peer)
-        {
-            self.client_ids.remove(client_id);
-        }
         self.replied.retain(|replied| *replied != peer);
     }
 
@@ -102,6 +97,16 @@ impl Dispatcher {
             self.conclude_unseen(delivered, outcome, seen, now);
         }
         self.unblock_gone(peer);
+        self.free_client_id(peer);
+    }
+
+    /// From its DISCONNECT on a connection has no claim to its `client-id`: its RECEIPT says so.
+    fn free_client_id(&mut self, peer: PeerKey) {
+        if let Some(client_id) = &self.peers[peer.0].opening.client_id
+            && self.client_ids.get(client_id) == Some(&peer)
+        {
+            self.client_ids.remove(client_id);
+        }
     }
 
     /// A subscription that broke off counts one failure: for the oldest message that its client had seen.

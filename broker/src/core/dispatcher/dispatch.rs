@@ -11,7 +11,7 @@ use super::flow::Relief;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::publish::AT_ONCE;
 use super::queue::Next;
-use super::subscription::Source;
+use super::subscription::{Pending, Source};
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::Publication;
@@ -254,6 +254,8 @@ impl Dispatcher {
                     );
                     self.refuse(peer, refusal, None);
                 }
+                // It may be long in listening to that, and takes nothing more in any case.
+                self.subscriptions[to.0].pending = Pending::default();
             }
         }
     }

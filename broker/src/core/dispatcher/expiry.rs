@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stompbox_store::{Expired, Move, Operation, Rank, Sequence};
+use stompbox_store::{Expired, Move, Operation, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
@@ -23,6 +23,9 @@ const EXPIRED_ROWS_MAX: usize = 1_000;
 pub(super) struct ExpiredRead {
     next_sweep: Duration,
     is_reading: bool,
+    /// What was found before is gone from the disk when the watermark has reached this ticket; until then it would
+    /// be found again.
+    after: Option<Ticket>,
 }
 
 impl Dispatcher {
@@ -68,7 +71,9 @@ impl Dispatcher {
                 self.expiring_queues.remove(&key);
             }
         }
-        if is_paged && !self.expired_read.is_reading {
+        let read = &self.expired_read;
+        let may_read = !read.is_reading && read.after.is_none_or(|after| after <= self.watermark);
+        if is_paged && may_read {
             self.expired_read.is_reading = true;
             self.reads.push(Read::Expired {
                 now_ms: now.wall_ms,
@@ -99,6 +104,7 @@ impl Dispatcher {
             if !self.queues[key.0].take_paged(rank, sequence, row.bytes) {
                 continue;
             }
+            self.expired_read.after = Some(self.next_ticket);
             self.counters.expired += 1;
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;

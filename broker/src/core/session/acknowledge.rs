@@ -54,15 +54,16 @@ impl Session {
             Version::V1_1 => {
                 let subscription = field::required(frame, "subscription")?;
                 let name = SubscriptionName::Id(subscription);
-                let Some(handle) = self.names.get(&name) else {
+                let ended = || self.ended.get(&name);
+                let Some(handle) = self.names.get(&name).copied().or_else(ended) else {
                     return Err(Refusal::new(
                         "no such subscription",
-                        "the header 'subscription' names no live subscription of this connection",
+                        "the header 'subscription' names no subscription of this connection",
                     ));
                 };
                 let number = self.message_number(frame)?;
                 Ok(AckTarget::Message {
-                    subscription: Some(*handle),
+                    subscription: Some(handle),
                     number,
                 })
             }

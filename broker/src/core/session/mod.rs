@@ -33,7 +33,7 @@ use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, Subscript
 use crate::config::{Limits, Policies};
 use destination_cache::{DestinationCache, Known};
 use stash::Stash;
-use subscribe::{Subscribed, SubscriptionName};
+use subscribe::{Ended, Subscribed, SubscriptionName};
 use transaction::OpenTransaction;
 
 /// What all sessions of a broker share.
@@ -81,6 +81,7 @@ pub struct Session {
     heart_beat: HeartBeat,
     subscriptions: FxHashMap<SubscriptionHandle, Subscribed>,
     names: HashMap<SubscriptionName, SubscriptionHandle>,
+    ended: Ended,
     next_subscription: SubscriptionHandle,
     transactions: HashMap<Box<[u8]>, OpenTransaction>,
     next_transaction: super::port::TransactionHandle,
@@ -118,6 +119,7 @@ impl Session {
             heart_beat: HeartBeat::default(),
             subscriptions: FxHashMap::default(),
             names: HashMap::new(),
+            ended: Ended::default(),
             next_subscription: SubscriptionHandle(0),
             transactions: HashMap::new(),
             next_transaction: super::port::TransactionHandle(0),

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (dialect, SUBSCRIBE, UNSUBSCRIBE).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use stompbox_protocol::{Frame, Version, encode};
@@ -26,6 +27,29 @@ pub(super) struct Subscribed {
     pub(super) kind: DestinationKind,
     /// The lines of each MESSAGE that never change: command, `subscription`, `destination`.
     pub(super) opening: Box<[u8]>,
+}
+
+/// So many ended subscriptions are remembered; then all are forgotten: names are the client's, memory is ours.
+const ENDED_MAX: usize = 256;
+
+/// Subscriptions of a STOMP 1.1 session that ended lately: an ACK that names one may still be on its way, and is
+/// stale rather than wrong. (1.2 names deliveries, 1.0 messages.)
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    handles: HashMap<SubscriptionName, SubscriptionHandle>,
+}
+
+impl Ended {
+    pub(super) fn get(&self, name: &SubscriptionName) -> Option<SubscriptionHandle> {
+        self.handles.get(name).copied()
+    }
+
+    fn insert(&mut self, name: SubscriptionName, handle: SubscriptionHandle) {
+        if self.handles.len() == ENDED_MAX {
+            self.handles.clear();
+        }
+        self.handles.insert(name, handle);
+    }
 }
 
 /// Headers that change which messages come and that this version does not know: refused, not ignored.
@@ -140,6 +164,9 @@ impl Session {
                 "this connection has no live subscription with that id: it was never made, or ended",
             ));
         };
+        if self.version == Version::V1_1 {
+            self.ended.insert(name, handle);
+        }
         if let Some(gone) = self.subscriptions.remove(&handle)
             && gone.kind == DestinationKind::Topic
         {

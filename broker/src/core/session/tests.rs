@@ -122,7 +122,7 @@ fn no_message_follows_a_disconnect() {
     );
     assert_eq!(bench.session.given(), given);
     bench.reply(Reply::Receipt(ReceiptId(b"r"[..].into())));
-    assert_eq!(bench.told(), "RECEIPT\nreceipt-id:r\n\n\0");
+    assert_eq!(bench.told(), "RECEIPT\nreceipt-id:r\n\n\0\n");
 }
 
 #[test]

@@ -1,0 +1,24 @@
+//! The wire contract, rule by rule, from outside: the real broker over real sockets.
+//!
+//! `docs/conformance.md` numbers the rules and names the test of each; the comment above a test names its rules. The
+//! module `table` checks that the two agree.
+
+mod acknowledge;
+mod connect;
+mod dead_letter;
+mod destinations;
+mod expiry;
+mod fixture;
+mod flow;
+mod frames;
+mod heart_beats;
+mod later;
+mod limits;
+mod message;
+mod receipts;
+mod redelivery;
+mod restart;
+mod send;
+mod subscribe;
+mod table;
+mod transactions;
