@@ -215,8 +215,9 @@ impl Dispatcher {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, entry);
         if entry.is_stored() {
-            let operation = Operation::Settle(queue.key(rank, sequence));
-            self.store(key, operation);
+            let key_in_store = queue.key(rank, sequence);
+            self.leaves(key_in_store, entry.expires_ms);
+            self.store(key, Operation::Settle(key_in_store));
         }
     }
 }

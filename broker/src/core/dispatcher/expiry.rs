@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use stompbox_store::{Expired, Move, Operation, Rank, Sequence, Ticket};
+use rustc_hash::FxHashMap;
+use stompbox_store::{EntryKey, Expired, Move, Operation, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
@@ -23,9 +24,16 @@ const EXPIRED_ROWS_MAX: usize = 1_000;
 pub(super) struct ExpiredRead {
     next_sweep: Duration,
     is_reading: bool,
-    /// What was found before is gone from the disk when the watermark has reached this ticket; until then it would
-    /// be found again.
-    after: Option<Ticket>,
+    /// Entries with an expiry that have left, and with which ticket: an answer from before that still names them,
+    /// and the range that they stood in may still span them.
+    gone: FxHashMap<EntryKey, Ticket>,
+}
+
+impl ExpiredRead {
+    /// The next answer sees whatever is durable by now.
+    fn begin(&mut self, watermark: Ticket) {
+        self.gone.retain(|_, ticket| *ticket > watermark);
+    }
 }
 
 impl Dispatcher {
@@ -51,16 +59,30 @@ impl Dispatcher {
         }
     }
 
+    /// An entry leaves the store with this turn's batch.
+    pub(super) fn leaves(&mut self, key: EntryKey, expires_ms: i64) {
+        if expires_ms != 0 {
+            self.expired_read.gone.insert(key, self.next_ticket);
+        }
+    }
+
+    fn has_to_sweep(&self) -> bool {
+        !self.expiring_queues.is_empty() || !self.expired_read.gone.is_empty()
+    }
+
     pub(super) fn next_sweep(&self) -> Option<Duration> {
-        (!self.expiring_queues.is_empty()).then_some(self.expired_read.next_sweep)
+        self.has_to_sweep().then_some(self.expired_read.next_sweep)
     }
 
     /// Takes what has expired out of queues that nobody consumes from.
     pub(super) fn sweep(&mut self, now: Now) {
-        if now.uptime < self.expired_read.next_sweep || self.expiring_queues.is_empty() {
+        if now.uptime < self.expired_read.next_sweep || !self.has_to_sweep() {
             return;
         }
         self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
+        if !self.expired_read.is_reading {
+            self.expired_read.begin(self.watermark);
+        }
         let mut is_paged = false;
         for key in self.expiring_queues.iter().copied().collect::<Vec<_>>() {
             self.sweep_resident(key, now);
@@ -71,9 +93,7 @@ impl Dispatcher {
                 self.expiring_queues.remove(&key);
             }
         }
-        let read = &self.expired_read;
-        let may_read = !read.is_reading && read.after.is_none_or(|after| after <= self.watermark);
-        if is_paged && may_read {
+        if is_paged && !self.expired_read.is_reading {
             self.expired_read.is_reading = true;
             self.reads.push(Read::Expired {
                 now_ms: now.wall_ms,
@@ -101,10 +121,12 @@ impl Dispatcher {
                 continue;
             };
             let (rank, sequence) = (row.key.rank, row.key.sequence);
-            if !self.queues[key.0].take_paged(rank, sequence, row.bytes) {
+            if self.expired_read.gone.contains_key(&row.key)
+                || !self.queues[key.0].take_paged(rank, sequence, row.bytes)
+            {
                 continue;
             }
-            self.expired_read.after = Some(self.next_ticket);
+            self.leaves(row.key, row.expires_ms);
             self.counters.expired += 1;
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;

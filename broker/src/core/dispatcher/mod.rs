@@ -396,3 +396,6 @@ impl Dispatcher {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,6 +231,7 @@ impl Dispatcher {
                 annotations,
             };
             self.queues[key.0].last_ticket = self.next_ticket;
+            self.leaves(from_key, entry.expires_ms);
             self.store(target, Operation::Move(moved));
         }
         self.counters.dead_lettered += 1;

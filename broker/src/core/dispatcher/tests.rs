@@ -1,0 +1,321 @@
+//! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
+
+mod paging;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use stompbox_console::{ListQuery, QueueView};
+use stompbox_protocol::Version;
+use stompbox_store::memory::{MemoryDisk, MemoryStore};
+use stompbox_store::{Store, StoreEvent};
+
+use super::*;
+use crate::core::clock::Now;
+use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::port::{
+    AckMode, AckTarget, Delivery, DeliveryTag, Opening, Prefetch, ReceiptId, SubscriptionHandle,
+    TransactionHandle, Verdict,
+};
+
+type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
+
+/// A message to be sent: `persistent`, priority 4, for ever, unless it is told otherwise.
+pub(super) struct Draft {
+    text: &'static str,
+    mode: DeliveryMode,
+    priority: i64,
+    ttl_ms: i64,
+}
+
+pub(super) fn draft(text: &'static str) -> Draft {
+    Draft {
+        text,
+        mode: DeliveryMode::Persistent,
+        priority: 4,
+        ttl_ms: 0,
+    }
+}
+
+impl Draft {
+    pub(super) fn non_persistent(self) -> Self {
+        Self {
+            mode: DeliveryMode::NonPersistent,
+            ..self
+        }
+    }
+
+    pub(super) fn priority(self, priority: i64) -> Self {
+        Self { priority, ..self }
+    }
+
+    pub(super) fn ttl_ms(self, ttl_ms: i64) -> Self {
+        Self { ttl_ms, ..self }
+    }
+}
+
+/// A dispatcher, its disk, and what it has said.
+pub(super) struct Bench {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) disk: MemoryDisk,
+    store: MemoryStore,
+    events: Events,
+    pub(super) now: Now,
+    pub(super) budget: Arc<MemoryBudget>,
+    heard: Vec<(ConnectionId, Reply)>,
+    tags: Vec<(u64, &'static str, DeliveryTag)>,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(Window::default(), Policies::default())
+    }
+
+    /// So many messages stay in memory, so many come back at a time.
+    pub(super) fn paging(messages: usize, page_messages: usize) -> Self {
+        let window = Window {
+            messages,
+            page_messages,
+            ..Window::default()
+        };
+        Self::with(window, Policies::default())
+    }
+
+    pub(super) fn with(window: Window, policies: Policies) -> Self {
+        let disk = MemoryDisk::default();
+        let events = Events::default();
+        let sink = Arc::clone(&events);
+        let report = move |event| {
+            let mut events = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            events.push_back(event);
+        };
+        let (store, recovered) =
+            MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
+        let budget = MemoryBudget::new(1 << 30);
+        let settings = Settings {
+            policies,
+            limits: Limits::default(),
+            client_id: ClientIdPolicy::Refuse,
+            budget: Arc::clone(&budget),
+            window,
+        };
+        Self {
+            dispatcher: Dispatcher::new(settings, &recovered),
+            disk,
+            store,
+            events,
+            now: Now {
+                wall_ms: 1_000_000,
+                uptime: Duration::ZERO,
+            },
+            budget,
+            heard: Vec::new(),
+            tags: Vec::new(),
+        }
+    }
+
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.now.wall_ms += ms as i64;
+        self.now.uptime += Duration::from_millis(ms);
+    }
+
+    /// One request of a connection; the turn is not ended.
+    pub(super) fn ask(&mut self, connection: u64, request: Request) {
+        self.dispatcher
+            .handle(ConnectionId(connection), vec![request], self.now);
+    }
+
+    pub(super) fn open(&mut self, connection: u64) {
+        self.open_as(connection, Version::V1_2, None);
+    }
+
+    pub(super) fn open_as(&mut self, connection: u64, version: Version, client_id: Option<&str>) {
+        let opening = Opening {
+            session: "s".into(),
+            client_id: client_id.map(Into::into),
+            login: None,
+            version,
+            peer: String::new(),
+        };
+        self.ask(connection, Request::Open(Box::new(opening)));
+    }
+
+    pub(super) fn publication(&self, to: &str, draft: &Draft) -> Publication {
+        let body = Bytes::from_static(draft.text.as_bytes());
+        let priority = Priority::clamped(draft.priority);
+        let message = Message::new(b"", &body, priority, self.now.wall_ms, &self.budget);
+        Publication {
+            destination: Arc::new(DestinationName::parse(to.as_bytes()).expect("a name")),
+            message: Arc::new(message),
+            mode: draft.mode,
+            expires_ms: match draft.ttl_ms {
+                0 => 0,
+                ttl_ms => self.now.wall_ms + ttl_ms,
+            },
+        }
+    }
+
+    pub(super) fn send(&mut self, connection: u64, to: &str, draft: Draft) {
+        let publication = self.publication(to, &draft);
+        let receipt = None;
+        self.ask(
+            connection,
+            Request::Send {
+                publication,
+                receipt,
+            },
+        );
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        connection: u64,
+        subscription: u32,
+        to: &str,
+        mode: AckMode,
+        prefetch: u32,
+    ) {
+        let destination = Arc::new(DestinationName::parse(to.as_bytes()).expect("a name"));
+        let request = Request::Subscribe {
+            subscription: SubscriptionHandle(subscription),
+            destination,
+            mode,
+            prefetch: Prefetch {
+                messages: Some(prefetch),
+                bytes: None,
+            },
+            receipt: None,
+        };
+        self.ask(connection, request);
+    }
+
+    /// Acknowledges the latest delivery of this text on this connection.
+    pub(super) fn acknowledge(
+        &mut self,
+        connection: u64,
+        text: &str,
+        verdict: Verdict,
+        transaction: Option<u32>,
+    ) {
+        let found = |(owner, body, _): &&(u64, &str, DeliveryTag)| {
+            *owner == connection && *body == text
+        };
+        let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
+        let request = Request::Acknowledge {
+            target: AckTarget::Delivery(tag),
+            verdict,
+            transaction: transaction.map(TransactionHandle),
+            receipt: None,
+        };
+        self.ask(connection, request);
+    }
+
+    pub(super) fn ack(&mut self, connection: u64, text: &str) {
+        self.acknowledge(connection, text, Verdict::Ack, None);
+    }
+
+    /// Ends the turn.
+    pub(super) fn turn(&mut self) {
+        let Turn { batch, reads } = self.dispatcher.finish_turn(self.now);
+        if let Some((ticket, batch)) = batch {
+            assert_eq!(self.store.submit(batch), ticket);
+        }
+        for read in reads {
+            match read {
+                Read::Page(request) => self.store.read_page(request),
+                Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
+            }
+        }
+        let (heard, tags) = (&mut self.heard, &mut self.tags);
+        self.dispatcher.drain_replies(|connection, replies| {
+            for reply in replies {
+                if let Reply::Deliver(delivery) = &reply {
+                    tags.push((connection.0, text_of(delivery), delivery.tag));
+                }
+                heard.push((connection, reply));
+            }
+        });
+    }
+
+    /// The disk commits all that waits; the dispatcher hears of it and ends a turn.
+    pub(super) fn commit(&mut self) {
+        self.disk.commit(usize::MAX);
+        self.hear();
+    }
+
+    /// The disk answers every read; the dispatcher hears of it and ends a turn.
+    pub(super) fn answer(&mut self) {
+        while self.disk.finish_read(0) {}
+        self.hear();
+    }
+
+    pub(super) fn hear(&mut self) {
+        let events = std::mem::take(
+            &mut *self
+                .events
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for event in events {
+            self.dispatcher.store_event(event, self.now);
+        }
+        self.turn();
+    }
+
+    /// Everything that is under way happens.
+    pub(super) fn rest(&mut self) {
+        self.turn();
+        while self.disk.pending_batches() + self.disk.pending_reads() > 0 {
+            self.commit();
+            self.answer();
+        }
+    }
+
+    /// What was said since the last time, in short: `1<a#2` is the second delivery of `a`, to connection 1.
+    pub(super) fn heard(&mut self) -> Vec<String> {
+        let heard = std::mem::take(&mut self.heard);
+        heard
+            .iter()
+            .filter_map(|(connection, reply)| {
+                let text = match reply {
+                    Reply::Opened => return None,
+                    Reply::Deliver(delivery) => {
+                        format!("{}#{}", text_of(delivery), delivery.deliveries)
+                    }
+                    Reply::Receipt(ReceiptId(id)) => {
+                        format!("receipt {}", String::from_utf8_lossy(id))
+                    }
+                    Reply::Refused(refusal) => format!("refused: {}", refusal.summary),
+                    Reply::Close => "close".to_owned(),
+                    Reply::Block => "block".to_owned(),
+                    Reply::Unblock => "unblock".to_owned(),
+                };
+                Some(format!("{}<{text}", connection.0))
+            })
+            .collect()
+    }
+
+    pub(super) fn view(&self, name: &str) -> QueueView {
+        let query = ListQuery {
+            name: Some(name.to_owned()),
+            ..ListQuery::default()
+        };
+        let items = self.dispatcher.list_queues(&query).items;
+        items
+            .into_iter()
+            .find(|view| view.name == name)
+            .expect("a queue of that name")
+    }
+}
+
+/// Bodies are static texts; this finds which.
+fn text_of(delivery: &Delivery) -> &'static str {
+    const TEXTS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let body = delivery.message.body();
+    TEXTS
+        .into_iter()
+        .find(|text| text.as_bytes() == body)
+        .expect("one of the texts")
+}
