@@ -1,6 +1,7 @@
 //! Which queues are dead-letter queues: what fails there stays there.
 
 use super::policies::Policies;
+use super::policy::Policy;
 
 const NAME: &str = "{name}";
 
@@ -13,7 +14,9 @@ impl Policies {
             .overrides()
             .iter()
             .filter_map(|item| item.given.dead_letter_queue.as_deref());
+        let shared = Policy::default().dead_letter_queue;
         own.chain(others)
+            .chain(std::iter::once(shared.as_str()))
             .any(|template| is_made_from(name, template))
     }
 }

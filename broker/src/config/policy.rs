@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::destination::NAME_BYTES_MAX;
 use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
@@ -82,10 +83,16 @@ section! {
 }
 
 impl Policy {
-    /// The name of the dead-letter queue of the destination `name`.
+    /// The name of the dead-letter queue of the destination `name`. Where the policy makes a name of it that is too
+    /// long to subscribe to, the shared queue takes its place.
     #[must_use]
     pub fn dead_letter_queue_of(&self, name: &str) -> String {
-        self.dead_letter_queue.replace(NAME_MARK, name)
+        let own = self.dead_letter_queue.replace(NAME_MARK, name);
+        if own.len() <= NAME_BYTES_MAX {
+            own
+        } else {
+            Self::default().dead_letter_queue
+        }
     }
 
     /// Keys that contradict each other.

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 
 pub use stompbox_store::DestinationKind;
 
-const NAME_BYTES_MAX: usize = 255;
+/// Bytes of a name, without its prefix.
+pub const NAME_BYTES_MAX: usize = 255;
 const QUEUE_PREFIX: &str = "/queue/";
 const TOPIC_PREFIX: &str = "/topic/";
 
@@ -81,6 +82,9 @@ fn check(name: &str) -> Result<(), NameError> {
     if name.contains(',') {
         return Err(NameError::Composite);
     }
+    if name.contains('?') {
+        return Err(NameError::Options);
+    }
     for segment in name.split('.') {
         match segment {
             "" => return Err(NameError::EmptySegment),
@@ -152,6 +156,9 @@ pub enum NameError {
     /// A pattern where a name is needed.
     #[error("wildcard destinations are not supported by this version: name one destination")]
     Wildcard,
+    /// Options where a name is needed.
+    #[error("a destination takes options behind '?' in SUBSCRIBE only: name it without them")]
+    Options,
     /// Several names where one is needed.
     #[error("composite destinations are not supported by this version: name one destination")]
     Composite,
@@ -193,6 +200,7 @@ mod tests {
         check("/queue/a\nb", Err(NameError::ControlCharacter));
         check("/queue/a.>", Err(NameError::Wildcard));
         check("/queue/a,b", Err(NameError::Composite));
+        check("/queue/a?b=1", Err(NameError::Options));
         let long = format!("/queue/{}", "x".repeat(256));
         check(&long, Err(NameError::TooLong { bytes: 256 }));
         check(

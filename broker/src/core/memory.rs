@@ -29,7 +29,12 @@ impl MemoryBudget {
     /// Charges a message of so many bytes. Never fails: who makes messages asks [`Self::is_over`] first.
     #[must_use]
     pub fn charge(self: &Arc<Self>, message_bytes: usize) -> Charge {
-        let bytes = message_bytes + MESSAGE_OVERHEAD_BYTES;
+        self.charge_bytes(message_bytes + MESSAGE_OVERHEAD_BYTES)
+    }
+
+    /// Charges bytes that are no message yet.
+    #[must_use]
+    pub fn charge_bytes(self: &Arc<Self>, bytes: usize) -> Charge {
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
         Charge {
             budget: Arc::clone(self),
@@ -67,6 +72,14 @@ impl MemoryBudget {
 pub struct Charge {
     budget: Arc<MemoryBudget>,
     bytes: usize,
+}
+
+impl Charge {
+    /// How much was charged.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Charge {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::dispatcher::{Inbox, Message};
 use crate::config::StompConfig;
+use crate::core::memory::Charge;
 use crate::core::port::{ConnectionId, Ending, Refusal, Reply, Request};
 use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
@@ -24,6 +25,15 @@ const HEART_BEAT_GRACE: u32 = 2;
 
 /// Empty buffers are kept this long for the next burst. An idle connection holds none.
 const BUFFERS_KEPT: Duration = Duration::from_secs(1);
+
+/// So much of a frame may have arrived without being charged to the memory limit.
+const ARRIVING_FREE_BYTES: usize = 64 * 1024;
+
+/// How long a half-arrived frame waits for memory before it is refused.
+const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it looks: memory that becomes free tells nobody.
+const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
 
 /// A wake-up that never comes.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -67,6 +77,10 @@ struct Connection {
     end_by: Option<Instant>,
     /// When to look whether the buffers are idle.
     release_at: Option<Instant>,
+    /// The share of the memory limit that a half-arrived frame holds.
+    arriving: Option<Charge>,
+    /// Since when it waits for memory.
+    starved_since: Option<Instant>,
     was_opened: bool,
 }
 
@@ -102,6 +116,8 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
         waiting_since: None,
         end_by: None,
         release_at: None,
+        arriving: None,
+        starved_since: None,
         was_opened: false,
         context,
     };
@@ -132,11 +148,12 @@ impl Connection {
                 return outcome;
             }
             self.note_waiting();
+            self.charge_arriving();
             let deadline = self.deadline();
             if deadline < alarm.deadline() {
                 alarm.as_mut().reset(deadline);
             }
-            let reads = self.phase == Phase::Running && self.session.takes_input();
+            let reads = self.reads();
             let unwritten = self.buffer.unwritten();
             let (writes, listens) = (!unwritten.is_empty(), unwritten.len() < UNWRITTEN_BYTES_MAX);
             // Each arm is cancel-safe: a read or write either happened or did not, receiving loses nothing.
@@ -239,6 +256,31 @@ impl Connection {
         }
     }
 
+    fn reads(&self) -> bool {
+        self.phase == Phase::Running
+            && self.session.takes_input()
+            && self.starved_since.is_none()
+    }
+
+    /// Charges what a long frame has brought so far, and waits while the memory is full.
+    fn charge_arriving(&mut self) {
+        let held = self.decoder.buffered_bytes();
+        if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
+            self.arriving = None;
+            self.starved_since = None;
+            return;
+        }
+        let budget = &self.context.settings.budget;
+        if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
+            self.arriving = Some(budget.charge_bytes(held));
+        }
+        if !budget.is_over() {
+            self.starved_since = None;
+        } else if self.starved_since.is_none() {
+            self.starved_since = Some(Instant::now());
+        }
+    }
+
     fn read(&mut self) {
         self.last_read = Instant::now();
         self.release_at.get_or_insert(self.last_read + BUFFERS_KEPT);
@@ -280,6 +322,9 @@ impl Connection {
         if let Some(release) = self.release_at {
             deadline = deadline.min(release);
         }
+        if self.starved_since.is_some() {
+            deadline = deadline.min(Instant::now() + ARRIVING_RECHECK);
+        }
         if let Some(stalled) = self.stalled_at() {
             deadline = deadline.min(stalled);
         }
@@ -315,7 +360,7 @@ impl Connection {
 
     /// A connection that is not read is not judged.
     fn judges_silence(&self) -> bool {
-        self.phase == Phase::Running && self.session.takes_input()
+        self.reads()
     }
 
     fn alarm(&mut self) -> Option<Outcome> {
@@ -324,6 +369,13 @@ impl Connection {
         self.release_idle(now);
         if self.end_by.is_some_and(|end| end <= now) {
             return Some(Outcome::Gone);
+        }
+        if self
+            .starved_since
+            .is_some_and(|since| since + ARRIVING_PATIENCE <= now)
+        {
+            self.refuse_starved();
+            return None;
         }
         if self.stalled_at().is_some_and(|stalled| stalled <= now) {
             tracing::info!(session = self.session.name(), "takes no byte: closed");
@@ -370,6 +422,19 @@ impl Connection {
             self.decoder.release_idle();
             self.buffer.release_idle();
         }
+    }
+
+    fn refuse_starved(&mut self) {
+        let refusal = Refusal::new(
+            "memory is full",
+            format!(
+                "the frame waited {} s for memory, of which the broker may use limits.memory_bytes = {}: \
+                 send it again when consumers have caught up, send smaller messages, or raise the limit",
+                ARRIVING_PATIENCE.as_secs(),
+                self.context.settings.limits.memory_bytes
+            ),
+        );
+        self.session.refuse(refusal, &mut self.buffer.output);
     }
 
     fn refuse_late(&mut self) {

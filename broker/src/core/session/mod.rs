@@ -161,10 +161,10 @@ impl Session {
         matches!(self.stage, Stage::Ending)
     }
 
-    /// Whether receipts are due that have not come yet.
+    /// Whether receipts are due that have not come yet, or frames wait to be acted on.
     #[must_use]
     pub fn is_owed(&self) -> bool {
-        self.unanswered.frames > 0
+        self.unanswered.frames > 0 || !self.stash.is_empty()
     }
 
     /// Whether the next frame may be decoded: not while CONNECT is being answered, not while the stash of a

@@ -52,6 +52,7 @@ impl<'a> Fields<'a> {
             | b"AMQ_SCHEDULED_REPEAT"
             | b"AMQ_SCHEDULED_CRON"
             | b"x-delay" => return Use::Unsupported,
+            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::Unsupported,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -168,8 +169,13 @@ impl Session {
 
 fn unsupported(header: &Header<'_>) -> Refusal {
     let name = String::from_utf8_lossy(header.name).into_owned();
-    Refusal::new(
-        format!("{name} is not supported"),
-        format!("this version cannot delay or schedule messages: send without the header '{name}'"),
-    )
+    let detail = match header.name {
+        b"reply-to" => "this version has no temporary destinations: name a queue of your own in \
+                        'reply-to'"
+            .to_owned(),
+        _ => format!(
+            "this version cannot delay or schedule messages: send without the header '{name}'"
+        ),
+    };
+    Refusal::new(format!("{name} is not supported"), detail)
 }

@@ -32,6 +32,11 @@ impl Stash {
         self.is_held_back
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Whether nothing more may be read.
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() >= self.frames_max || self.bytes >= self.bytes_max

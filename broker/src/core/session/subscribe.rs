@@ -154,7 +154,8 @@ impl Session {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
             None if self.version == Version::V1_0 => {
                 let text = field::required(frame, "destination")?;
-                SubscriptionName::Destination(self.destination(&text)?.name)
+                let (name, _) = split_options(&text);
+                SubscriptionName::Destination(self.destination(name)?.name)
             }
             None => return Err(missing_id("UNSUBSCRIBE")),
         };

@@ -99,6 +99,17 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
+        // Holding it back would hold its COMMIT back as well, which is what frees the memory.
+        if self.settings.budget.is_over() {
+            return Err(Refusal::new(
+                "memory is full",
+                format!(
+                    "messages in memory have reached limits.memory_bytes = {}, and an open transaction \
+                     cannot wait: try again when consumers have caught up, or raise the limit",
+                    self.settings.limits.memory_bytes
+                ),
+            ));
+        }
         let bytes = publication.message.bytes() + MESSAGE_OVERHEAD_BYTES;
         self.enter(id, bytes)?.sends.push(publication);
         if let Some(receipt) = receipt {
