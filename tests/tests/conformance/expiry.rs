@@ -262,6 +262,27 @@ fn what_expires_while_the_broker_is_down_is_swept_after_its_start() {
     assert_eq!(wire.expect_message().text(), "lives");
 }
 
+/// D4.10
+#[test]
+fn what_expires_while_it_waits_out_a_redelivery_delay_dies_then() {
+    let broker = start_watched("[[destination]]\nmatch = \"hold\"\nredelivery_order = \"hold\"\n");
+    let mut wire = connect(&broker);
+    for name in ["pass", "hold"] {
+        let destination = format!("/queue/{name}");
+        wire.subscribe(name, &destination, "client");
+        wire.send_receipted(&destination, &[("ttl", "500")], name);
+        let message = wire.expect_message();
+        wire.nack(&message, &[("x-delay", "3600000")]);
+        await_depth(&broker, name, 0);
+    }
+    wire.subscribe("d", "/queue/ActiveMQ.DLQ", "client");
+    for name in ["pass", "hold"] {
+        let dead = wire.expect_message();
+        assert_eq!(dead.text(), name);
+        assert_eq!(header(&dead, "dlq-reason"), "expired");
+    }
+}
+
 /// D4.12
 #[test]
 fn the_policy_may_drop_what_expires() {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use stompbox_store::{MessageNumber, Ticket};
 
+use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message};
 
 /// Where the disk stands with an entry.
@@ -50,7 +51,7 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     /// Not dispatched before the watermark has reached this ticket.
     pub(super) visible_after: Ticket,
-    /// Not dispatched before this uptime (redelivery order `hold`).
+    /// Not dispatched before this uptime: a redelivery delay.
     pub(super) not_before: Duration,
     /// Header lines of this copy alone: why it became a dead letter.
     pub(super) annotations: Option<Arc<[u8]>>,
@@ -60,6 +61,16 @@ impl Entry {
     /// Whether its time has passed.
     pub(super) fn is_expired(&self, wall_ms: i64) -> bool {
         self.expires_ms != 0 && self.expires_ms <= wall_ms
+    }
+
+    /// The uptime at which its time has passed, as far as the clocks tell now.
+    pub(super) fn expires_at(&self, now: Now) -> Duration {
+        if self.expires_ms == 0 {
+            return Duration::MAX;
+        }
+        let left_ms = self.expires_ms.saturating_sub(now.wall_ms).max(0);
+        now.uptime
+            .saturating_add(Duration::from_millis(left_ms.unsigned_abs()))
     }
 
     /// Whether the store has it or will have it.

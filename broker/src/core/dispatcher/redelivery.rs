@@ -140,7 +140,7 @@ impl Dispatcher {
         if delay.is_zero() {
             self.put_back(key, rank, sequence, entry);
         } else {
-            self.put_off(key, rank, sequence, entry, now.uptime + delay);
+            self.put_off(key, rank, sequence, entry, now.uptime + delay, now);
         }
     }
 
@@ -159,27 +159,34 @@ impl Dispatcher {
         sequence: Sequence,
         mut entry: Entry,
         due: Duration,
+        now: Now,
     ) {
+        entry.not_before = due;
         match self.queues[key.0].policy.redelivery_order {
             RedeliveryOrder::Pass => {
+                // Whichever is first: what expires while it waits is not kept until it is due.
+                let look = due.min(entry.expires_at(now));
                 self.queues[key.0].delayed.insert((rank, sequence), entry);
-                self.timers.set(due, Timer::Redeliver(key, rank, sequence));
+                self.timers.set(look, Timer::Redeliver(key, rank, sequence));
             }
             RedeliveryOrder::Hold => {
-                entry.not_before = due;
                 self.put_back(key, rank, sequence, entry);
                 self.timers.set(due, Timer::Look(key));
             }
         }
     }
 
-    /// A redelivery delay is over.
+    /// A redelivery delay is over, or its message has expired.
     pub(super) fn redeliver(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, now: Now) {
         let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else {
             return;
         };
         if entry.is_expired(now.wall_ms) {
             self.expire(key, rank, sequence, entry, now);
+        } else if now.uptime < entry.not_before {
+            // The wall clock was set back.
+            let due = entry.not_before;
+            self.put_off(key, rank, sequence, entry, due, now);
         } else {
             self.put_back(key, rank, sequence, entry);
         }
