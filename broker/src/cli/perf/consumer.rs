@@ -137,7 +137,7 @@ impl<'a> Consumer<'a> {
         while let Some(frame) = link.inlet.next()? {
             let message = match frame {
                 Inbound::Message(message) => message,
-                Inbound::Receipt(_) | Inbound::Connected | Inbound::Error(_) => {
+                Inbound::Receipt(_) | Inbound::Connected(_) | Inbound::Error(_) => {
                     *subscribed = true;
                     continue;
                 }

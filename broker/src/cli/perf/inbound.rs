@@ -22,8 +22,8 @@ pub(super) enum Inbound<'a> {
     Message(Message<'a>),
     /// A receipt, by its id.
     Receipt(&'a [u8]),
-    /// The session has begun.
-    Connected,
+    /// The session has begun: the lines that say so.
+    Connected(&'a [u8]),
     /// The broker refuses something and closes: its `message` header, else its body.
     Error(&'a [u8]),
 }
@@ -62,8 +62,8 @@ struct Head<'a> {
     receipt_id: &'a [u8],
     message: &'a [u8],
     redelivered: bool,
-    /// Bytes up to the body.
-    length: usize,
+    /// All of it, up to the body.
+    lines: &'a [u8],
 }
 
 impl<'a> Head<'a> {
@@ -97,13 +97,13 @@ impl<'a> Head<'a> {
                 Some(_) => {}
             }
         }
-        head.length = at + 1;
+        head.lines = &bytes[..=at];
         Some(head)
     }
 
     /// The body, once all of it and its NUL have come.
     fn body(&self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
-        let rest = &bytes[self.length..];
+        let rest = &bytes[self.lines.len()..];
         let Some(declared) = self.content_length else {
             return Ok(memchr(0, rest).map(|end| &rest[..end]));
         };
@@ -127,7 +127,7 @@ impl<'a> Head<'a> {
                 body,
             })),
             b"RECEIPT" => Ok(Inbound::Receipt(self.receipt_id)),
-            b"CONNECTED" => Ok(Inbound::Connected),
+            b"CONNECTED" => Ok(Inbound::Connected(self.lines)),
             b"ERROR" if self.message.is_empty() => Ok(Inbound::Error(body)),
             b"ERROR" => Ok(Inbound::Error(self.message)),
             command => Err(Malformed::Command(command.escape_ascii().to_string())),
@@ -166,7 +166,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Inbound<'_>, usize)>, Malformed> {
     let Some(body) = head.body(frame)? else {
         return Ok(None);
     };
-    let end = blank + head.length + body.len() + 1;
+    let end = blank + head.lines.len() + body.len() + 1;
     Ok(Some((head.frame(body)?, end)))
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use stompbox_protocol::{Command, Version, encode};
 
 use super::control::{Control, Phase};
@@ -77,6 +78,16 @@ pub(super) enum Arrival {
     Quiet,
 }
 
+/// Whose peculiarities are to be minded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    /// To RabbitMQ `persistent:false` says that the queue is the connection's own and does not outlive it; a message is
+    /// not persistent if that is not mentioned.
+    RabbitMq,
+    /// Nobody's.
+    Other,
+}
+
 /// The half that sends.
 pub(super) struct Outlet<'a> {
     stream: TcpStream,
@@ -91,6 +102,7 @@ pub(super) struct Inlet {
 
 /// Both halves of a session that has begun.
 pub(super) struct Link<'a> {
+    pub(super) server: Server,
     pub(super) outlet: Outlet<'a>,
     pub(super) inlet: Inlet,
 }
@@ -157,6 +169,7 @@ impl<'a> Link<'a> {
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(TICK))?;
         let mut link = Link {
+            server: Server::Other,
             outlet: Outlet {
                 stream: stream.try_clone()?,
                 control,
@@ -167,7 +180,13 @@ impl<'a> Link<'a> {
             },
         };
         link.outlet.write(&connect_frame(target))?;
-        link.await_frame("CONNECT", |frame| *frame == Inbound::Connected)?;
+        let is_rabbit = |frame: &Inbound<'_>| match frame {
+            Inbound::Connected(lines) => Some(memmem::find(lines, b"\nserver:RabbitMQ").is_some()),
+            Inbound::Message(_) | Inbound::Receipt(_) | Inbound::Error(_) => None,
+        };
+        if link.await_frame("CONNECT", is_rabbit)? {
+            link.server = Server::RabbitMq;
+        }
         Ok(link)
     }
 
@@ -184,10 +203,20 @@ impl<'a> Link<'a> {
         self.outlet.write(&frame)
     }
 
-    /// Ends the session: the broker has done all that it was sent before. What else it sends is dropped.
+    /// Sends a frame and waits for its receipt. What else comes is dropped.
+    pub(super) fn request(
+        &mut self,
+        command: Command,
+        headers: &[(&[u8], &[u8])],
+    ) -> Result<(), LinkError> {
+        self.ask(command, headers)?;
+        let is_done = |frame: &Inbound<'_>| (*frame == Inbound::Receipt(ONCE)).then_some(());
+        self.await_frame(command.as_str(), is_done)
+    }
+
+    /// Ends the session: the broker has done all that it was sent before.
     pub(super) fn disconnect(&mut self) -> Result<(), LinkError> {
-        self.ask(Command::Disconnect, &[])?;
-        self.await_frame("DISCONNECT", |frame| *frame == Inbound::Receipt(ONCE))
+        self.request(Command::Disconnect, &[])
     }
 
     /// What the broker said before the connection failed, if that says more than `error`.
@@ -209,16 +238,17 @@ impl<'a> Link<'a> {
         error
     }
 
-    fn await_frame(
+    /// Reads on until a frame is the one.
+    fn await_frame<T>(
         &mut self,
         name: &'static str,
-        is_it: impl Fn(&Inbound<'_>) -> bool,
-    ) -> Result<(), LinkError> {
+        find: impl Fn(&Inbound<'_>) -> Option<T>,
+    ) -> Result<T, LinkError> {
         let mut quiet_since = Instant::now();
         while quiet_since.elapsed() < PATIENCE {
             while let Some(frame) = self.inlet.next()? {
-                if is_it(&frame) {
-                    return Ok(());
+                if let Some(found) = find(&frame) {
+                    return Ok(found);
                 }
             }
             if self.inlet.read()? == Arrival::Data {

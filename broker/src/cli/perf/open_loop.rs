@@ -43,7 +43,7 @@ struct Receipts {
 /// Runs a producer at its part of the rate.
 pub(super) fn run(
     mut producer: Producer<'_>,
-    link: Link<'_>,
+    mut link: Link<'_>,
     start_ns: u64,
     per_second: f64,
     receipts: bool,
@@ -56,8 +56,6 @@ pub(super) fn run(
         first_ns: start_ns + (interval_ns * turn) as u64,
         interval_ns,
     };
-    let Link { outlet, inlet } = link;
-    let mut link = Link { outlet, inlet };
     if !receipts {
         let written = write_on_time(&mut producer, &mut link.outlet, schedule, false);
         return producer.finish(&mut link, written);
@@ -65,18 +63,18 @@ pub(super) fn run(
     // What the reader is to wait for, once it is known.
     let total = AtomicU64::new(u64::MAX);
     let (control, warm_ns) = (producer.control, producer.warm_ns);
-    let Link {
-        mut outlet,
-        mut inlet,
-    } = link;
+    let Link { outlet, inlet, .. } = &mut link;
     let (written, found) = thread::scope(|scope| {
-        let reader = scope.spawn(|| read_receipts(&mut inlet, control, schedule, warm_ns, &total));
-        let written = write_on_time(&mut producer, &mut outlet, schedule, true);
+        let reader = scope.spawn(|| read_receipts(inlet, control, schedule, warm_ns, &total));
+        let written = write_on_time(&mut producer, outlet, schedule, true);
+        if written.is_err() {
+            // The reader need not wait for what will not come.
+            control.abort();
+        }
         total.store(producer.sent.written, Ordering::Release);
         let found = reader.join().expect("invariant: the reader does not panic");
         (written, found)
     });
-    let mut link = Link { outlet, inlet };
     producer.sent.confirmed = found.confirmed;
     producer.sent.span = found.span;
     producer.sent.receipt = found.latency;
@@ -158,6 +156,7 @@ fn read_receipts(
             Ok(Arrival::Quiet) => {}
             Err(error) => {
                 found.failure = Some(error);
+                control.abort();
                 break;
             }
         }

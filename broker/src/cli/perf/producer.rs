@@ -9,7 +9,7 @@ use super::content::{RunId, SEQUENCE_END, SourceId, Stamp};
 use super::control::{Control, Gauge, Phase, Span, as_ns};
 use super::inbound::{Inbound, parse_natural};
 use super::latency::Latency;
-use super::link::{Arrival, Link, LinkError, Outlet, PATIENCE};
+use super::link::{Arrival, Link, LinkError, Outlet, PATIENCE, Server};
 use super::plan::{Pace, Plan};
 use super::template::{Numbered, Shape, Template, append_transaction};
 
@@ -74,10 +74,12 @@ impl<'a> Producer<'a> {
         gauge: &'a Gauge,
         run: RunId,
         index: usize,
+        server: Server,
     ) -> Producer<'a> {
+        let implied = server == Server::RabbitMq && !plan.persistent;
         let shape = Shape {
             destination: &plan.destinations[plan.destination_index(index)],
-            persistent: plan.persistent,
+            persistent: (!implied).then_some(plan.persistent),
             body_bytes: plan.body_bytes,
             headers: &plan.headers,
         };

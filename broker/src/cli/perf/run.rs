@@ -138,9 +138,12 @@ fn produce<'scope, 'env>(
     scope.spawn(move || {
         let control = scene.control;
         let link = at_gate(scene, || Link::connect(&scene.plan.target, control));
-        let producer = Producer::new(scene.plan, control, gauge, scene.run, index);
         let sent = match (link, control.start_ns()) {
-            (Ok(link), Some(start_ns)) => producer.run(link, start_ns),
+            (Ok(link), Some(start_ns)) => {
+                let server = link.server;
+                Producer::new(scene.plan, control, gauge, scene.run, index, server)
+                    .run(link, start_ns)
+            }
             (link, _) => Sent {
                 failure: failure(link.err()),
                 ..Sent::nothing(index)

@@ -22,8 +22,8 @@ pub(super) enum Numbered {
 pub(super) struct Shape<'a> {
     /// Where they go.
     pub(super) destination: &'a str,
-    /// Whether the broker stores them.
-    pub(super) persistent: bool,
+    /// Whether the broker stores them; not said if that is what it takes for granted and cannot be told.
+    pub(super) persistent: Option<bool>,
     /// Length of the body.
     pub(super) body_bytes: usize,
     /// Further headers.
@@ -52,9 +52,12 @@ impl Template {
             "SEND\n".len() + name.len() + ":".len()
         });
         headers.push((b"destination", shape.destination.as_bytes()));
-        // Always said: brokers differ in what they take for granted.
-        let persistent: &[u8] = if shape.persistent { b"true" } else { b"false" };
-        headers.push((b"persistent", persistent));
+        // Brokers differ in what they take for granted.
+        match shape.persistent {
+            Some(true) => headers.push((b"persistent", b"true")),
+            Some(false) => headers.push((b"persistent", b"false")),
+            None => {}
+        }
         for (name, value) in shape.headers {
             headers.push((name.as_bytes(), value.as_bytes()));
         }
@@ -129,7 +132,7 @@ mod tests {
         let headers = [("a".to_owned(), "b:c".to_owned())];
         let shape = Shape {
             destination: "/queue/q",
-            persistent: true,
+            persistent: Some(true),
             body_bytes: 32,
             headers: &headers,
         };

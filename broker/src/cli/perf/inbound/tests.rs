@@ -1,3 +1,5 @@
+use std::io::BufRead as _;
+
 use super::*;
 
 /// All frames of a stream that arrives in pieces, as text.
@@ -24,7 +26,7 @@ fn describe(frame: &Inbound<'_>) -> String {
             message.body.escape_ascii()
         ),
         Inbound::Receipt(id) => format!("receipt {}", id.escape_ascii()),
-        Inbound::Connected => "connected".to_owned(),
+        Inbound::Connected(lines) => format!("connected {} lines", lines.lines().count()),
         Inbound::Error(text) => format!("error {}", text.escape_ascii()),
     }
 }
@@ -39,7 +41,7 @@ fn frames_are_the_same_however_they_are_cut() {
         ERROR\nmessage:no\ncontent-type:text/plain\n\nlong text\0\
         ERROR\n\nonly text\0";
     let expected = [
-        "connected",
+        "connected 3 lines",
         r"message a\\c1 true a\x00\nb",
         "message x false no length",
         "receipt 0000000007",

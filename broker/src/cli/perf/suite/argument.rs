@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::super::link::Target;
 use super::RELAY;
+use super::memory;
 use super::row::{self, Row};
 use crate::cli::broker::full_address;
 
@@ -15,10 +16,12 @@ pub(crate) struct SuiteArguments {
     /// A broker and what to call it; may be repeated, the first is the one that aims are for
     #[arg(long, value_name = "NAME=[LOGIN:PASSCODE@]ADDR", required = true, value_parser = parse_peer)]
     pub(super) to: Vec<Peer>,
-    /// Which rows, separated by commas [default: all]
+    /// Which rows, separated by commas [default: all loads; with --broker-command M1,M2,M3,M4]
     #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = parse_row)]
-    #[arg(default_values_t = row::ALL.iter())]
-    pub(super) rows: Vec<&'static Row>,
+    rows: Vec<Selected>,
+    /// Starts the first broker, on an empty data folder, for the rows M1 to M4
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) broker_command: Option<String>,
     /// How often; medians count
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -36,6 +39,37 @@ pub(crate) struct SuiteArguments {
     /// Write all figures to this file
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+}
+
+/// A row that was asked for.
+#[derive(Debug, Clone, Copy)]
+enum Selected {
+    /// A load.
+    Load(&'static Row),
+    /// Memory or start of the broker's process.
+    Footprint(&'static str),
+}
+
+impl SuiteArguments {
+    /// The loads that were asked for.
+    pub(super) fn loads(&self) -> impl Iterator<Item = &'static Row> {
+        let all = self.rows.is_empty() && self.broker_command.is_none();
+        let named = self.rows.iter().filter_map(|row| match row {
+            Selected::Load(row) => Some(*row),
+            Selected::Footprint(_) => None,
+        });
+        row::ALL.iter().filter(move |_| all).chain(named)
+    }
+
+    /// The rows about the process that were asked for.
+    pub(super) fn footprints(&self) -> impl Iterator<Item = &'static str> {
+        let named = self.rows.iter().filter_map(|row| match row {
+            Selected::Load(_) => None,
+            Selected::Footprint(id) => Some(*id),
+        });
+        let all = self.rows.is_empty();
+        memory::IDS.into_iter().filter(move |_| all).chain(named)
+    }
 }
 
 /// A broker to measure.
@@ -80,9 +114,17 @@ fn parse_relay(text: &str) -> Result<Peer, String> {
     })
 }
 
-fn parse_row(text: &str) -> Result<&'static Row, String> {
-    row::find(text).ok_or_else(|| {
-        let ids: Vec<&str> = row::ALL.iter().map(|row| row.id).collect();
+fn parse_row(text: &str) -> Result<Selected, String> {
+    let footprint = memory::IDS
+        .into_iter()
+        .find(|id| id.eq_ignore_ascii_case(text));
+    let row = row::find(text).map(Selected::Load);
+    row.or(footprint.map(Selected::Footprint)).ok_or_else(|| {
+        let ids: Vec<&str> = row::ALL
+            .iter()
+            .map(|row| row.id)
+            .chain(memory::IDS)
+            .collect();
         format!("there are {}", ids.join(", "))
     })
 }

@@ -6,6 +6,8 @@
 mod argument;
 mod bound;
 mod figure;
+mod memory;
+mod process;
 mod row;
 mod table;
 
@@ -13,6 +15,8 @@ pub(super) use argument::SuiteArguments;
 
 use std::collections::BTreeMap;
 use std::fs;
+
+use serde::Serialize;
 
 use argument::Peer;
 use bound::Bounds;
@@ -23,6 +27,7 @@ use super::interrupt::Interrupt;
 use super::report::Report;
 use crate::cli::exit;
 use crate::cli::output::{complain, print};
+use memory::Footprint;
 
 /// The name under which the relay is measured.
 const RELAY: &str = "relay";
@@ -40,6 +45,10 @@ enum SuiteError {
     },
     #[error("cannot write the figures as JSON")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Process(#[from] process::ProcessError),
+    #[error("only {confirmed} messages could be queued: {errors}")]
+    Backlog { confirmed: u64, errors: String },
 }
 
 /// Runs the rows that were asked for, prints the table and returns the exit code.
@@ -79,18 +88,36 @@ fn compare(
     for round in 0..arguments.rounds {
         suite.round(round)?;
     }
+    let footprints = suite.footprints()?;
     let names: Vec<&str> = arguments.to.iter().map(|peer| peer.name.as_str()).collect();
     let comparisons: Vec<Comparison> = arguments
-        .rows
-        .iter()
+        .loads()
         .map(|row| Comparison::new(row, &names, &suite.reports, &bounds))
         .collect();
+    let clean = comparisons.iter().all(Comparison::is_clean);
+    let mut text = String::new();
+    if !comparisons.is_empty() {
+        text = table::render(&names, &comparisons);
+    }
+    if !footprints.is_empty() {
+        text.push_str(&memory::render(&footprints));
+    }
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&comparisons)?;
+        let all = Figures {
+            rows: comparisons,
+            footprints,
+        };
+        let json = serde_json::to_string_pretty(&all)?;
         fs::write(path, json + "\n").map_err(file_error(path))?;
     }
-    let clean = comparisons.iter().all(Comparison::is_clean);
-    Ok((table::render(&names, &comparisons), clean))
+    Ok((text, clean))
+}
+
+/// Everything, for programs.
+#[derive(Serialize)]
+struct Figures {
+    rows: Vec<Comparison>,
+    footprints: Vec<Footprint>,
 }
 
 /// What each broker did in each row, a report for each round.
@@ -106,7 +133,7 @@ struct Suite<'a> {
 
 impl Suite<'_> {
     fn round(&mut self, round: u32) -> Result<(), SuiteError> {
-        for row in &self.arguments.rows {
+        for row in self.arguments.loads() {
             // Another one begins each round: what comes first finds a colder machine.
             let mut peers: Vec<&Peer> = self.arguments.to.iter().collect();
             let turn = round as usize % peers.len();
@@ -125,6 +152,22 @@ impl Suite<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The rows about the process itself, of those that were asked for.
+    fn footprints(&self) -> Result<Vec<Footprint>, SuiteError> {
+        let (Some(command), Some(first)) =
+            (&self.arguments.broker_command, self.arguments.to.first())
+        else {
+            return Ok(Vec::new());
+        };
+        let wanted: Vec<&str> = self.arguments.footprints().collect();
+        if wanted.is_empty() || self.interrupt.is_set() {
+            return Ok(Vec::new());
+        }
+        let mut all = memory::measure(command, &first.target, self.interrupt)?;
+        all.retain(|footprint| wanted.contains(&footprint.row));
+        Ok(all)
     }
 
     fn measure(&mut self, row: &'static Row, peer: &Peer, round: u32) -> Result<(), SuiteError> {

@@ -1,6 +1,5 @@
 //! The loads of the suite.
 
-use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -74,12 +73,6 @@ pub(super) struct Row {
     pub(super) aim: Aim,
     /// The load, but for broker, destinations and time.
     load: Load,
-}
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id)
-    }
 }
 
 /// What differs between the loads.
