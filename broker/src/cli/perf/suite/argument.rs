@@ -33,6 +33,9 @@ pub(crate) struct SuiteArguments {
     /// What the store probe printed, one or more runs of it
     #[arg(long, value_name = "FILE")]
     pub(super) probe: Option<PathBuf>,
+    /// Runs the store probe before each round
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) probe_command: Option<String>,
     /// Where the relay listens that bounds the rows without a store
     #[arg(long, value_name = "ADDR", value_parser = parse_relay)]
     pub(super) relay: Option<Peer>,

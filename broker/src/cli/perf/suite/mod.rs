@@ -75,10 +75,10 @@ fn compare(
         let path = path.display().to_string();
         |source| SuiteError::File { path, source }
     };
-    let bounds = match &arguments.probe {
-        Some(path) => Bounds::parse(&fs::read_to_string(path).map_err(file_error(path))?),
-        None => Bounds::default(),
-    };
+    let mut probed = String::new();
+    if let Some(path) = &arguments.probe {
+        probed = fs::read_to_string(path).map_err(file_error(path))?;
+    }
     let mut suite = Suite {
         arguments,
         interrupt,
@@ -86,8 +86,12 @@ fn compare(
         reports: BTreeMap::new(),
     };
     for round in 0..arguments.rounds {
+        if let Some(command) = &arguments.probe_command {
+            probed.push_str(&process::output(command)?);
+        }
         suite.round(round)?;
     }
+    let bounds = Bounds::parse(&probed);
     let footprints = suite.footprints()?;
     let names: Vec<&str> = arguments.to.iter().map(|peer| peer.name.as_str()).collect();
     let comparisons: Vec<Comparison> = arguments

@@ -1,7 +1,7 @@
 //! A broker's process: how long it takes to start and how much memory it has.
 
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,14 @@ pub(super) enum ProcessError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// It should have ended well.
+    #[error("'{command}' failed: {status}")]
+    Failed {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
     },
     /// It ended or does not listen.
     #[error("the broker does not listen on {address}")]
@@ -114,6 +122,27 @@ impl Drop for BrokerProcess {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Runs a command to its end, and returns what it printed.
+pub(super) fn output(command: &str) -> Result<String, ProcessError> {
+    let mut words = command.split_whitespace();
+    let output = Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.map_err(|source| ProcessError::Io {
+        what: format!("run '{command}'"),
+        source,
+    })?;
+    if !output.status.success() {
+        return Err(ProcessError::Failed {
+            command: command.to_owned(),
+            status: output.status,
+        });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Resident memory of a process, in bytes.
