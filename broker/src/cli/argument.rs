@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use super::exit;
+use super::perf::argument::PerfArguments;
 use crate::config::parse_duration;
 
 /// Where `send` and `receive` look for a broker.
-const BROKER: &str = "127.0.0.1:61613";
+pub(super) const BROKER: &str = "127.0.0.1:61613";
 
 /// clap would put the destination last.
 const SEND_USAGE: &str = "\
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Send(SendArguments),
     /// Receive messages and print them
     Receive(ReceiveArguments),
+    /// Put a load on a broker and measure it
+    Perf(Box<PerfArguments>),
 }
 
 /// Options of `serve`.
@@ -141,7 +144,7 @@ const RESERVED: [&str; 5] = [
     "transaction",
 ];
 
-fn parse_header(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_header(text: &str) -> Result<(String, String), String> {
     let Some((name, value)) = text.split_once(':') else {
         return Err("write it as NAME:VALUE".to_owned());
     };
@@ -154,7 +157,7 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     let allowed = || "write a number and a unit: 500ms, 5s, 1m or 2h".to_owned();
     parse_duration(text).ok_or_else(allowed)
 }

@@ -63,7 +63,7 @@ pub(super) async fn connect(address: &str) -> Result<Connection, ClientError> {
 }
 
 /// `host` is `host:61613`.
-fn full_address(address: &str) -> String {
+pub(super) fn full_address(address: &str) -> String {
     let has_port = match address.rsplit_once(']') {
         Some((_, port)) => port.starts_with(':'),
         None => address.contains(':'),

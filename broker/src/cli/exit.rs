@@ -2,7 +2,7 @@
 
 /// Everything went as it should.
 pub(crate) const OK: u8 = 0;
-/// The broker could not start; for `send` and `receive`: it did not work out.
+/// The broker could not start; for `send`, `receive` and `perf`: it did not work out.
 pub(crate) const FAILED: u8 = 1;
 /// The command line or the configuration has a mistake.
 pub(crate) const USAGE: u8 = 2;
@@ -18,7 +18,7 @@ pub(crate) const ALL: [(u8, &str); 6] = [
     (OK, "everything went as it should"),
     (
         FAILED,
-        "the broker could not start; send, receive: it did not work out",
+        "the broker could not start; send, receive, perf: it did not work out",
     ),
     (USAGE, "the command line or the configuration has a mistake"),
     (

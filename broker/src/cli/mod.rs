@@ -9,6 +9,7 @@ mod configuration;
 pub(crate) mod exit;
 mod log;
 mod output;
+mod perf;
 mod receive;
 mod send;
 
@@ -55,6 +56,7 @@ pub(crate) fn parse_and_run() -> Invocation {
         Command::Receive(receive) => {
             broker::run(&receive.from, receive::run(&receive, &mut io::stdout()))
         }
+        Command::Perf(arguments) => perf::run(&arguments),
     };
     Invocation::Done(ExitCode::from(code))
 }
