@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::core::destination::NAME_BYTES_MAX;
 use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
 use super::section::section;
+use crate::core::destination::NAME_BYTES_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -16,9 +16,6 @@ const GIB: usize = 1 << 30;
 
 /// What stands for the queue's own name in [`Policy::dead_letter_queue`].
 const NAME_MARK: &str = "{name}";
-
-/// The longest name of a destination, in bytes.
-const NAME_BYTES_MAX: usize = 255;
 
 section! {
     /// How a destination treats its messages and consumers.

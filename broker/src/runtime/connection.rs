@@ -257,9 +257,7 @@ impl Connection {
     }
 
     fn reads(&self) -> bool {
-        self.phase == Phase::Running
-            && self.session.takes_input()
-            && self.starved_since.is_none()
+        self.phase == Phase::Running && self.session.takes_input() && self.starved_since.is_none()
     }
 
     /// Charges what a long frame has brought so far, and waits while the memory is full.
