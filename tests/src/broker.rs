@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// The beginning of the last line that a broker prints when it has started.
+const LAST_LINE: &str = "and receive it:";
+
 /// A start must have announced its listeners by then. Generous: it is spent only by failing tests.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -289,7 +292,8 @@ impl Broker {
         let end = Instant::now() + START_PATIENCE;
         let mut stomp = None;
         let mut console = None;
-        while stomp.is_none() || (console.is_none() && self.launch.console == Console::Open) {
+        let mut is_complete = false;
+        while !is_complete {
             let line = match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => {
@@ -305,6 +309,7 @@ impl Broker {
             } else if let Some(address) = line.strip_prefix("console listening on ") {
                 console = Some(address.to_owned());
             }
+            is_complete = line.starts_with(LAST_LINE);
         }
         let stomp = stomp.unwrap_or_default();
         self.stomp = match stomp.parse() {

@@ -260,7 +260,8 @@ impl Connection {
         self.phase == Phase::Running && self.session.takes_input() && self.starved_since.is_none()
     }
 
-    /// Charges what a long frame has brought so far, and waits while the memory is full.
+    /// Charges what a long frame has brought so far. One that is larger than the stash waits while the memory is
+    /// full; behind a smaller one an ACK may stand that frees some.
     fn charge_arriving(&mut self) {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
@@ -272,7 +273,7 @@ impl Connection {
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
             self.arriving = Some(budget.charge_bytes(held));
         }
-        if !budget.is_over() {
+        if !budget.is_over() || held <= self.context.settings.limits.stash_bytes {
             self.starved_since = None;
         } else if self.starved_since.is_none() {
             self.starved_since = Some(Instant::now());
