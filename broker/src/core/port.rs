@@ -145,6 +145,21 @@ pub enum Ending {
     Stop,
 }
 
+/// What a SUBSCRIBE asks for.
+#[derive(Debug)]
+pub struct Subscribing {
+    /// Named by the session.
+    pub subscription: SubscriptionHandle,
+    /// Where from.
+    pub destination: Arc<DestinationName>,
+    /// How it acknowledges.
+    pub mode: AckMode,
+    /// How much it holds.
+    pub prefetch: Prefetch,
+    /// Answered before the first delivery.
+    pub receipt: Option<ReceiptId>,
+}
+
 /// From a session to the dispatcher.
 #[derive(Debug)]
 pub enum Request {
@@ -158,18 +173,7 @@ pub enum Request {
         receipt: Option<ReceiptId>,
     },
     /// SUBSCRIBE.
-    Subscribe {
-        /// Named by the session.
-        subscription: SubscriptionHandle,
-        /// Where from.
-        destination: Arc<DestinationName>,
-        /// How it acknowledges.
-        mode: AckMode,
-        /// How much it holds.
-        prefetch: Prefetch,
-        /// Answered before the first delivery.
-        receipt: Option<ReceiptId>,
-    },
+    Subscribe(Box<Subscribing>),
     /// UNSUBSCRIBE.
     Unsubscribe {
         /// Which.

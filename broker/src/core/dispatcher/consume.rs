@@ -1,7 +1,5 @@
 //! Subscriptions come and go.
 
-use std::sync::Arc;
-
 use super::Dispatcher;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
@@ -10,22 +8,20 @@ use super::subscription::{Credit, Ends, Pending, Source, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
-use crate::core::destination::DestinationName;
-use crate::core::port::{AckMode, DeliveryCounter, Prefetch, ReceiptId, SubscriptionHandle};
+use crate::core::port::{
+    AckMode, DeliveryCounter, Prefetch, ReceiptId, Subscribing, SubscriptionHandle,
+};
 
 impl Dispatcher {
-    #[allow(clippy::too_many_arguments)] // the fields of one request, taken apart by the caller
-    pub(super) fn subscribe(
-        &mut self,
-        peer: PeerKey,
-        handle: SubscriptionHandle,
-        destination: &Arc<DestinationName>,
-        mode: AckMode,
-        prefetch: Prefetch,
-        receipt: Option<ReceiptId>,
-        now: Now,
-    ) {
-        let place = match self.ensure(destination, now) {
+    pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
+        let Subscribing {
+            subscription: handle,
+            destination,
+            mode,
+            prefetch,
+            receipt,
+        } = subscribing;
+        let place = match self.ensure(&destination, now) {
             Ok(place) => place,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };

@@ -9,7 +9,6 @@ use super::delivery::{Delivered, Origin, Slot};
 use super::entry::{Durability, Entry};
 use super::flow::Relief;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
-use super::publish::AT_ONCE;
 use super::queue::Next;
 use super::subscription::{Pending, Source};
 use crate::config::SlowConsumer;
@@ -185,18 +184,9 @@ impl Dispatcher {
         let mut slow = Vec::new();
         for index in 0..self.topics[key.0].subscriptions.len() {
             let to = self.topics[key.0].subscriptions[index];
-            let entry = Entry {
-                number,
-                message: Arc::clone(&publication.message),
-                mode: publication.mode,
-                expires_ms: publication.expires_ms,
-                durability: Durability::Volatile,
-                deliveries: 0,
-                failures: 0,
-                visible_after: AT_ONCE,
-                not_before: std::time::Duration::ZERO,
-                annotations: None,
-            };
+            let message = Arc::clone(&publication.message);
+            let (mode, expires_ms) = (publication.mode, publication.expires_ms);
+            let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
             let subscription = &mut self.subscriptions[to.0];
             if subscription.pending.len() == 0 && subscription.credit.is_left() {
                 self.topics[key.0].counters.dispatched += 1;

@@ -17,10 +17,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stompbox_store::{MessageNumber, Ticket};
+use stompbox_store::{Append, EntryKey, MessageNumber, Payload, Ticket};
 
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message};
+
+/// Visible as soon as it is there.
+pub(super) const AT_ONCE: Ticket = Ticket(0);
 
 /// Where the disk stands with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,56 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// A message that was never delivered, visible at once.
+    pub(super) fn new(
+        number: MessageNumber,
+        message: Arc<Message>,
+        mode: DeliveryMode,
+        expires_ms: i64,
+        durability: Durability,
+    ) -> Self {
+        Self {
+            number,
+            message,
+            mode,
+            expires_ms,
+            durability,
+            deliveries: 0,
+            failures: 0,
+            visible_after: AT_ONCE,
+            not_before: Duration::ZERO,
+            annotations: None,
+        }
+    }
+
+    /// The same message as a dead letter: persistent, for ever, and visible when its arrival is durable. A crash
+    /// before that would show it in both queues, and in this one twice without saying so.
+    pub(super) fn into_dead_letter(self, annotations: &[u8], ticket: Ticket) -> Self {
+        Self {
+            visible_after: ticket,
+            annotations: Some(Arc::from(annotations)),
+            ..Self::new(
+                self.number,
+                self.message,
+                DeliveryMode::Persistent,
+                0,
+                Durability::Pending(ticket),
+            )
+        }
+    }
+
+    /// What the store is asked to keep of it.
+    pub(super) fn to_append(&self, key: EntryKey, annotations: Box<[u8]>) -> Append {
+        Append {
+            key,
+            number: self.number,
+            payload: Arc::clone(&self.message) as Arc<dyn Payload>,
+            timestamp_ms: self.message.timestamp_ms,
+            expires_ms: self.expires_ms,
+            annotations,
+        }
+    }
+
     /// Whether its time has passed.
     pub(super) fn is_expired(&self, wall_ms: i64) -> bool {
         self.expires_ms != 0 && self.expires_ms <= wall_ms

@@ -227,23 +227,7 @@ impl Dispatcher {
                 publication,
                 receipt,
             } => self.send(peer, publication, receipt, now),
-            Request::Subscribe {
-                subscription,
-                destination,
-                mode,
-                prefetch,
-                receipt,
-            } => {
-                self.subscribe(
-                    peer,
-                    subscription,
-                    &destination,
-                    mode,
-                    prefetch,
-                    receipt,
-                    now,
-                );
-            }
+            Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
                 given,

@@ -9,7 +9,6 @@ use super::effect::Read;
 use super::entry::{Durability, Entry};
 use super::key::QueueKey;
 use super::lane::Range;
-use super::publish::AT_ONCE;
 use super::queue::Paging;
 use crate::core::message::{DeliveryMode, Message};
 
@@ -174,18 +173,14 @@ impl Dispatcher {
         let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
         let sequence = row.sequence;
         let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
-        let entry = Entry {
-            number: row.number,
-            mode: DeliveryMode::Persistent,
-            expires_ms: row.expires_ms,
-            durability: Durability::DURABLE,
-            deliveries: row.deliveries.max(u32::from(is_uncertain)),
-            failures: row.failures,
-            visible_after: AT_ONCE,
-            not_before: std::time::Duration::ZERO,
-            annotations,
-            message: Arc::new(Message::from_page(row, rank, &self.settings.budget)),
-        };
+        let (number, expires_ms) = (row.number, row.expires_ms);
+        let (deliveries, failures) = (row.deliveries, row.failures);
+        let message = Arc::new(Message::from_page(row, rank, &self.settings.budget));
+        let mode = DeliveryMode::Persistent;
+        let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
+        entry.deliveries = deliveries.max(u32::from(is_uncertain));
+        entry.failures = failures;
+        entry.annotations = annotations;
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }

@@ -1,11 +1,9 @@
 //! A message comes in: into its queue, or to each subscription of its topic.
 
-use std::sync::Arc;
-
-use stompbox_store::{Append, MessageNumber, Operation, Sequence, Ticket};
+use stompbox_store::{MessageNumber, Operation, Sequence, Ticket};
 
 use super::effect::Promise;
-use super::entry::{Durability, Entry};
+use super::entry::{AT_ONCE, Durability, Entry};
 use super::key::{PeerKey, QueueKey, TopicKey};
 use super::paging::PageOut;
 use super::{Dispatcher, Place};
@@ -13,9 +11,6 @@ use crate::config::Dispatch;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Publication};
 use crate::core::port::ReceiptId;
-
-/// Visible as soon as it is there.
-pub(super) const AT_ONCE: Ticket = Ticket(0);
 
 impl Dispatcher {
     pub(super) fn send(
@@ -74,18 +69,8 @@ impl Dispatcher {
         } = publication;
         let rank = message.priority.rank();
         let queue = &self.queues[key.0];
-        let mut entry = Entry {
-            number,
-            message,
-            mode,
-            expires_ms,
-            durability: Durability::Volatile,
-            deliveries: 0,
-            failures: 0,
-            visible_after,
-            not_before: std::time::Duration::ZERO,
-            annotations: None,
-        };
+        let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+        entry.visible_after = visible_after;
         let promise = match mode {
             DeliveryMode::NonPersistent => Promise::Kept,
             DeliveryMode::Persistent => {
@@ -93,14 +78,7 @@ impl Dispatcher {
                 if queue.policy.dispatch == Dispatch::Durable {
                     entry.visible_after = self.next_ticket;
                 }
-                let append = Append {
-                    key: queue.key(rank, sequence),
-                    number,
-                    payload: Arc::clone(&entry.message) as Arc<dyn stompbox_store::Payload>,
-                    timestamp_ms: entry.message.timestamp_ms,
-                    expires_ms,
-                    annotations: Box::default(),
-                };
+                let append = entry.to_append(queue.key(rank, sequence), Box::default());
                 if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
                     let ticket = self.next_ticket;
                     self.page_outs.push_back(PageOut {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stompbox_protocol::canonical;
-use stompbox_store::{Append, Move, Operation, Rank, Sequence};
+use stompbox_store::{Move, Operation, Rank, Sequence};
 
 use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Outcome};
-use super::entry::{Durability, Entry};
+use super::entry::Entry;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::timer::Timer;
 use crate::config::{Policy, RedeliveryOrder};
@@ -192,8 +192,7 @@ impl Dispatcher {
         }
     }
 
-    /// A message becomes a dead letter: removal and arrival are one change of the store. It is dispatched when that
-    /// is durable: a crash before would show it in both queues, and in this one twice without saying so.
+    /// A message becomes a dead letter: removal and arrival are one change of the store.
     pub(super) fn bury(
         &mut self,
         key: QueueKey,
@@ -217,19 +216,11 @@ impl Dispatcher {
         queue.forget(rank, sequence, &entry);
         let from_key = queue.key(rank, sequence);
         let to_key = self.queues[target.0].key(rank, to);
-        let arrived = Entry {
-            mode: DeliveryMode::Persistent,
-            expires_ms: 0,
-            durability: Durability::Pending(self.next_ticket),
-            deliveries: 0,
-            failures: 0,
-            visible_after: self.next_ticket,
-            not_before: Duration::ZERO,
-            annotations: Some(Arc::from(&annotations[..])),
-            ..entry
-        };
-        if entry.durability == Durability::Volatile {
-            self.append_dead_letter(target, to_key, &arrived, annotations);
+        let (is_stored, expires_ms) = (entry.is_stored(), entry.expires_ms);
+        let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
+        if !is_stored {
+            let append = arrived.to_append(to_key, annotations);
+            self.store(target, Operation::Append(append));
         } else {
             let moved = Move {
                 from: from_key,
@@ -238,29 +229,11 @@ impl Dispatcher {
                 annotations,
             };
             self.queues[key.0].last_ticket = self.next_ticket;
-            self.leaves(from_key, entry.expires_ms);
+            self.leaves(from_key, expires_ms);
             self.store(target, Operation::Move(moved));
         }
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);
-    }
-
-    fn append_dead_letter(
-        &mut self,
-        target: QueueKey,
-        key: stompbox_store::EntryKey,
-        entry: &Entry,
-        annotations: Box<[u8]>,
-    ) {
-        let append = Append {
-            key,
-            number: entry.number,
-            payload: Arc::clone(&entry.message) as Arc<dyn stompbox_store::Payload>,
-            timestamp_ms: entry.message.timestamp_ms,
-            expires_ms: 0,
-            annotations,
-        };
-        self.store(target, Operation::Append(append));
     }
 
     /// A topic's message failed: it comes again to the same subscription.
@@ -325,17 +298,9 @@ impl Dispatcher {
         let rank = entry.message.priority.rank();
         let to = self.next_sequence();
         let to_key = self.queues[target.0].key(rank, to);
-        let arrived = Entry {
-            mode: DeliveryMode::Persistent,
-            expires_ms: 0,
-            durability: Durability::Pending(self.next_ticket),
-            deliveries: 0,
-            failures: 0,
-            visible_after: self.next_ticket,
-            annotations: Some(Arc::from(&annotations[..])),
-            ..entry
-        };
-        self.append_dead_letter(target, to_key, &arrived, annotations);
+        let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
+        let append = arrived.to_append(to_key, annotations);
+        self.store(target, Operation::Append(append));
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);
     }

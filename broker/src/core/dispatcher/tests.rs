@@ -15,6 +15,7 @@ use stompbox_store::{Store, StoreEvent};
 use super::*;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::port::Subscribing;
 use crate::core::port::{
     AckMode, AckTarget, Delivery, DeliveryTag, Opening, Prefetch, ReceiptId, SubscriptionHandle,
     TransactionHandle, Verdict,
@@ -178,7 +179,7 @@ impl Bench {
         prefetch: u32,
     ) {
         let destination = Arc::new(DestinationName::parse(to.as_bytes()).expect("a name"));
-        let request = Request::Subscribe {
+        let request = Request::Subscribe(Box::new(Subscribing {
             subscription: SubscriptionHandle(subscription),
             destination,
             mode,
@@ -187,7 +188,7 @@ impl Bench {
                 bytes: None,
             },
             receipt: None,
-        };
+        }));
         self.ask(connection, request);
     }
 

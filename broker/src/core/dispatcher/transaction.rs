@@ -2,8 +2,8 @@
 
 use super::delivery::{Delivered, Hold, Outcome, Slot};
 use super::effect::Promise;
+use super::entry::AT_ONCE;
 use super::key::PeerKey;
-use super::publish::AT_ONCE;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationKind;

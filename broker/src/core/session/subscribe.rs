@@ -9,7 +9,9 @@ use stompbox_store::DestinationKind;
 use super::output::Output;
 use super::{Session, field};
 use crate::core::destination::DestinationName;
-use crate::core::port::{AckMode, Prefetch, ReceiptId, Refusal, Request, SubscriptionHandle};
+use crate::core::port::{
+    AckMode, Prefetch, ReceiptId, Refusal, Request, Subscribing, SubscriptionHandle,
+};
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -113,13 +115,16 @@ impl Session {
             opening,
         };
         self.subscriptions.insert(handle, subscribed);
-        output.requests.push(Request::Subscribe {
+        let subscribing = Subscribing {
             subscription: handle,
             destination,
             mode,
             prefetch,
             receipt,
-        });
+        };
+        output
+            .requests
+            .push(Request::Subscribe(Box::new(subscribing)));
         Ok(())
     }
 
