@@ -199,9 +199,8 @@ impl Bench {
         verdict: Verdict,
         transaction: Option<u32>,
     ) {
-        let found = |(owner, body, _): &&(u64, &str, DeliveryTag)| {
-            *owner == connection && *body == text
-        };
+        let found =
+            |(owner, body, _): &&(u64, &str, DeliveryTag)| *owner == connection && *body == text;
         let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
         let request = Request::Acknowledge {
             target: AckTarget::Delivery(tag),
@@ -252,12 +251,8 @@ impl Bench {
     }
 
     pub(super) fn hear(&mut self) {
-        let events = std::mem::take(
-            &mut *self
-                .events
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let events =
+            std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner));
         for event in events {
             self.dispatcher.store_event(event, self.now);
         }
