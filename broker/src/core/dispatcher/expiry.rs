@@ -151,7 +151,8 @@ impl Dispatcher {
                         annotations,
                     };
                     self.store(target, Operation::Move(moved));
-                    self.queues[target.0].append_paged(rank, to, row.bytes);
+                    let ticket = self.next_ticket;
+                    self.queues[target.0].append_paged(rank, to, row.bytes, ticket);
                     self.mark(target);
                 }
             }

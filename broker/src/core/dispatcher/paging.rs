@@ -74,9 +74,13 @@ impl Dispatcher {
         if after <= self.watermark {
             self.request_page(key);
         } else {
-            self.page_waits.push_back((after, key));
-            self.batch.haste = stompbox_store::Haste::Awaited;
+            self.wait_with_page(key, after);
         }
+    }
+
+    fn wait_with_page(&mut self, key: QueueKey, after: Ticket) {
+        self.page_waits.push_back((after, key));
+        self.batch.haste = stompbox_store::Haste::Awaited;
     }
 
     /// Reads ahead while consumers still have something to go on with.
@@ -111,6 +115,11 @@ impl Dispatcher {
         let Paging::Waiting { rank, .. } = queue.paging else {
             return;
         };
+        let after = queue.paged_ticket;
+        if after > self.watermark {
+            queue.paging = Paging::Waiting { rank, after };
+            return self.wait_with_page(key, after);
+        }
         let Some(range) = queue.lane(rank).paged() else {
             queue.page_came(rank, None);
             return self.mark(key);

@@ -77,6 +77,9 @@ pub(super) struct Queue {
     /// Those of `held` that were settled while a page was being read: forgotten when it has come.
     leaving: Vec<(Rank, Sequence)>,
     pub(super) paging: Paging,
+    /// The last batch that put something on disk that was never resident: a page that is read before sees
+    /// less than the ranges span.
+    pub(super) paged_ticket: Ticket,
     /// Some row on disk may expire unseen.
     pub(super) paged_may_expire: bool,
     pub(super) consumers: Vec<SubscriptionKey>,
@@ -112,6 +115,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             paging: Paging::Idle,
+            paged_ticket: Ticket(0),
             paged_may_expire: false,
             consumers: Vec::new(),
             available: VecDeque::new(),
@@ -287,7 +291,14 @@ impl Queue {
     }
 
     /// An entry appears on disk only: a dead letter that was never resident.
-    pub(super) fn append_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) {
+    pub(super) fn append_paged(
+        &mut self,
+        rank: Rank,
+        sequence: Sequence,
+        bytes: u64,
+        ticket: Ticket,
+    ) {
+        self.paged_ticket = ticket;
         self.lane_mut(rank).extend_paged(sequence);
         self.note_occupied(rank);
         self.depth += 1;
