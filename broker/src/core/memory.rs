@@ -26,7 +26,7 @@ impl MemoryBudget {
         })
     }
 
-    /// Charges a message of so many bytes. Never fails: who makes messages asks [`Self::is_over`] first.
+    /// Charges a message of so many bytes. Never fails: who lets messages in looks at [`Self::is_over`].
     #[must_use]
     pub fn charge(self: &Arc<Self>, message_bytes: usize) -> Charge {
         self.charge_bytes(message_bytes + MESSAGE_OVERHEAD_BYTES)
@@ -75,6 +75,19 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// Charges so much more.
+    pub fn grow(&mut self, bytes: usize) {
+        self.budget.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+
+    /// Gives so much back.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.budget.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+
     /// How much was charged.
     #[must_use]
     pub fn bytes(&self) -> usize {

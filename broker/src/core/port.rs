@@ -80,6 +80,18 @@ impl Refusal {
             receipt: None,
         }
     }
+
+    /// A transaction has passed one of its limits: `key` under `[limits]`.
+    #[must_use]
+    pub fn transaction_too_large(what: &str, limit: usize, key: &str) -> Self {
+        Self::new(
+            "transaction is too large",
+            format!(
+                "a transaction holds at most {limit} {what} (limits.{key}): COMMIT more often, or \
+                 raise the limit"
+            ),
+        )
+    }
 }
 
 /// Who connects.

@@ -1,5 +1,6 @@
 //! A connection's task: the only owner of its socket, codec, session and buffers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,10 @@ struct Connection {
     decoder: Decoder,
     buffer: OutputBuffer,
     inbox: mpsc::UnboundedReceiver<Vec<Reply>>,
+    /// Replies that have come and are not written yet.
+    waiting: VecDeque<Reply>,
+    /// How many subscriptions had ended when `waiting` was last looked through.
+    ended_subscriptions: u64,
     phase: Phase,
     accepted: Instant,
     last_read: Instant,
@@ -82,6 +87,7 @@ struct Connection {
     /// Since when it waits for memory.
     starved_since: Option<Instant>,
     was_opened: bool,
+    was_reading: bool,
 }
 
 /// Why the loop ends.
@@ -109,6 +115,8 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
         decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
         buffer: OutputBuffer::default(),
         inbox,
+        waiting: VecDeque::new(),
+        ended_subscriptions: 0,
         phase: Phase::Running,
         accepted: now,
         last_read: now,
@@ -119,6 +127,7 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
         arriving: None,
         starved_since: None,
         was_opened: false,
+        was_reading: false,
         context,
     };
     let outcome = connection.run(&mut stream).await;
@@ -141,6 +150,7 @@ impl Connection {
         tokio::pin!(alarm);
         loop {
             self.decode();
+            self.forget_ended();
             if self.forward().await.is_err() {
                 return Outcome::Gone;
             }
@@ -154,8 +164,13 @@ impl Connection {
                 alarm.as_mut().reset(deadline);
             }
             let reads = self.reads();
+            if reads && !std::mem::replace(&mut self.was_reading, reads) {
+                // Silence is counted from here: what the client sent meanwhile stood in the socket.
+                self.last_read = Instant::now();
+            }
+            self.was_reading = reads;
             let unwritten = self.buffer.unwritten();
-            let (writes, listens) = (!unwritten.is_empty(), unwritten.len() < UNWRITTEN_BYTES_MAX);
+            let writes = !unwritten.is_empty();
             // Each arm is cancel-safe: a read or write either happened or did not, receiving loses nothing.
             tokio::select! {
                 read = async { reader.read_buf(&mut self.decoder.read_space()).await }, if reads => {
@@ -169,7 +184,7 @@ impl Connection {
                     Ok(0) | Err(_) => return Outcome::Gone,
                     Ok(count) => self.wrote(count),
                 },
-                replies = self.inbox.recv(), if listens => match replies {
+                replies = self.inbox.recv() => match replies {
                     Some(replies) => self.reply(replies),
                     None => return Outcome::Gone,
                 },
@@ -187,7 +202,7 @@ impl Connection {
     /// Takes every frame that has arrived, as far as the session listens.
     fn decode(&mut self) {
         let now = self.context.clock.now();
-        while self.phase == Phase::Running && self.session.takes_input() {
+        while self.phase == Phase::Running && self.session.takes_input(&self.buffer.output) {
             match self.decoder.next_input() {
                 Ok(Some(Input::HeartBeat)) => {}
                 Ok(Some(Input::Frame(frame))) => {
@@ -239,10 +254,47 @@ impl Connection {
         }
     }
 
+    /// Takes what the dispatcher says, at once, so that nothing gathers between the two: what cannot be written yet
+    /// waits here, where the end of a subscription ends its deliveries as well.
     fn reply(&mut self, replies: Vec<Reply>) {
+        let wanted = replies
+            .into_iter()
+            .filter(|reply| self.session.wants(reply));
+        self.waiting.extend(wanted);
+        let refused = |reply: &Reply| matches!(reply, Reply::Refused(_));
+        if self.waiting.back().is_some_and(refused) {
+            self.refuse_at_once();
+        }
+        self.pass_on();
+    }
+
+    /// An ERROR does not wait for a client that reads nothing: a connection that was taken over holds what another
+    /// has a right to. What it was not given returns.
+    fn refuse_at_once(&mut self) {
+        let now = self.context.clock.now();
+        for reply in std::mem::take(&mut self.waiting) {
+            if !matches!(reply, Reply::Deliver(_)) {
+                self.session.reply(reply, now, &mut self.buffer.output);
+            }
+        }
+    }
+
+    /// Drops the waiting deliveries of subscriptions that have ended.
+    fn forget_ended(&mut self) {
+        let ended = self.session.ended_subscriptions();
+        if ended != self.ended_subscriptions {
+            self.ended_subscriptions = ended;
+            self.waiting.retain(|reply| self.session.wants(reply));
+        }
+    }
+
+    /// Hands the session what waits, as far as there is room for what it writes.
+    fn pass_on(&mut self) {
         let now = self.context.clock.now();
         let was_open = self.session.is_open();
-        for reply in replies {
+        while self.buffer.unwritten().len() < UNWRITTEN_BYTES_MAX
+            && let Some(reply) = self.waiting.pop_front()
+        {
             self.session.reply(reply, now, &mut self.buffer.output);
         }
         if !was_open && self.session.is_open() {
@@ -257,11 +309,13 @@ impl Connection {
     }
 
     fn reads(&self) -> bool {
-        self.phase == Phase::Running && self.session.takes_input() && self.starved_since.is_none()
+        self.phase == Phase::Running
+            && self.session.takes_input(&self.buffer.output)
+            && self.starved_since.is_none()
     }
 
-    /// Charges what a long frame has brought so far. One that is larger than the stash waits while the memory is
-    /// full; behind a smaller one an ACK may stand that frees some.
+    /// Charges what a long frame has brought so far. One that is larger than the stash waits until as much memory is
+    /// free as held-back producers wait for; behind a smaller one an ACK may stand that frees some.
     fn charge_arriving(&mut self) {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
@@ -273,7 +327,7 @@ impl Connection {
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
             self.arriving = Some(budget.charge_bytes(held));
         }
-        if !budget.is_over() || held <= self.context.settings.limits.stash_bytes {
+        if budget.has_recovered() || held <= self.context.settings.limits.stash_bytes {
             self.starved_since = None;
         } else if self.starved_since.is_none() {
             self.starved_since = Some(Instant::now());
@@ -290,6 +344,7 @@ impl Connection {
         self.last_write = Instant::now();
         self.release_at
             .get_or_insert(self.last_write + BUFFERS_KEPT);
+        self.pass_on();
         self.waiting_since = (!self.buffer.unwritten().is_empty()).then_some(self.last_write);
     }
 
@@ -308,6 +363,7 @@ impl Connection {
     fn stop(&mut self) {
         // One client that does not read must not make the stop of a broker an unclean one.
         self.finish(self.context.stomp.linger);
+        self.end_by = Some(Instant::now() + self.context.stomp.stop_deadline * 3 / 4);
         if !self.session.stop(&mut self.buffer.output) {
             self.buffer.output.end = self.buffer.output.end.max(Some(End::Close));
         }

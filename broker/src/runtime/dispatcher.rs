@@ -27,8 +27,8 @@ const BACKLOG_MAX: Backlog = Backlog {
 /// The most that a sleep is asked for; the wheel of the runtime ends at about two years.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Replies of a turn for one connection. Unbounded, because what comes back never awaits: it is bounded by credit
-/// (deliveries) and by the cap on unanswered receipts.
+/// Replies of a turn for one connection. Unbounded, because what comes back never awaits; a connection always takes
+/// what is in it, and what it then keeps is bounded by credit (deliveries) and by the cap on unanswered receipts.
 pub(super) type Outbox = mpsc::UnboundedSender<Vec<Reply>>;
 
 /// A look at the dispatcher between two turns.
@@ -121,14 +121,14 @@ impl DispatcherTask {
                     }
                     Message::Look(look) => look(&self.dispatcher, &*self.store),
                     Message::Stop(done) => {
-                        self.finish_turn();
+                        self.finish_turn()?;
                         // The receiver waits for this and nothing else.
                         let _ = done.send(self.stop().await);
                         return Ok(());
                     }
                 }
             }
-            self.finish_turn();
+            self.finish_turn()?;
         }
     }
 
@@ -161,11 +161,16 @@ impl DispatcherTask {
         }
     }
 
-    fn finish_turn(&mut self) {
+    fn finish_turn(&mut self) -> Result<(), StoreFailed> {
         let Turn { batch, reads } = self.dispatcher.finish_turn(self.clock.now());
         if let Some((ticket, batch)) = batch {
             let given = self.store.submit(batch);
-            debug_assert_eq!(given, ticket, "tickets are dense on both sides");
+            if given != ticket {
+                return Err(StoreFailed(StoreError::Disk {
+                    during: "submitting",
+                    detail: format!("ticket {} was given for {}", given.0, ticket.0),
+                }));
+            }
         }
         for read in reads {
             match read {
@@ -180,6 +185,7 @@ impl DispatcherTask {
                 let _ = outbox.send(replies);
             }
         });
+        Ok(())
     }
 
     async fn stop(mut self) -> Result<(), StoreError> {

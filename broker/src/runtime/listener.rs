@@ -24,6 +24,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection over the limit is told so.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
+/// Connections over the limit that are told so at a time; others are closed without a word.
+pub(super) const REFUSALS_MAX: usize = 32;
+
 /// Binds an address.
 pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(
@@ -45,6 +48,8 @@ pub(super) struct Acceptor {
     pub(super) connections: TaskTracker,
     /// A permit for each connection that may be open.
     pub(super) permits: Arc<Semaphore>,
+    /// A permit for each connection that is being told that there are too many.
+    pub(super) refusals: Arc<Semaphore>,
     pub(super) connections_max: usize,
     pub(super) next: Arc<AtomicU64>,
 }
@@ -74,7 +79,12 @@ impl Acceptor {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             tracing::warn!(%peer, limit = self.connections_max, "too many connections: refused");
             let limit = self.connections_max;
-            self.connections.spawn(refuse(stream, limit));
+            if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+                self.connections.spawn(async move {
+                    refuse(stream, limit).await;
+                    drop(permit);
+                });
+            }
             return;
         };
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));

@@ -20,7 +20,7 @@ use super::admin::{Admin, Identity};
 use super::clock::{Clock, wall_ms};
 use super::connection::Context;
 use super::dispatcher::{DispatcherTask, Inbox, Message, StoreFailed, event_sink};
-use super::listener::{Acceptor, bind};
+use super::listener::{Acceptor, REFUSALS_MAX, bind};
 use super::signal::StopSignals;
 use crate::cli::exit;
 use crate::config::{self, Config};
@@ -208,6 +208,7 @@ impl Broker {
             },
             connections: self.connections.clone(),
             permits: Arc::new(Semaphore::new(connections_max)),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             connections_max,
             next: Arc::new(AtomicU64::new(1)),
         };

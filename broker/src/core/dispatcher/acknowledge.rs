@@ -2,7 +2,6 @@
 
 use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Origin, Outcome, Slot};
-use super::effect::Promise;
 use super::key::{PeerKey, QueueKey, SubscriptionKey};
 use crate::core::clock::Now;
 use crate::core::port::{
@@ -35,16 +34,11 @@ impl Dispatcher {
             }
         }
         self.offer(key);
-        let is_stored = self.batch.operations.len() > operations;
-        self.answer(
-            peer,
-            receipt,
-            if is_stored {
-                Promise::WithBatch
-            } else {
-                Promise::Kept
-            },
-        );
+        if let Err(refusal) = self.check_claims(peer, transaction) {
+            return self.refuse(peer, refusal, receipt);
+        }
+        let promise = self.promise_since(operations);
+        self.answer(peer, receipt, promise);
     }
 
     fn find(&self, peer: PeerKey, target: AckTarget) -> Option<(Slot, SubscriptionKey)> {
@@ -153,11 +147,40 @@ impl Dispatcher {
         self.free(key, slot);
         if let Some(delivered) = self.deliveries.get_mut(slot) {
             delivered.hold = Hold::Claimed(outcome);
-            self.peers[peer.0]
+            let bytes = delivered.entry.message.bytes();
+            self.subscriptions[key.0].has_claims = true;
+            let claims = self.peers[peer.0]
                 .transactions
                 .entry(transaction)
-                .or_default()
-                .push(slot);
+                .or_default();
+            claims.push(slot, bytes);
+        }
+    }
+
+    /// A transaction that acknowledges without end would keep everything that it was given.
+    fn check_claims(
+        &self,
+        peer: PeerKey,
+        transaction: Option<TransactionHandle>,
+    ) -> Result<(), Refusal> {
+        let claims = transaction.and_then(|handle| self.peers[peer.0].transactions.get(&handle));
+        let limits = &self.settings.limits;
+        match claims {
+            Some(claims) if claims.count() > limits.transaction_frames => {
+                Err(Refusal::transaction_too_large(
+                    "deliveries",
+                    limits.transaction_frames,
+                    "transaction_frames",
+                ))
+            }
+            Some(claims) if claims.bytes() > limits.transaction_bytes => {
+                Err(Refusal::transaction_too_large(
+                    "bytes of deliveries",
+                    limits.transaction_bytes,
+                    "transaction_bytes",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
-use super::key::PeerKey;
-use super::peer::{Peer, Standing};
+use super::key::{PeerKey, SubscriptionKey};
+use super::peer::{Claims, Peer, Standing};
 use crate::config::ClientIdPolicy;
 use crate::core::clock::Now;
 use crate::core::port::{
@@ -85,12 +87,9 @@ impl Dispatcher {
         let mut subscriptions: Vec<_> =
             self.peers[peer.0].subscriptions.values().copied().collect();
         subscriptions.sort_unstable();
-        for key in subscriptions {
-            let first = returning.len();
-            self.end_subscription(key, &mut returning);
-            if ending == Ending::Lost {
-                Self::blame_oldest(&mut returning, first, key, seen);
-            }
+        self.end_subscriptions(&subscriptions, &mut returning);
+        if ending == Ending::Lost {
+            blame_oldest(&mut returning, seen);
         }
         returning.sort_unstable_by_key(|(delivered, _)| delivered.counter);
         for (delivered, outcome) in returning {
@@ -109,30 +108,12 @@ impl Dispatcher {
         }
     }
 
-    /// A subscription that broke off counts one failure: for the oldest message that its client had seen.
-    fn blame_oldest(
-        returning: &mut [(Delivered, Outcome)],
-        first: usize,
-        key: super::key::SubscriptionKey,
-        seen: DeliveryCounter,
-    ) {
-        let claimed = |delivered: &Delivered| delivered.subscription == Some(key);
-        let oldest = returning
-            .iter_mut()
-            .enumerate()
-            .filter(|(index, (delivered, _))| *index >= first || claimed(delivered))
-            .filter(|(_, (delivered, _))| delivered.counter <= seen)
-            .min_by_key(|(_, (delivered, _))| delivered.counter);
-        if let Some((_, (_, outcome))) = oldest {
-            *outcome = Outcome::Broken;
-        }
-    }
-
     /// Takes the claims of all transactions of a connection.
     fn take_claims(&mut self, peer: PeerKey) -> Vec<(Delivered, Outcome)> {
         let transactions = std::mem::take(&mut self.peers[peer.0].transactions);
-        let slots = transactions.into_values().flatten();
-        slots
+        transactions
+            .values()
+            .flat_map(Claims::slots)
             .filter_map(|slot| self.deliveries.close(slot))
             .inspect(|delivered| debug_assert!(matches!(delivered.hold, Hold::Claimed(_))))
             .map(|delivered| (delivered, Outcome::Returned))
@@ -151,5 +132,23 @@ impl Dispatcher {
             delivered.entry.deliveries -= 1;
         }
         self.conclude(delivered, outcome, now);
+    }
+}
+
+/// A subscription that broke off counts one failure: for the oldest message that its client had seen.
+fn blame_oldest(returning: &mut [(Delivered, Outcome)], seen: DeliveryCounter) {
+    let mut oldest: FxHashMap<SubscriptionKey, (DeliveryCounter, usize)> = FxHashMap::default();
+    for (index, (delivered, _)) in returning.iter().enumerate() {
+        if delivered.counter <= seen
+            && let Some(key) = delivered.subscription
+        {
+            let first = oldest.entry(key).or_insert((delivered.counter, index));
+            *first = (*first).min((delivered.counter, index));
+        }
+    }
+    for (_, index) in oldest.into_values() {
+        if let Some((_, outcome)) = returning.get_mut(index) {
+            *outcome = Outcome::Broken;
+        }
     }
 }

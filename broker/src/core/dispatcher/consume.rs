@@ -3,7 +3,8 @@
 use super::Dispatcher;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
-use super::key::{PeerKey, QueueKey, SubscriptionKey};
+use super::key::{PeerKey, SubscriptionKey};
+use super::peer::Claims;
 use super::subscription::{Credit, Ends, Pending, Source, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
@@ -51,15 +52,16 @@ impl Dispatcher {
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
             queued: false,
-            pending: Pending::default(),
+            pending: Pending::new(&self.settings.budget),
             delayed: Default::default(),
             is_full: false,
+            has_claims: false,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
         self.answer(peer, receipt, Promise::Kept);
         match source {
             Source::Queue(queue) => {
-                self.queues[queue.0].consumers.push(key);
+                self.queues[queue.0].consumer_count += 1;
                 self.offer(key);
             }
             Source::Topic(topic) => self.topics[topic.0].subscriptions.push(key),
@@ -76,7 +78,7 @@ impl Dispatcher {
     ) {
         if let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) {
             let mut returning = Vec::new();
-            self.end_subscription(key, &mut returning);
+            self.end_subscriptions(&[key], &mut returning);
             for (delivered, outcome) in returning {
                 self.conclude_unseen(delivered, outcome, given, now);
             }
@@ -84,25 +86,53 @@ impl Dispatcher {
         self.answer(peer, receipt, Promise::Kept);
     }
 
-    /// Ends a subscription and hands over what it held, in order. What a transaction has claimed of it stays
-    /// with the transaction.
-    pub(super) fn end_subscription(
+    /// Ends subscriptions of one connection and hands over what they held, in order. What a transaction has
+    /// claimed stays with the transaction.
+    pub(super) fn end_subscriptions(
+        &mut self,
+        keys: &[SubscriptionKey],
+        returning: &mut Vec<(Delivered, Outcome)>,
+    ) {
+        let mut left = Vec::new();
+        for key in keys {
+            self.end_subscription(*key, returning, &mut left);
+        }
+        left.sort_unstable();
+        left.dedup();
+        // Once a destination, not once a subscription: ten thousand may end with one connection.
+        let subscriptions = &self.subscriptions;
+        let lives = |key: &SubscriptionKey| subscriptions.contains(key.0);
+        for source in left {
+            match source {
+                Source::Queue(queue) => self.queues[queue.0].available.retain(lives),
+                Source::Topic(topic) => self.topics[topic.0].subscriptions.retain(lives),
+            }
+        }
+        self.dirty_subscriptions.retain(lives);
+    }
+
+    fn end_subscription(
         &mut self,
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
+        left: &mut Vec<Source>,
     ) {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
         };
         let peer = &mut self.peers[subscription.peer.0];
         peer.subscriptions.remove(&subscription.handle);
-        let claimed: Vec<_> = peer.transactions.values().flatten().copied().collect();
-        for slot in claimed {
-            if let Some(delivered) = self.deliveries.get_mut(slot)
-                && delivered.subscription == Some(key)
-            {
-                delivered.subscription = None;
+        if subscription.has_claims {
+            for slot in peer.transactions.values().flat_map(Claims::slots) {
+                if let Some(delivered) = self.deliveries.get_mut(slot)
+                    && delivered.subscription == Some(key)
+                {
+                    delivered.subscription = None;
+                }
             }
+        }
+        for (timer, _) in std::mem::take(&mut subscription.delayed).into_values() {
+            self.timers.cancel(timer);
         }
         while let Some(slot) = subscription.open.first {
             self.deliveries.unlink(&mut subscription.open, slot);
@@ -112,7 +142,12 @@ impl Dispatcher {
             }
         }
         match subscription.source {
-            Source::Queue(queue) => self.leave_queue(queue, key, subscription.queued),
+            Source::Queue(queue) => {
+                self.queues[queue.0].consumer_count -= 1;
+                if subscription.queued {
+                    left.push(subscription.source);
+                }
+            }
             Source::Topic(topic) => {
                 // An auto subscription's deliveries are in no list: they are gone with it.
                 if subscription.mode == AckMode::Auto {
@@ -120,22 +155,11 @@ impl Dispatcher {
                     let peer = &mut self.peers[subscription.peer.0];
                     peer.in_flight = peer.in_flight.saturating_sub(out);
                 }
-                self.dirty_subscriptions.retain(|dirty| *dirty != key);
-                self.topics[topic.0]
-                    .subscriptions
-                    .retain(|member| *member != key);
+                left.push(subscription.source);
                 if subscription.is_full {
                     self.relieve(topic, Relief::SubscriptionGone);
                 }
             }
-        }
-    }
-
-    fn leave_queue(&mut self, queue: QueueKey, key: SubscriptionKey, queued: bool) {
-        let queue = &mut self.queues[queue.0];
-        queue.consumers.retain(|member| *member != key);
-        if queued {
-            queue.available.retain(|member| *member != key);
         }
     }
 }

@@ -175,9 +175,4 @@ impl Deliveries {
     pub(super) fn after(&self, slot: Slot) -> Option<Slot> {
         self.slots.get(slot.index())?.next
     }
-
-    /// All deliveries.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Delivered> {
-        self.slots.iter().map(|(_, delivered)| delivered)
-    }
 }

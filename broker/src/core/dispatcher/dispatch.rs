@@ -71,7 +71,15 @@ impl Dispatcher {
             match self.queues[key.0].next(self.watermark, now) {
                 Next::Nothing => break,
                 Next::Paged(rank) => {
-                    self.want_page(key, rank);
+                    // While the memory is full a consumer gets no more from the disk before it has acknowledged
+                    // what it holds; one that holds nothing must get something, or nothing would ever move.
+                    if self.settings.budget.is_over()
+                        && self.subscriptions[subscription.0].credit.messages > 0
+                    {
+                        self.wait_for_memory(key);
+                    } else {
+                        self.want_page(key, rank);
+                    }
                     break;
                 }
                 Next::Ready(rank) => {
@@ -221,11 +229,9 @@ impl Dispatcher {
             }
             SlowConsumer::DropOldest => {
                 while self.is_over_pending_limit(key, to) {
-                    let pending = &mut self.subscriptions[to.0].pending;
-                    let Some((_, entry)) = pending.fresh.pop_front() else {
+                    if !self.subscriptions[to.0].pending.drop_oldest() {
                         return;
-                    };
-                    pending.bytes -= entry.message.bytes();
+                    }
                     self.topics[key.0].counters.dropped += 1;
                     self.counters.dropped += 1;
                 }
@@ -245,7 +251,7 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
-                self.subscriptions[to.0].pending = Pending::default();
+                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
             }
         }
     }

@@ -58,6 +58,15 @@ impl Dispatcher {
         replies.push(reply);
     }
 
+    /// What may be promised after changes that began when the batch had so many operations.
+    pub(super) fn promise_since(&self, operations: usize) -> Promise {
+        if self.batch.operations.len() > operations {
+            Promise::WithBatch
+        } else {
+            Promise::Kept
+        }
+    }
+
     /// Answers a receipt, now or with this turn's batch.
     pub(super) fn answer(&mut self, peer: PeerKey, receipt: Option<ReceiptId>, promise: Promise) {
         let Some(receipt) = receipt else { return };
@@ -81,6 +90,10 @@ impl Dispatcher {
     /// Refuses a frame: ERROR and close. Nothing more of this connection is acted on but its end.
     pub(super) fn refuse(&mut self, peer: PeerKey, refusal: Refusal, receipt: Option<ReceiptId>) {
         self.peers[peer.0].standing = super::peer::Standing::Ending;
+        // It is dealt nothing more.
+        for key in self.peers[peer.0].subscriptions.values() {
+            self.subscriptions[key.0].credit.messages_max = 0;
+        }
         self.reply(peer, Reply::Refused(Refusal { receipt, ..refusal }));
     }
 

@@ -16,14 +16,18 @@ use crate::core::message::DeliveryMode;
 /// How often idle queues are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Entries on disk that one sweep asks for.
-const EXPIRED_ROWS_MAX: usize = 1_000;
+/// Entries on disk that a sweep asks for. A full answer may be nothing but what consumers hold: the next asks for
+/// twice as many, up to the maximum.
+const EXPIRED_ROWS: usize = 1_000;
+const EXPIRED_ROWS_MAX: usize = 1_024_000;
 
 /// Where the sweep stands.
 #[derive(Debug, Default)]
 pub(super) struct ExpiredRead {
     next_sweep: Duration,
     is_reading: bool,
+    /// What the next one asks for; 0 before the first.
+    rows_max: usize,
     /// Entries with an expiry that have left, and with which ticket: an answer from before that still names them,
     /// and the range that they stood in may still span them.
     gone: FxHashMap<EntryKey, Ticket>,
@@ -95,9 +99,10 @@ impl Dispatcher {
         }
         if is_paged && !self.expired_read.is_reading {
             self.expired_read.is_reading = true;
+            self.expired_read.rows_max = self.expired_read.rows_max.max(EXPIRED_ROWS);
             self.reads.push(Read::Expired {
                 now_ms: now.wall_ms,
-                rows_max: EXPIRED_ROWS_MAX,
+                rows_max: self.expired_read.rows_max,
             });
         }
     }
@@ -116,6 +121,12 @@ impl Dispatcher {
     /// The store has found expired entries. Those that are known by name are looked at when they are met.
     pub(super) fn expired_came(&mut self, expired: &Expired, now: Now) {
         self.expired_read.is_reading = false;
+        if expired.rows.len() < self.expired_read.rows_max {
+            self.expired_read.rows_max = EXPIRED_ROWS;
+        } else {
+            self.expired_read.rows_max = (self.expired_read.rows_max * 2).min(EXPIRED_ROWS_MAX);
+            self.expired_read.next_sweep = now.uptime;
+        }
         for row in &expired.rows {
             let Some(&key) = self.queue_ids.get(&row.key.destination) else {
                 continue;

@@ -1,7 +1,7 @@
 //! Producers are held back while a topic's subscriber is at its limit or the memory is full (dialect, Flow
 //! control). Only those that send to what is full; a session that is told so goes on acknowledging.
 
-use super::key::{PeerKey, TopicKey};
+use super::key::{PeerKey, QueueKey, TopicKey};
 use super::{Dispatcher, Place};
 use crate::core::port::Reply;
 
@@ -50,10 +50,20 @@ impl Dispatcher {
         }
     }
 
-    /// Producers go on when enough memory is free again.
+    /// A queue's consumers get no more from the disk until memory is free again.
+    pub(super) fn wait_for_memory(&mut self, queue: QueueKey) {
+        if !self.memory_starved.contains(&queue) {
+            self.memory_starved.push(queue);
+        }
+    }
+
+    /// Producers, and consumers of what is on disk, go on when enough memory is free again.
     pub(super) fn unblock_by_memory(&mut self) {
-        if self.memory_blocked.is_empty() || !self.settings.budget.has_recovered() {
+        if !self.is_memory_blocking() || !self.settings.budget.has_recovered() {
             return;
+        }
+        for queue in std::mem::take(&mut self.memory_starved) {
+            self.mark(queue);
         }
         for peer in std::mem::take(&mut self.memory_blocked) {
             self.peers[peer.0].blocked_by_memory = false;
@@ -79,6 +89,6 @@ impl Dispatcher {
     }
 
     pub(super) fn is_memory_blocking(&self) -> bool {
-        !self.memory_blocked.is_empty()
+        !self.memory_blocked.is_empty() || !self.memory_starved.is_empty()
     }
 }

@@ -102,7 +102,7 @@ impl Dispatcher {
             in_flight: queue.in_flight,
             delayed: queue.delayed.len() as u64,
             paged: queue.paged_count(),
-            consumers: queue.consumers.len() as u64,
+            consumers: queue.consumer_count as u64,
             enqueued_total: queue.counters.enqueued,
             dispatched_total: queue.counters.dispatched,
             acknowledged_total: queue.counters.acknowledged,
@@ -159,12 +159,6 @@ impl Dispatcher {
         }
         self.batch.haste = Haste::Awaited;
         (self.next_ticket, std::mem::take(&mut self.batch))
-    }
-
-    /// Whether every delivery has come back: what a clean stop waits for.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.connections.is_empty() && self.deliveries.iter().next().is_none()
     }
 }
 

@@ -134,6 +134,7 @@ pub struct Dispatcher {
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
     memory_blocked: Vec<PeerKey>,
+    memory_starved: Vec<QueueKey>,
     counters: Counters,
 }
 
@@ -173,6 +174,7 @@ impl Dispatcher {
             expiring_queues: FxHashSet::default(),
             expired_read: expiry::ExpiredRead::default(),
             memory_blocked: Vec::new(),
+            memory_starved: Vec::new(),
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -214,7 +216,9 @@ impl Dispatcher {
             };
             if let Request::Closed { ending, written } = request {
                 self.close(peer, ending, written, now);
-            } else if self.peers[peer.0].standing == Standing::Open {
+            } else if self.peers[peer.0].standing == Standing::Open
+                || matches!(request, Request::Written { .. })
+            {
                 self.act(peer, request, now);
             }
         }

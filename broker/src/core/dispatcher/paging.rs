@@ -87,7 +87,8 @@ impl Dispatcher {
     pub(super) fn read_ahead(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
         if queue.paging != Paging::Idle
-            || queue.consumers.is_empty()
+            || queue.consumer_count == 0
+            || self.settings.budget.is_over()
             || !queue.is_shallow(&self.settings.window)
         {
             return;
@@ -153,7 +154,10 @@ impl Dispatcher {
         };
         let last_row = page.rows.last().map(|row| row.sequence);
         let last_read = last_row.max(page.quarantined.iter().max().copied());
-        let mut gone = page.quarantined.len() as u64;
+        let damaged = page.quarantined.iter();
+        let mut gone = damaged
+            .filter(|sequence| !self.queues[key.0].knows(rank, **sequence))
+            .count() as u64;
         for sequence in &page.quarantined {
             tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
                 "a stored message was damaged and has been put aside; see table quarantine");

@@ -10,6 +10,33 @@ use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
 
+/// What an open transaction has acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    slots: Vec<Slot>,
+    bytes: usize,
+}
+
+impl Claims {
+    pub(super) fn push(&mut self, slot: Slot, bytes: usize) {
+        self.slots.push(slot);
+        self.bytes += bytes;
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.slots.iter().copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of the messages.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// Whether requests of a connection are still acted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -28,7 +55,7 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     pub(super) subscriptions: FxHashMap<SubscriptionHandle, SubscriptionKey>,
     /// What open transactions have claimed.
-    pub(super) transactions: FxHashMap<TransactionHandle, Vec<Slot>>,
+    pub(super) transactions: FxHashMap<TransactionHandle, Claims>,
     /// The last delivery made.
     pub(super) counter: DeliveryCounter,
     pub(super) in_flight: u64,

@@ -79,15 +79,6 @@ impl Dispatcher {
                     entry.visible_after = self.next_ticket;
                 }
                 let append = entry.to_append(queue.key(rank, sequence), Box::default());
-                if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
-                    let ticket = self.next_ticket;
-                    self.page_outs.push_back(PageOut {
-                        ticket,
-                        queue: key,
-                        rank,
-                        sequence,
-                    });
-                }
                 self.store(key, Operation::Append(append));
                 Promise::WithBatch
             }
@@ -112,6 +103,16 @@ impl Dispatcher {
             self.expiring_queues.insert(key);
         }
         let queue = &mut self.queues[key.0];
+        if let Durability::Pending(ticket) = entry.durability
+            && (queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some())
+        {
+            self.page_outs.push_back(PageOut {
+                ticket,
+                queue: key,
+                rank,
+                sequence,
+            });
+        }
         queue.depth += 1;
         queue.depth_bytes += entry.message.bytes() as u64;
         queue.put(rank, sequence, entry);

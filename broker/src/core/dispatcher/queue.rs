@@ -82,7 +82,7 @@ pub(super) struct Queue {
     pub(super) paged_ticket: Ticket,
     /// Some row on disk may expire unseen.
     pub(super) paged_may_expire: bool,
-    pub(super) consumers: Vec<SubscriptionKey>,
+    pub(super) consumer_count: usize,
     /// Consumers with credit, the next one first. A consumer is in here at most once (`Subscription::queued`).
     pub(super) available: VecDeque<SubscriptionKey>,
     /// The last batch with a change of this queue.
@@ -117,7 +117,7 @@ impl Queue {
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
-            consumers: Vec::new(),
+            consumer_count: 0,
             available: VecDeque::new(),
             last_ticket: Ticket(0),
             dirty: false,

@@ -270,13 +270,9 @@ impl Dispatcher {
             subscription.pending.put_back(sequence, entry);
             self.offer(key);
         } else {
-            subscription.delayed.insert(sequence, entry);
-            let (peer, handle) = (subscription.peer, subscription.handle);
-            let connection = self.peers[peer.0].connection;
-            self.timers.set(
-                now.uptime + delay,
-                Timer::RedeliverCopy(connection, handle, sequence),
-            );
+            let copy = Timer::RedeliverCopy(key, sequence);
+            let timer = self.timers.set(now.uptime + delay, copy);
+            subscription.delayed.insert(sequence, (timer, entry));
         }
     }
 

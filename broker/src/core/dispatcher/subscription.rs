@@ -1,6 +1,7 @@
 //! A subscription: its credit, what it holds unacknowledged, and, on a topic, what waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -9,10 +10,12 @@ use stompbox_store::{MessageNumber, Sequence};
 use super::delivery::Slot;
 use super::entry::Entry;
 use super::key::{PeerKey, QueueKey, TopicKey};
+use super::timer::TimerKey;
+use crate::core::memory::{Charge, MemoryBudget};
 use crate::core::port::{AckMode, SubscriptionHandle};
 
 /// Where a subscription takes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -53,28 +56,41 @@ impl Credit {
     }
 }
 
+/// What a copy costs that waits for one subscription: its message is charged once, however many wait for it.
+const COPY_BYTES: usize = 128;
+
 /// What waits for one subscription of a topic.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
     /// First deliveries, in order.
     pub(super) fresh: VecDeque<(Sequence, Entry)>,
     /// What came back: goes first.
     pub(super) returned: BTreeMap<Sequence, Entry>,
     pub(super) bytes: usize,
+    charge: Charge,
 }
 
 impl Pending {
+    pub(super) fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            fresh: VecDeque::new(),
+            returned: BTreeMap::new(),
+            bytes: 0,
+            charge: budget.charge_bytes(0),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.fresh.len() + self.returned.len()
     }
 
     pub(super) fn push(&mut self, sequence: Sequence, entry: Entry) {
-        self.bytes += entry.message.bytes();
+        self.count(&entry);
         self.fresh.push_back((sequence, entry));
     }
 
     pub(super) fn put_back(&mut self, sequence: Sequence, entry: Entry) {
-        self.bytes += entry.message.bytes();
+        self.count(&entry);
         self.returned.insert(sequence, entry);
     }
 
@@ -85,7 +101,23 @@ impl Pending {
             .pop_first()
             .or_else(|| self.fresh.pop_front())?;
         self.bytes -= popped.1.message.bytes();
+        self.charge.shrink(COPY_BYTES);
         Some(popped)
+    }
+
+    /// Drops the oldest of those that were never delivered.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        let Some((_, entry)) = self.fresh.pop_front() else {
+            return false;
+        };
+        self.bytes -= entry.message.bytes();
+        self.charge.shrink(COPY_BYTES);
+        true
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.message.bytes();
+        self.charge.grow(COPY_BYTES);
     }
 }
 
@@ -113,7 +145,9 @@ pub(super) struct Subscription {
     pub(super) queued: bool,
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).
-    pub(super) delayed: BTreeMap<Sequence, Entry>,
+    pub(super) delayed: BTreeMap<Sequence, (TimerKey, Entry)>,
     /// Whether `pending` is at its limit and holds producers back.
     pub(super) is_full: bool,
+    /// Whether a transaction may have claimed something of it.
+    pub(super) has_claims: bool,
 }

@@ -1,52 +1,64 @@
 //! What has to happen later, and when the dispatcher wants to be woken.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
-use super::key::QueueKey;
+use super::key::{QueueKey, SubscriptionKey};
 use crate::core::clock::Now;
-use crate::core::port::{ConnectionId, SubscriptionHandle};
 
 /// How soon a broker at its memory limit looks again: messages are dropped by connections, which do not tell.
 const MEMORY_RECHECK: Duration = Duration::from_millis(20);
 
 /// Something that is due at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// A delayed entry returns to its lane.
     Redeliver(QueueKey, Rank, Sequence),
-    /// A delayed copy returns to its subscription.
-    RedeliverCopy(ConnectionId, SubscriptionHandle, Sequence),
+    /// A delayed copy returns to its subscription, whose end cancels it.
+    RedeliverCopy(SubscriptionKey, Sequence),
     /// The front of a lane has become due.
     Look(QueueKey),
+}
+
+/// Names a timer until it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TimerKey {
+    due: Duration,
+    number: u64,
 }
 
 /// What is due, the earliest first.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Duration, Timer)>>,
+    waiting: BTreeMap<TimerKey, Timer>,
+    last_number: u64,
 }
 
 impl Timers {
-    pub(super) fn set(&mut self, due: Duration, timer: Timer) {
-        self.heap.push(Reverse((due, timer)));
+    pub(super) fn set(&mut self, due: Duration, timer: Timer) -> TimerKey {
+        self.last_number += 1;
+        let key = TimerKey {
+            due,
+            number: self.last_number,
+        };
+        self.waiting.insert(key, timer);
+        key
+    }
+
+    pub(super) fn cancel(&mut self, key: TimerKey) {
+        self.waiting.remove(&key);
     }
 
     fn pop_due(&mut self, uptime: Duration) -> Option<Timer> {
-        let Reverse((due, timer)) = *self.heap.peek()?;
-        if due > uptime {
-            return None;
-        }
-        self.heap.pop();
-        Some(timer)
+        let first = self.waiting.first_entry()?;
+        (first.key().due <= uptime).then(|| first.remove())
     }
 
     fn next(&self) -> Option<Duration> {
-        self.heap.peek().map(|Reverse((due, _))| *due)
+        self.waiting.first_key_value().map(|(key, _)| key.due)
     }
 }
 
@@ -69,29 +81,18 @@ impl Dispatcher {
                 Timer::Redeliver(queue, rank, sequence) => {
                     self.redeliver(queue, rank, sequence, now);
                 }
-                Timer::RedeliverCopy(connection, handle, sequence) => {
-                    self.redeliver_copy(connection, handle, sequence);
-                }
+                Timer::RedeliverCopy(key, sequence) => self.redeliver_copy(key, sequence),
                 Timer::Look(queue) => self.mark(queue),
             }
         }
         self.sweep(now);
     }
 
-    fn redeliver_copy(
-        &mut self,
-        connection: ConnectionId,
-        handle: SubscriptionHandle,
-        sequence: Sequence,
-    ) {
-        let Some(&peer) = self.connections.get(&connection) else {
+    fn redeliver_copy(&mut self, key: SubscriptionKey, sequence: Sequence) {
+        let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else {
-            return;
-        };
-        let subscription = &mut self.subscriptions[key.0];
-        if let Some(entry) = subscription.delayed.remove(&sequence) {
+        if let Some((_, entry)) = subscription.delayed.remove(&sequence) {
             subscription.pending.put_back(sequence, entry);
             self.offer(key);
         }

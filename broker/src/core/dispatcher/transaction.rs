@@ -4,6 +4,7 @@ use super::delivery::{Delivered, Hold, Outcome, Slot};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
 use super::key::PeerKey;
+use super::peer::Claims;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationKind;
@@ -32,9 +33,9 @@ impl Dispatcher {
             .remove(&transaction)
             .unwrap_or_default();
         let is_stored = sends.iter().any(is_stored_send)
-            || claims.iter().any(|slot| self.is_stored_claim(*slot));
+            || claims.slots().any(|slot| self.is_stored_claim(slot));
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
-        for (delivered, outcome) in self.take_claimed(claims) {
+        for (delivered, outcome) in self.take_claimed(&claims) {
             self.conclude(delivered, outcome, now);
         }
         for publication in sends {
@@ -47,15 +48,12 @@ impl Dispatcher {
             self.publish(place, publication, visible_after, now);
             self.hold_producer_back(peer, place);
         }
-        self.answer(
-            peer,
-            receipt,
-            if is_stored {
-                Promise::WithBatch
-            } else {
-                Promise::Kept
-            },
-        );
+        let promise = if is_stored {
+            Promise::WithBatch
+        } else {
+            Promise::Kept
+        };
+        self.answer(peer, receipt, promise);
     }
 
     pub(super) fn abort(
@@ -70,28 +68,20 @@ impl Dispatcher {
             .remove(&transaction)
             .unwrap_or_default();
         let operations = self.batch.operations.len();
-        for (delivered, _) in self.take_claimed(claims) {
+        for (delivered, _) in self.take_claimed(&claims) {
             let failed = Outcome::Failed {
                 delay: None,
                 requeue: crate::core::port::Requeue::Allowed,
             };
             self.conclude(delivered, failed, now);
         }
-        let is_stored = self.batch.operations.len() > operations;
-        self.answer(
-            peer,
-            receipt,
-            if is_stored {
-                Promise::WithBatch
-            } else {
-                Promise::Kept
-            },
-        );
+        let promise = self.promise_since(operations);
+        self.answer(peer, receipt, promise);
     }
 
-    fn take_claimed(&mut self, claims: Vec<Slot>) -> Vec<(Delivered, Outcome)> {
+    fn take_claimed(&mut self, claims: &Claims) -> Vec<(Delivered, Outcome)> {
         claims
-            .into_iter()
+            .slots()
             .filter_map(|slot| self.deliveries.close(slot))
             .map(|delivered| {
                 let outcome = match delivered.hold {

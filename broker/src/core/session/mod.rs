@@ -16,7 +16,7 @@ mod subscribe;
 mod transaction;
 
 pub use connect::HeartBeat;
-pub use output::{End, Mark, Output};
+pub use output::{End, Mark, Output, WrittenReceipt};
 pub use output_buffer::OutputBuffer;
 
 use std::collections::HashMap;
@@ -168,21 +168,15 @@ impl Session {
     }
 
     /// Whether the next frame may be decoded: not while CONNECT is being answered, not while the stash of a
-    /// held-back producer is full, not while too many receipts are unwritten, not after the end.
+    /// held-back producer is full, not while too many receipts are due or unwritten, not after the end.
     #[must_use]
-    pub fn takes_input(&self) -> bool {
+    pub fn takes_input(&self, output: &Output) -> bool {
         let limits = &self.settings.limits;
         let is_listening = matches!(self.stage, Stage::Fresh | Stage::Open);
         is_listening
             && !self.stash.is_full()
-            && self.unanswered.frames < limits.control_frames
-            && self.unanswered.bytes < limits.control_bytes
-    }
-
-    /// Whether a full destination or memory limit holds its SENDs back.
-    #[must_use]
-    pub fn is_held_back(&self) -> bool {
-        self.stash.is_held_back()
+            && self.unanswered.frames + output.receipts.len() < limits.control_frames
+            && self.unanswered.bytes + output.receipt_bytes < limits.control_bytes
     }
 
     /// Whether it has a subscription on a topic, which must not stop reading.
@@ -195,6 +189,26 @@ impl Session {
     #[must_use]
     pub fn given(&self) -> DeliveryCounter {
         self.given
+    }
+
+    /// Whether a reply still means anything: a delivery does as long as its subscription lives.
+    #[must_use]
+    pub fn wants(&self, reply: &Reply) -> bool {
+        match reply {
+            Reply::Deliver(delivery) => self.subscriptions.contains_key(&delivery.subscription),
+            Reply::Opened
+            | Reply::Receipt(_)
+            | Reply::Refused(_)
+            | Reply::Close
+            | Reply::Block
+            | Reply::Unblock => true,
+        }
+    }
+
+    /// How many subscriptions have ended so far.
+    #[must_use]
+    pub fn ended_subscriptions(&self) -> u64 {
+        u64::from(self.next_subscription.0) - self.subscriptions.len() as u64
     }
 
     /// Acts on a frame.
@@ -343,7 +357,7 @@ impl Session {
     fn receipt(&mut self, receipt: &ReceiptId, output: &mut Output) {
         self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
         self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
-        output::write_receipt(&mut output.bytes, self.version, receipt);
+        output::write_receipt(output, self.version, receipt);
     }
 
     /// The destination of a decoded name.

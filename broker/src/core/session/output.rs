@@ -43,6 +43,15 @@ pub struct Mark {
     pub mode: AckMode,
 }
 
+/// Where a RECEIPT ends in the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenReceipt {
+    /// Bytes of output, from the connection's beginning, after which it is written.
+    pub end: u64,
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// What a session leaves behind.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -52,6 +61,10 @@ pub struct Output {
     pub bytes: Vec<u8>,
     /// Bytes that the owner has taken out of `bytes` so far.
     pub taken: u64,
+    /// Receipts in `bytes`, in order.
+    pub receipts: std::collections::VecDeque<WrittenReceipt>,
+    /// Bytes of them.
+    pub receipt_bytes: usize,
     /// Deliveries in `bytes`, in order.
     pub marks: std::collections::VecDeque<Mark>,
     /// Whether it is over when `bytes` is written.
@@ -139,10 +152,16 @@ fn write_number(bytes: &mut Vec<u8>, number: Sequence) {
     bytes.push(b'\n');
 }
 
-pub(super) fn write_receipt(bytes: &mut Vec<u8>, version: Version, receipt: &ReceiptId) {
+pub(super) fn write_receipt(output: &mut Output, version: Version, receipt: &ReceiptId) {
+    let start = output.position();
+    let bytes = &mut output.bytes;
     bytes.extend_from_slice(b"RECEIPT\n");
     encode::header(bytes, version, b"receipt-id", &receipt.0);
     bytes.extend_from_slice(&[b'\n', 0, FRAME_GAP]);
+    let end = output.position();
+    let bytes = (end - start) as usize;
+    output.receipts.push_back(WrittenReceipt { end, bytes });
+    output.receipt_bytes += bytes;
 }
 
 pub(super) fn write_error(bytes: &mut Vec<u8>, version: Version, refusal: &Refusal) {
@@ -178,9 +197,9 @@ mod tests {
 
     #[test]
     fn a_line_feed_follows_every_frame() {
-        let mut receipt = Vec::new();
-        write_receipt(&mut receipt, Version::V1_2, &ReceiptId(b"r"[..].into()));
-        assert_eq!(receipt, b"RECEIPT\nreceipt-id:r\n\n\0\n");
+        let mut output = Output::default();
+        write_receipt(&mut output, Version::V1_2, &ReceiptId(b"r"[..].into()));
+        assert_eq!(output.bytes, b"RECEIPT\nreceipt-id:r\n\n\0\n");
         let mut error = Vec::new();
         write_error(&mut error, Version::V1_2, &Refusal::new("no", "not so"));
         assert!(error.ends_with(b"\n\nnot so\n\0\n"));

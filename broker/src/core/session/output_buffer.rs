@@ -3,7 +3,7 @@
 use super::output::{Mark, Output};
 use crate::core::port::{AckMode, DeliveryCounter, Request};
 
-/// Written bytes are cut off the front when they are more than this.
+/// Written bytes are cut off the front when they are more than this and more than what is left.
 const FRONT_BYTES_MAX: usize = 256 * 1024;
 
 /// A buffer that has grown beyond this is given back as soon as it is empty.
@@ -37,7 +37,13 @@ impl OutputBuffer {
                 self.acknowledge(mark);
             }
         }
-        if self.written == self.output.bytes.len() || self.written > FRONT_BYTES_MAX {
+        let receipts = &mut self.output.receipts;
+        while let Some(receipt) = receipts.pop_front_if(|receipt| receipt.end <= end) {
+            self.output.receipt_bytes -= receipt.bytes;
+        }
+        let length = self.output.bytes.len();
+        let is_worth_it = self.written > FRONT_BYTES_MAX && self.written > length / 2;
+        if self.written == length || is_worth_it {
             self.cut();
         }
     }

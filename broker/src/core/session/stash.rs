@@ -1,7 +1,7 @@
-//! Frames of a producer that is held back (dialect, Flow control). ACK and NACK outside a transaction pass them;
-//! everything else keeps its order.
+//! Frames of a producer that is held back (dialect, Flow control). ACK and NACK pass them, unless frames of the same
+//! transaction wait; everything else keeps its order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use stompbox_protocol::{Command, Frame};
 
@@ -11,6 +11,8 @@ use crate::config::Limits;
 #[derive(Debug)]
 pub(super) struct Stash {
     frames: VecDeque<Frame>,
+    /// How many of them belong to a transaction.
+    transactions: HashMap<Box<[u8]>, usize>,
     bytes: usize,
     frames_max: usize,
     bytes_max: usize,
@@ -21,15 +23,12 @@ impl Stash {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             frames: VecDeque::new(),
+            transactions: HashMap::new(),
             bytes: 0,
             frames_max: limits.stash_frames,
             bytes_max: limits.stash_bytes,
             is_held_back: false,
         }
-    }
-
-    pub(super) fn is_held_back(&self) -> bool {
-        self.is_held_back
     }
 
     /// Whether nothing waits.
@@ -52,13 +51,21 @@ impl Stash {
 
     /// Whether this frame has to wait for those before it.
     pub(super) fn must_wait(&self, frame: &Frame) -> bool {
-        let passes = matches!(frame.command(), Command::Ack | Command::Nack)
-            && frame.header("transaction").is_none();
-        (self.is_held_back || !self.frames.is_empty()) && !passes
+        if !self.is_held_back && self.frames.is_empty() {
+            return false;
+        }
+        let is_ack = matches!(frame.command(), Command::Ack | Command::Nack);
+        !is_ack
+            || frame
+                .header("transaction")
+                .is_some_and(|id| self.transactions.contains_key(&*id))
     }
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.wire_bytes();
+        if let Some(id) = frame.header("transaction") {
+            *self.transactions.entry(id.as_ref().into()).or_default() += 1;
+        }
         self.frames.push_back(frame);
     }
 
@@ -69,11 +76,20 @@ impl Stash {
         }
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.wire_bytes();
+        if let Some(id) = frame.header("transaction")
+            && let Some(count) = self.transactions.get_mut(&*id)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.transactions.remove(&*id);
+            }
+        }
         Some(frame)
     }
 
     pub(super) fn clear(&mut self) {
         self.frames.clear();
+        self.transactions.clear();
         self.bytes = 0;
     }
 }

@@ -136,14 +136,14 @@ impl Session {
         open.frames += 1;
         open.bytes += bytes;
         if open.frames > limits.transaction_frames {
-            return Err(too_large(
+            return Err(Refusal::transaction_too_large(
                 "frames",
                 limits.transaction_frames,
                 "transaction_frames",
             ));
         }
         if open.bytes > limits.transaction_bytes {
-            return Err(too_large(
+            return Err(Refusal::transaction_too_large(
                 "bytes",
                 limits.transaction_bytes,
                 "transaction_bytes",
@@ -159,16 +159,6 @@ fn unknown(id: &[u8]) -> Refusal {
         format!(
             "transaction '{}' has not begun, or has ended: BEGIN it first",
             field::excerpt(id)
-        ),
-    )
-}
-
-fn too_large(what: &str, limit: usize, key: &str) -> Refusal {
-    Refusal::new(
-        "transaction is too large",
-        format!(
-            "a transaction holds at most {limit} {what} (limits.{key}): COMMIT more often, or raise \
-             the limit"
         ),
     )
 }
