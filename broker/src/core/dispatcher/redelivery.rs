@@ -10,7 +10,6 @@ use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Outcome};
 use super::entry::{Durability, Entry};
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
-use super::publish::AT_ONCE;
 use super::timer::Timer;
 use crate::config::{Policy, RedeliveryOrder};
 use crate::core::clock::Now;
@@ -186,7 +185,8 @@ impl Dispatcher {
         }
     }
 
-    /// A message becomes a dead letter: removal and arrival are one change of the store.
+    /// A message becomes a dead letter: removal and arrival are one change of the store. It is not seen before
+    /// that is durable: a crash would undo its way here, and its counts begin anew with every arrival.
     pub(super) fn bury(
         &mut self,
         key: QueueKey,
@@ -216,7 +216,7 @@ impl Dispatcher {
             durability: Durability::Pending(self.next_ticket),
             deliveries: 0,
             failures: 0,
-            visible_after: AT_ONCE,
+            visible_after: self.next_ticket,
             not_before: Duration::ZERO,
             annotations: Some(Arc::from(&annotations[..])),
             ..entry
@@ -324,6 +324,7 @@ impl Dispatcher {
             durability: Durability::Pending(self.next_ticket),
             deliveries: 0,
             failures: 0,
+            visible_after: self.next_ticket,
             annotations: Some(Arc::from(&annotations[..])),
             ..entry
         };
