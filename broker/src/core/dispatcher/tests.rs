@@ -2,6 +2,7 @@
 
 mod dead_letter;
 mod paging;
+mod transaction;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
