@@ -154,12 +154,14 @@ impl Dispatcher {
         };
         let last_row = page.rows.last().map(|row| row.sequence);
         let last_read = last_row.max(page.quarantined.iter().max().copied());
-        let mut gone = page.quarantined.len() as u64;
+        let mut gone = 0;
         for sequence in &page.quarantined {
             tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
                 "a stored message was damaged and has been put aside; see table quarantine");
+            // One that is known by name is still whole in memory, or already counted out.
+            gone += u64::from(!self.queues[key.0].knows(rank, *sequence));
         }
-        self.queues[key.0].depth -= gone.min(self.queues[key.0].depth);
+        self.queues[key.0].depth -= gone;
         for row in page.rows {
             if !self.queues[key.0].knows(rank, row.sequence) {
                 gone += 1;
