@@ -47,6 +47,28 @@ pub(super) struct PageOut {
 }
 
 impl Dispatcher {
+    /// A new entry that stands far behind the head leaves memory when it is durable.
+    pub(super) fn may_page_out(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &Entry,
+    ) {
+        let Durability::Pending(ticket) = entry.durability else {
+            return;
+        };
+        let queue = &self.queues[key.0];
+        if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
+            self.page_outs.push_back(PageOut {
+                ticket,
+                queue: key,
+                rank,
+                sequence,
+            });
+        }
+    }
+
     /// Lets go of entries far behind the head that have become durable and were never delivered: what was
     /// delivered keeps its count, which the store does not know.
     pub(super) fn page_out_durable(&mut self) {

@@ -7,7 +7,6 @@ use stompbox_store::{Append, MessageNumber, Operation, Sequence, Ticket};
 use super::effect::Promise;
 use super::entry::{Durability, Entry};
 use super::key::{PeerKey, QueueKey, TopicKey};
-use super::paging::PageOut;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
@@ -101,15 +100,6 @@ impl Dispatcher {
                     expires_ms,
                     annotations: Box::default(),
                 };
-                if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
-                    let ticket = self.next_ticket;
-                    self.page_outs.push_back(PageOut {
-                        ticket,
-                        queue: key,
-                        rank,
-                        sequence,
-                    });
-                }
                 self.store(key, Operation::Append(append));
                 Promise::WithBatch
             }
@@ -133,6 +123,7 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
         queue.depth += 1;
         queue.depth_bytes += entry.message.bytes() as u64;
