@@ -171,6 +171,11 @@ impl Deliveries {
         self.slots.try_remove(slot.index())
     }
 
+    /// Whether nothing is with a consumer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// The delivery behind this one in its subscription's list.
     pub(super) fn after(&self, slot: Slot) -> Option<Slot> {
         self.slots.get(slot.index())?.next

@@ -160,6 +160,12 @@ impl Dispatcher {
         self.batch.haste = Haste::Awaited;
         (self.next_ticket, std::mem::take(&mut self.batch))
     }
+
+    /// Whether no connection and no delivery is left: what holds when the last connection has gone.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.connections.is_empty() && self.deliveries.is_empty()
+    }
 }
 
 /// One part of a list that is in order already.

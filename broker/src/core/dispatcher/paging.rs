@@ -46,6 +46,28 @@ pub(super) struct PageOut {
 }
 
 impl Dispatcher {
+    /// A new entry that stands far behind the head leaves memory when it is durable.
+    pub(super) fn may_page_out(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &Entry,
+    ) {
+        let Durability::Pending(ticket) = entry.durability else {
+            return;
+        };
+        let queue = &self.queues[key.0];
+        if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
+            self.page_outs.push_back(PageOut {
+                ticket,
+                queue: key,
+                rank,
+                sequence,
+            });
+        }
+    }
+
     /// Lets go of entries far behind the head that have become durable and were never delivered: what was
     /// delivered keeps its count, which the store does not know.
     pub(super) fn page_out_durable(&mut self) {
@@ -154,15 +176,14 @@ impl Dispatcher {
         };
         let last_row = page.rows.last().map(|row| row.sequence);
         let last_read = last_row.max(page.quarantined.iter().max().copied());
-        let damaged = page.quarantined.iter();
-        let mut gone = damaged
-            .filter(|sequence| !self.queues[key.0].knows(rank, **sequence))
-            .count() as u64;
+        let mut gone = 0;
         for sequence in &page.quarantined {
             tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
                 "a stored message was damaged and has been put aside; see table quarantine");
+            // One that is known by name is still whole in memory, or already counted out.
+            gone += u64::from(!self.queues[key.0].knows(rank, *sequence));
         }
-        self.queues[key.0].depth -= gone.min(self.queues[key.0].depth);
+        self.queues[key.0].depth -= gone;
         for row in page.rows {
             if !self.queues[key.0].knows(rank, row.sequence) {
                 gone += 1;

@@ -5,7 +5,6 @@ use stompbox_store::{MessageNumber, Operation, Sequence, Ticket};
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::key::{PeerKey, QueueKey, TopicKey};
-use super::paging::PageOut;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
@@ -102,17 +101,8 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
-        if let Durability::Pending(ticket) = entry.durability
-            && (queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some())
-        {
-            self.page_outs.push_back(PageOut {
-                ticket,
-                queue: key,
-                rank,
-                sequence,
-            });
-        }
         queue.depth += 1;
         queue.depth_bytes += entry.message.bytes() as u64;
         queue.put(rank, sequence, entry);

@@ -192,7 +192,8 @@ impl Dispatcher {
         }
     }
 
-    /// A message becomes a dead letter: removal and arrival are one change of the store.
+    /// A message becomes a dead letter: removal and arrival are one change of the store. It is not seen before
+    /// that is durable: a crash would undo its way here, and its counts begin anew with every arrival.
     pub(super) fn bury(
         &mut self,
         key: QueueKey,

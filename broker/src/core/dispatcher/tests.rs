@@ -1,6 +1,8 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod dead_letter;
 mod paging;
+mod transaction;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +19,8 @@ use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Priority, Publication};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryTag, Opening, Prefetch, ReceiptId, SubscriptionHandle,
-    TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Opening, Prefetch,
+    ReceiptId, SubscriptionHandle, TransactionHandle, Verdict,
 };
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
@@ -67,6 +69,7 @@ pub(super) struct Bench {
     pub(super) budget: Arc<MemoryBudget>,
     heard: Vec<(ConnectionId, Reply)>,
     tags: Vec<(u64, &'static str, DeliveryTag)>,
+    numbers: HashMap<&'static str, stompbox_store::MessageNumber>,
 }
 
 impl Bench {
@@ -114,6 +117,7 @@ impl Bench {
             budget,
             heard: Vec::new(),
             tags: Vec::new(),
+            numbers: HashMap::new(),
         }
     }
 
@@ -216,6 +220,20 @@ impl Bench {
         self.acknowledge(connection, text, Verdict::Ack, None);
     }
 
+    /// A connection breaks; so many of its deliveries were written.
+    pub(super) fn lose(&mut self, connection: u64, written: u64) {
+        let request = Request::Closed {
+            ending: Ending::Lost,
+            written: DeliveryCounter(written),
+        };
+        self.ask(connection, request);
+    }
+
+    /// The number of a message that was delivered.
+    pub(super) fn number_of(&self, text: &str) -> stompbox_store::MessageNumber {
+        self.numbers[text]
+    }
+
     /// Ends the turn.
     pub(super) fn turn(&mut self) {
         let Turn { batch, reads } = self.dispatcher.finish_turn(self.now);
@@ -229,9 +247,11 @@ impl Bench {
             }
         }
         let (heard, tags) = (&mut self.heard, &mut self.tags);
+        let numbers = &mut self.numbers;
         self.dispatcher.drain_replies(|connection, replies| {
             for reply in replies {
                 if let Reply::Deliver(delivery) = &reply {
+                    numbers.insert(text_of(delivery), delivery.number);
                     tags.push((connection.0, text_of(delivery), delivery.tag));
                 }
                 heard.push((connection, reply));

@@ -1,6 +1,6 @@
 //! COMMIT and ABORT (dialect, ACK, NACK, redelivery: Transactions).
 
-use super::delivery::{Delivered, Hold, Outcome, Slot};
+use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
 use super::key::PeerKey;
@@ -32,12 +32,14 @@ impl Dispatcher {
             .transactions
             .remove(&transaction)
             .unwrap_or_default();
-        let is_stored = sends.iter().any(is_stored_send)
-            || claims.slots().any(|slot| self.is_stored_claim(slot));
-        let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
+        let operations = self.batch.operations.len();
         for (delivered, outcome) in self.take_claimed(&claims) {
             self.conclude(delivered, outcome, now);
         }
+        // Only a batch that is really written makes visible what waits for it.
+        let is_stored =
+            sends.iter().any(is_stored_send) || self.batch.operations.len() > operations;
+        let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         for publication in sends {
             let place = match publication.destination.kind() {
                 DestinationKind::Queue => {
@@ -91,13 +93,6 @@ impl Dispatcher {
                 (delivered, outcome)
             })
             .collect()
-    }
-
-    fn is_stored_claim(&self, slot: Slot) -> bool {
-        self.deliveries.get(slot).is_some_and(|delivered| {
-            delivered.entry.is_stored()
-                || matches!(delivered.hold, Hold::Claimed(Outcome::Failed { .. }))
-        })
     }
 }
 

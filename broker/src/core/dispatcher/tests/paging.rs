@@ -64,3 +64,37 @@ fn a_page_waits_for_what_came_onto_the_disk_while_it_was_wanted() {
     assert_eq!(bench.heard(), ["1<b#1", "1<c#1"]);
     assert_eq!(bench.view(DEAD_LETTERS).in_flight, 2);
 }
+
+#[test]
+fn a_damaged_row_that_is_also_in_memory_is_delivered_and_counted_once() {
+    let mut bench = Bench::paging(1, 10);
+    for connection in [1, 2, 3] {
+        bench.open(connection);
+    }
+    for text in ["i", "j"] {
+        bench.send(3, QUEUE, draft(text).non_persistent().priority(0));
+    }
+    for text in ["d", "e", "f"] {
+        bench.send(3, QUEUE, draft(text));
+    }
+    bench.subscribe(1, 0, QUEUE, AckMode::Client, 1);
+    bench.subscribe(2, 0, QUEUE, AckMode::Client, 1);
+    bench.turn();
+    assert_eq!(bench.heard(), ["1<d#1", "2<e#1"]);
+    bench.lose(1, 0);
+    bench.commit();
+    bench.lose(2, 1);
+    bench.rest();
+    // `e` came back between `d` and `f`, which are on the disk only.
+    assert_eq!((bench.view("q").depth, bench.view("q").paged), (5, 2));
+    bench.disk.corrupt(bench.number_of("e"));
+    bench.subscribe(3, 0, QUEUE, AckMode::ClientIndividual, 10);
+    bench.rest();
+    assert_eq!(bench.heard(), ["3<d#1", "3<e#2", "3<f#1", "3<i#1", "3<j#1"]);
+    assert_eq!(bench.view("q").depth, 5);
+    for text in ["d", "e", "f", "i", "j"] {
+        bench.ack(3, text);
+    }
+    bench.rest();
+    assert_eq!(bench.view("q").depth, 0);
+}

@@ -1,0 +1,107 @@
+//! The real sessions and the real dispatcher on a memory disk, moved step by step by a seed and held against a
+//! naive broker.
+//!
+//! `STOMPBOX_SIM_SEED=n` runs one seed and tells it in full when it fails; `STOMPBOX_SIM_SECONDS=n` goes on for so
+//! long, from that seed or the first.
+
+mod client;
+mod connection;
+mod model;
+mod plant;
+mod policy;
+mod random;
+mod trace;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use plant::Plant;
+use world::World;
+
+const STEPS: u64 = 3_000;
+
+/// How long `cargo test` looks for surprises.
+const SECONDS: u64 = 3;
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a seed; answers its steps, or what was wrong.
+fn run(seed: u64, plant: Plant) -> Result<u64, String> {
+    let run = || World::new(seed, plant).run(STEPS);
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+            .unwrap_or_else(|| "a panic without words".to_owned())
+    })
+}
+
+/// The same run again, told in full.
+fn tell(seed: u64, plant: Plant) -> String {
+    trace::tell(true);
+    let again = run(seed, plant);
+    let lines = trace::take_lines();
+    trace::tell(false);
+    format!("{lines}\nseed {seed}: {}", again.err().unwrap_or_default())
+}
+
+#[test]
+fn every_promise_is_kept_whatever_the_schedule() {
+    let first = variable("STOMPBOX_SIM_SEED");
+    let seconds = variable("STOMPBOX_SIM_SECONDS");
+    let deadline = match (first, seconds) {
+        (Some(_), None) => Duration::ZERO,
+        _ => Duration::from_secs(seconds.unwrap_or(SECONDS)),
+    };
+    let begin = Instant::now();
+    let (mut seed, mut steps) = (first.unwrap_or(1), 0);
+    loop {
+        match run(seed, Plant::Nothing) {
+            Ok(more) => steps += more,
+            Err(_) => panic!("{}", tell(seed, Plant::Nothing)),
+        }
+        seed += 1;
+        if begin.elapsed() >= deadline {
+            break;
+        }
+    }
+    let rate = steps as f64 / begin.elapsed().as_secs_f64();
+    eprintln!(
+        "seeds {}..{seed}, {steps} steps, {rate:.0} steps/s",
+        first.unwrap_or(1)
+    );
+    for (what, count) in trace::counts() {
+        eprintln!("{count:>10} {what}");
+    }
+}
+
+/// Seeds after which a planted bug must have been found.
+const PLANTED_SEEDS: u64 = 300;
+
+fn check_found(plant: Plant) {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = (1..=PLANTED_SEEDS).find_map(|seed| Some((seed, run(seed, plant).err()?)));
+    std::panic::set_hook(hook);
+    let (seed, text) = found.unwrap_or_else(|| panic!("{plant:?} was not found"));
+    eprintln!("{plant:?}: seed {seed}: {text}");
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for plant in [
+        Plant::SettleIsLost,
+        Plant::CountIsLost,
+        Plant::RowIsLost,
+        Plant::RowComesTwice,
+        Plant::WatermarkIsEarly,
+        Plant::ReceiptIsLost,
+        Plant::ReceiptComesTwice,
+        Plant::RepeatIsHidden,
+    ] {
+        check_found(plant);
+    }
+}

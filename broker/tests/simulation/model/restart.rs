@@ -1,0 +1,157 @@
+//! The end of a life and the beginning of the next.
+
+use std::time::Duration;
+
+use stompbox_broker::core::clock::Now;
+use stompbox_store::{Batch, Epoch, Operation, Recovered, Tally};
+
+use super::{Model, Stored, Whereabouts};
+use crate::trace;
+
+/// How a life ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LifeEnd {
+    Clean,
+    Crash,
+}
+
+impl Model {
+    /// The dispatcher has written its last batch.
+    pub(crate) fn last_batch(&mut self, batch: &Batch) {
+        for operation in &batch.operations {
+            let Operation::Count {
+                key,
+                deliveries,
+                failures,
+            } = operation
+            else {
+                panic!("the last batch changes more than counts: {operation:?}");
+            };
+            trace::count("store: last count");
+            let id = self.keys[key];
+            let stored = Stored {
+                key: *key,
+                deliveries: *deliveries,
+                failures: *failures,
+            };
+            self.remember(id, Some(stored));
+        }
+        assert!(self.peers.is_empty(), "connections outlive the broker");
+        self.committed = self.ticket;
+        for (id, message) in self.all() {
+            let Some(stored) = message.stored() else {
+                continue;
+            };
+            if !message.is_uncertain {
+                assert_eq!(
+                    stored.deliveries, message.deliveries,
+                    "{id:?} at a clean stop"
+                );
+            }
+            assert_eq!(stored.failures, message.failures, "{id:?} at a clean stop");
+        }
+    }
+
+    /// A new life on what was committed.
+    pub(crate) fn restart(&mut self, end: LifeEnd, recovered: &Recovered, now: Now) {
+        self.now = now;
+        self.peers.clear();
+        self.owed.clear();
+        self.keys.clear();
+        self.touched.clear();
+        self.delayed.clear();
+        self.fading.clear();
+        for queue in &mut self.queues {
+            queue
+                .lanes
+                .iter_mut()
+                .for_each(std::collections::BTreeMap::clear);
+        }
+        self.by_id.clear();
+        self.ids.clear();
+        for record in &recovered.destinations {
+            let queue = self.queue(&record.name);
+            self.by_id.insert(record.id, queue);
+            self.ids.insert(queue, record.id);
+        }
+        let committed = self.committed;
+        let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
+        for id in ids {
+            let message = self.message_mut(id);
+            let stored = message.stored_at(committed);
+            message.history = vec![(0, stored)];
+            let Some(stored) = stored else {
+                if message.whereabouts != Whereabouts::Gone {
+                    trace::count("lost in a restart, never promised");
+                }
+                message.whereabouts = Whereabouts::Gone;
+                continue;
+            };
+            let queue = self.by_id[&stored.key.destination];
+            let message = self.message_mut(id);
+            message.queue = queue;
+            message.order = stored.key.sequence.0;
+            message.deliveries = stored.deliveries;
+            message.failures = stored.failures;
+            message.visible_after = 0;
+            message.not_before = Duration::ZERO;
+            message.is_uncertain |= end == LifeEnd::Crash;
+            self.keys.insert(stored.key, id);
+            self.put(id);
+        }
+        self.revive();
+        self.ticket = 1;
+        self.watermark = 0;
+        self.committed = 0;
+        self.next_order = Epoch(recovered.epoch.0).first().0;
+        self.check_tallies(&recovered.tallies);
+    }
+
+    /// A crash undoes what was not committed, also the way to the dead-letter queue.
+    fn revive(&mut self) {
+        let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
+        for id in ids {
+            let message = self.message(id);
+            let is_in_dead_letters = self.queues[message.queue].rules.dead_letter.is_none();
+            if message.stored().is_some() && message.dead.is_some() && !is_in_dead_letters {
+                trace::count("dead letter undone by a crash");
+                let message = self.message_mut(id);
+                message.dead = None;
+                message.expires_ms = message.sent_expires_ms;
+            }
+        }
+    }
+
+    /// The store's own counts are those of its entries.
+    pub(crate) fn check_tallies(&self, tallies: &[Tally]) {
+        let mut recount: Vec<Tally> = Vec::new();
+        let mut stored: Vec<_> = self
+            .all()
+            .filter_map(|(_, message)| {
+                Some((message.stored_at(self.committed)?.key, message.bytes))
+            })
+            .collect();
+        stored.sort_unstable();
+        for (key, bytes) in stored {
+            match recount.last_mut() {
+                Some(tally) if (tally.destination, tally.rank) == (key.destination, key.rank) => {
+                    tally.count += 1;
+                    tally.bytes += bytes as u64;
+                    tally.last = key.sequence;
+                }
+                _ => recount.push(Tally {
+                    destination: key.destination,
+                    rank: key.rank,
+                    count: 1,
+                    bytes: bytes as u64,
+                    first: key.sequence,
+                    last: key.sequence,
+                }),
+            }
+        }
+        assert_eq!(
+            tallies, recount,
+            "what the store holds, and what it should hold"
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! Bugs that are put between the parts, to prove that they would be found.
+
+use stompbox_broker::core::port::{ConnectionId, Reply};
+use stompbox_store::{Batch, Operation, StoreEvent, Ticket};
+
+use crate::random::Random;
+
+/// What goes wrong, now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plant {
+    Nothing,
+    /// The store does not carry out a settle.
+    SettleIsLost,
+    /// The store forgets a failure count.
+    CountIsLost,
+    /// A page lacks a row.
+    RowIsLost,
+    /// A page is answered from before the last commits: a row comes twice.
+    RowComesTwice,
+    /// The watermark is reported before the commit.
+    WatermarkIsEarly,
+    /// A receipt does not reach its session.
+    ReceiptIsLost,
+    /// A receipt comes twice.
+    ReceiptComesTwice,
+    /// A second delivery says that it is the first.
+    RepeatIsHidden,
+}
+
+impl Plant {
+    /// Of a thousand chances. A lost count shows only when the message has failed again after a restart.
+    fn odds(self) -> usize {
+        match self {
+            Plant::CountIsLost => 1_000,
+            _ => 30,
+        }
+    }
+
+    fn strikes(self, plant: Plant, random: &mut Random) -> bool {
+        self == plant && random.in_thousand(self.odds())
+    }
+
+    /// On its way to the store.
+    pub(crate) fn spoil_batch(self, batch: &mut Batch, random: &mut Random) {
+        if self.strikes(Plant::SettleIsLost, random) {
+            batch
+                .operations
+                .retain(|operation| !matches!(operation, Operation::Settle(_)));
+        }
+        if self.strikes(Plant::CountIsLost, random) {
+            batch
+                .operations
+                .retain(|operation| !matches!(operation, Operation::Count { .. }));
+        }
+    }
+
+    /// On its way from the store.
+    pub(crate) fn spoil_event(self, event: &mut StoreEvent, random: &mut Random) {
+        match event {
+            StoreEvent::Page(page) => {
+                if self.strikes(Plant::RowIsLost, random) && page.rows.len() > 1 {
+                    page.rows.remove(0);
+                }
+                if self.strikes(Plant::RowComesTwice, random)
+                    && let Some(row) = page.rows.first()
+                {
+                    let mut again = row.clone();
+                    again.sequence = again.sequence.next();
+                    page.rows.insert(1, again);
+                }
+            }
+            StoreEvent::Durable(ticket) if self.strikes(Plant::WatermarkIsEarly, random) => {
+                *ticket = Ticket(ticket.0 + 1);
+            }
+            _ => {}
+        }
+    }
+
+    /// On their way to the sessions.
+    pub(crate) fn spoil_replies(
+        self,
+        replies: &mut [(ConnectionId, Vec<Reply>)],
+        random: &mut Random,
+    ) {
+        for (_, replies) in replies {
+            let is_receipt = |reply: &Reply| matches!(reply, Reply::Receipt(_));
+            if self.strikes(Plant::ReceiptIsLost, random) {
+                replies.retain(|reply| !is_receipt(reply));
+            }
+            if self.strikes(Plant::ReceiptComesTwice, random)
+                && let Some(Reply::Receipt(id)) = replies.iter().find(|reply| is_receipt(reply))
+            {
+                let again = Reply::Receipt(id.clone());
+                replies.push(again);
+            }
+            for reply in replies {
+                if let Reply::Deliver(delivery) = reply
+                    && self.strikes(Plant::RepeatIsHidden, random)
+                {
+                    delivery.deliveries = 1;
+                }
+            }
+        }
+    }
+}
