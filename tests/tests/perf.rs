@@ -1,6 +1,6 @@
 //! `stompbox perf` against a real broker: what it counts is what was sent.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -150,5 +150,37 @@ fn a_load_that_the_broker_refuses_says_why() -> Result<()> {
     let unreachable = report(&broker, "--messages 10")?;
     let errors = unreachable["errors"].to_string();
     ensure!(errors.contains("cannot connect"), "{unreachable:#}");
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_load_prints_what_it_measured() -> Result<()> {
+    let broker = start();
+    let mut wire = Wire::connect(broker.stomp(), Version::V12);
+    wire.subscribe("0", "/queue/long", "auto");
+    let child = Command::new(PROGRAM)
+        .args(["perf", "--json", "--destination", "long", "--send-only"])
+        .args([
+            "--rate",
+            "200",
+            "--receipts",
+            "1",
+            "--seconds",
+            "60",
+            "--to",
+        ])
+        .arg(broker.stomp().to_string())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    wire.expect_message();
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()?;
+    ensure!(interrupted.success(), "cannot interrupt: {interrupted}");
+    let output = child.wait_with_output()?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(report["complete"] == false, "{report:#}");
+    ensure!(report["sent"].as_u64() > Some(0), "{report:#}");
+    ensure!(report["errors"] == serde_json::json!([]), "{report:#}");
     Ok(())
 }

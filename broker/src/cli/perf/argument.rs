@@ -200,3 +200,89 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     rate.filter(|rate| (0.001..=1e8).contains(rate))
         .ok_or_else(|| "write a number from 0.001 to 100000000".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::argument::{Arguments, Command};
+
+    fn parse(options: &str) -> Result<Plan, clap::Error> {
+        let line = format!("stompbox perf {options}");
+        let arguments = Arguments::try_parse_from(line.split_whitespace())?;
+        let Some(Command::Perf(perf)) = arguments.command else {
+            panic!("perf was named");
+        };
+        Ok(perf.load.plan())
+    }
+
+    fn plan(options: &str) -> Plan {
+        parse(options).expect("a valid command line")
+    }
+
+    #[test]
+    fn without_options_it_is_a_queue_for_ten_seconds() {
+        let plan = plan("");
+        assert_eq!(plan.destinations, ["/queue/perf"]);
+        assert_eq!((plan.kind, plan.pace), (Kind::Queue, Pace::Stream));
+        assert_eq!((plan.producers, plan.consumers), (1, 1));
+        assert_eq!((plan.persistent, plan.time), (true, TIME));
+    }
+
+    #[test]
+    fn workers_are_dealt_out_to_destinations() {
+        let plan = plan("--topics 3 --producers 4 --consumers 2 --messages 10");
+        assert_eq!(plan.kind, Kind::Topic);
+        assert_eq!(plan.destinations[2], "/topic/perf.2");
+        let shares: Vec<_> = (0..4).map(|producer| plan.share(producer)).collect();
+        assert_eq!(shares, [Some(3), Some(3), Some(2), Some(2)]);
+        let deliveries: Vec<_> = (0..3).map(|index| plan.deliveries(index)).collect();
+        assert_eq!(deliveries, [1, 1, 0]);
+        assert_eq!(plan.time, TIME_MAX);
+    }
+
+    #[test]
+    fn what_a_producer_waits_for_follows_from_the_options() {
+        let natural = |number| NonZeroU64::new(number).expect("not 0");
+        let cases = [
+            ("--receipts 0", Pace::Stream),
+            ("--receipts 7", Pace::Window(natural(7))),
+            ("--transaction 7", Pace::Transaction(natural(7))),
+            (
+                "--rate 0.5 --receipts 1",
+                Pace::Rate {
+                    per_second: 0.5,
+                    receipts: true,
+                },
+            ),
+        ];
+        for (options, expected) in cases {
+            assert_eq!(plan(options).pace, expected, "{options}");
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        let cases = [
+            "--queues 1 --topics 1",
+            "--destination a --queues 1",
+            "--send-only --drain-only",
+            "--send-only --consumers 2",
+            "--drain-only --receipts 1",
+            "--persistent --non-persistent",
+            "--transaction 5 --receipts 1",
+            "--transaction 5 --rate 1",
+            "--transaction 0",
+            "--size 27",
+            "--rate 0",
+            "--rate nan",
+            "--login a",
+            "suite",
+            "suite --to a=b --rows S99",
+        ];
+        for options in cases {
+            assert!(parse(options).is_err(), "{options}");
+        }
+    }
+}

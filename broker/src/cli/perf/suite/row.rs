@@ -99,14 +99,14 @@ const QUEUE: Load = Load {
     persistent: true,
     pace: Pace::Stream,
     acks: AckMode::Auto,
-    messages: Some(600_000),
+    messages: Some(1_000_000),
 };
 
 /// A load of a topic.
 const TOPIC: Load = Load {
     kind: Kind::Topic,
     persistent: false,
-    messages: Some(2_000_000),
+    messages: Some(4_000_000),
     ..QUEUE
 };
 
@@ -134,7 +134,7 @@ pub(super) static ALL: [Row; 13] = [
         aim: share(0.7),
         load: Load {
             body_bytes: 32,
-            messages: Some(4_000_000),
+            messages: Some(10_000_000),
             ..TOPIC
         },
     },
@@ -154,7 +154,7 @@ pub(super) static ALL: [Row; 13] = [
         aim: share(0.7),
         load: Load {
             consumers: 10,
-            messages: Some(400_000),
+            messages: Some(1_000_000),
             ..TOPIC
         },
     },
@@ -167,7 +167,7 @@ pub(super) static ALL: [Row; 13] = [
         load: Load {
             persistent: false,
             pace: window(1000),
-            messages: Some(1_500_000),
+            messages: Some(4_000_000),
             ..QUEUE
         },
     },
