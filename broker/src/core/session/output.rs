@@ -132,10 +132,11 @@ impl Session {
         bytes.push(b'\n');
         bytes.extend_from_slice(message.body());
         bytes.push(0);
-        bytes.push(FRAME_GAP);
         self.given = delivery.tag.counter;
         let mode = subscribed.mode;
+        // The client has the message when it has the NUL.
         output.mark(delivery, mode);
+        output.bytes.push(FRAME_GAP);
     }
 }
 

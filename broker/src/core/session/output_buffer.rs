@@ -92,6 +92,9 @@ mod tests {
     use crate::core::session::tests::Bench;
     use stompbox_protocol::Version;
 
+    /// Behind a frame's NUL a line feed stands, which is none of the client's business.
+    const GAP: usize = 1;
+
     /// A subscription with two deliveries written behind one another, and where the first ends.
     fn two_deliveries(mode: &str) -> (Bench, usize) {
         let mut bench = Bench::open(Version::V1_2);
@@ -100,7 +103,7 @@ mod tests {
         ));
         bench.requests();
         bench.deliver(0, 10);
-        let first = bench.buffer.unwritten().len();
+        let first = bench.buffer.unwritten().len() - GAP;
         bench.deliver(0, 20);
         (bench, first)
     }
@@ -141,7 +144,7 @@ mod tests {
         assert_eq!(bench.buffer.output.taken, before + all as u64);
         assert!(bench.buffer.output.bytes.is_empty());
         bench.deliver(0, 30);
-        let rest = bench.buffer.unwritten().len();
+        let rest = bench.buffer.unwritten().len() - GAP;
         bench.buffer.advance(rest - 1);
         assert_eq!(bench.buffer.delivered, DeliveryCounter(2));
         bench.buffer.advance(1);
