@@ -305,8 +305,14 @@ fn check_kept(broker: &mut Broker) -> Result<()> {
 
 #[test]
 fn stop_that_takes_too_long_is_exit_code_5() -> Result<()> {
+    let folder = TempDir::with_prefix("stompbox-stop-")?;
+    let disk = SlowSync::build(folder.path())?;
     let launch = Launch::new(PROGRAM).configuration("[stomp]\nstop_deadline = \"500ms\"\n");
-    let (mut broker, _stuck) = stuck(launch)?;
+    let mut broker = disk.applied_to(launch).start();
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/kept", &PERSISTENT, "kept");
+    disk.await_rest(PATIENCE)?;
+    disk.delay(Duration::from_secs(3))?;
     let began = Instant::now();
     check_stops_with(&mut broker, 5)?;
     let took = began.elapsed();
@@ -314,7 +320,16 @@ fn stop_that_takes_too_long_is_exit_code_5() -> Result<()> {
         took >= Duration::from_millis(500) && took < Duration::from_secs(5),
         "{took:?}"
     );
+    disk.pass()?;
     check_kept(&mut broker)
+}
+
+/// A client that takes a byte now and then, or none, is given up before the deadline: the stop is clean.
+#[test]
+fn a_stuck_client_does_not_make_a_stop_unclean() -> Result<()> {
+    let launch = Launch::new(PROGRAM).configuration("[stomp]\nstop_deadline = \"1s\"\n");
+    let (mut broker, _stuck) = stuck(launch)?;
+    check_stops_with(&mut broker, 0)
 }
 
 #[test]
