@@ -1,5 +1,6 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod connection;
 mod dead_letter;
 mod expiry;
 mod paging;
