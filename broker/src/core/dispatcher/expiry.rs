@@ -115,6 +115,8 @@ impl Dispatcher {
                 return;
             };
             self.expire(key, rank, sequence, entry, now);
+            // It may have held back what is behind it.
+            self.mark(key);
         }
     }
 

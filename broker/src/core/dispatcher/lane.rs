@@ -126,3 +126,34 @@ impl Lane {
         self.resident.is_empty() && self.paged.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(lane: &Lane) -> Option<(i64, i64, u64)> {
+        let range = lane.paged()?;
+        Some((range.first.0, range.last.0, range.count))
+    }
+
+    #[test]
+    fn a_range_spans_what_is_on_disk_and_counts_it() {
+        let mut lane = Lane::default();
+        for sequence in [7, 3, 9] {
+            lane.extend_paged(Sequence(sequence));
+        }
+        assert_eq!(range(&lane), Some((3, 9, 3)));
+        assert!(matches!(lane.front(), Front::Paged));
+    }
+
+    #[test]
+    fn a_range_of_nothing_is_no_range() {
+        let mut lane = Lane::default();
+        for (first, last, count) in [(1, 5, 0), (6, 5, 2)] {
+            let (first, last) = (Sequence(first), Sequence(last));
+            lane.set_paged(Some(Range { first, last, count }));
+            assert_eq!(range(&lane), None);
+            assert!(lane.is_empty());
+        }
+    }
+}

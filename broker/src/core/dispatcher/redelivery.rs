@@ -302,3 +302,27 @@ impl Dispatcher {
         self.add(target, rank, to, arrived);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_redelivery_comes_at_once_and_later_ones_ever_later() {
+        let policy = Policy::default();
+        let delays = [1, 2, 3, 4, 7, 8, 9, 1_000, u32::MAX];
+        let seconds = delays.map(|failures| delay_after(failures, &policy).as_secs());
+        assert_eq!(seconds, [0, 1, 2, 4, 32, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn a_multiplier_of_one_keeps_the_delay() {
+        let policy = Policy {
+            redelivery_multiplier: 1.0,
+            redelivery_delay_first: Duration::from_millis(5),
+            ..Policy::default()
+        };
+        assert_eq!(delay_after(1, &policy), Duration::from_millis(5));
+        assert_eq!(delay_after(u32::MAX, &policy), Duration::from_secs(1));
+    }
+}

@@ -151,3 +151,21 @@ pub(super) struct Subscription {
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_may_always_be_out_however_large() {
+        let mut credit = Credit::new(2, 100);
+        assert!(credit.is_left());
+        credit.spend(1_000);
+        assert!(!credit.is_left(), "over its bytes");
+        credit.regain(1, 1_000);
+        credit.spend(10);
+        assert!(credit.is_left());
+        credit.spend(10);
+        assert!(!credit.is_left(), "over its messages");
+    }
+}

@@ -1,6 +1,8 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod connection;
 mod dead_letter;
+mod expiry;
 mod paging;
 mod transaction;
 
@@ -75,6 +77,14 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Self {
         Self::with(Window::default(), Policies::default())
+    }
+
+    /// With this in section `[policy]`.
+    pub(super) fn policy(key: &str, value: &str) -> Self {
+        let name = format!("STOMPBOX_POLICY_{}", key.to_uppercase());
+        let variables = std::iter::once((name, value.to_owned()));
+        let config = crate::config::load(None, variables, crate::config::CommandLine::default());
+        Self::with(Window::default(), config.expect("a policy").policies)
     }
 
     /// So many messages stay in memory, so many come back at a time.

@@ -98,3 +98,24 @@ impl Dispatcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_fall_due_in_order_and_not_before_their_time() {
+        let look = |queue| Timer::Look(QueueKey(queue));
+        let mut timers = Timers::default();
+        assert_eq!(timers.next(), None);
+        for (due, queue) in [(30, 3), (10, 1), (20, 2)] {
+            timers.set(Duration::from_secs(due), look(queue));
+        }
+        assert_eq!(timers.next(), Some(Duration::from_secs(10)));
+        let mut due = |seconds| timers.pop_due(Duration::from_secs(seconds));
+        assert_eq!(due(9), None);
+        assert_eq!(due(20), Some(look(1)));
+        assert_eq!(due(20), Some(look(2)));
+        assert_eq!(due(20), None);
+    }
+}

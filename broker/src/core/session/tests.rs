@@ -136,3 +136,216 @@ fn nothing_follows_an_error() {
     assert_eq!(bench.told(), "");
     assert_eq!(bench.session.given(), DeliveryCounter(0));
 }
+
+/// What a frame on an open session asks for, in short, or the summary of the ERROR.
+fn answer(bench: &mut Bench, frame: &str) -> String {
+    bench.say(frame);
+    let requests = bench.requests().join("; ");
+    let told = bench.told();
+    let refusal = told.strip_prefix("ERROR\nmessage:");
+    match refusal.and_then(|text| text.split_once('\n')) {
+        Some((summary, _)) => format!("ERROR {summary}"),
+        None => requests + &told,
+    }
+}
+
+#[test]
+fn each_version_acknowledges_in_its_own_words() {
+    const DELIVERY: &str = "Delivery(DeliveryTag { slot: 3, counter: DeliveryCounter(1) })";
+    let cases = [
+        (Version::V1_2, "ACK\nid:i-1-7.1.3\n\n\0", DELIVERY),
+        (Version::V1_2, "NACK\nid:i-1-7.1.3\n\n\0", DELIVERY),
+        (
+            Version::V1_2,
+            "ACK\nid:i-1-7.2.3\n\n\0",
+            "ERROR unknown ack id",
+        ),
+        (
+            Version::V1_2,
+            "ACK\nid:i-1-8.1.3\n\n\0",
+            "ERROR unknown ack id",
+        ),
+        (
+            Version::V1_2,
+            "ACK\nid:i-1-7.0.3\n\n\0",
+            "ERROR unknown ack id",
+        ),
+        (Version::V1_2, "ACK\nid:\n\n\0", "ERROR unknown ack id"),
+        (
+            Version::V1_2,
+            "ACK\nmessage-id:ID:i-1-9\nsubscription:s\n\n\0",
+            "ERROR id is missing",
+        ),
+        (
+            Version::V1_1,
+            "ACK\nmessage-id:ID\\ci-1-9\nsubscription:s\n\n\0",
+            "Message { subscription: Some(SubscriptionHandle(0))",
+        ),
+        (
+            Version::V1_1,
+            "ACK\nmessage-id:ID\\ci-1-9\n\n\0",
+            "ERROR subscription is missing",
+        ),
+        (
+            Version::V1_1,
+            "ACK\nmessage-id:other\nsubscription:s\n\n\0",
+            "ERROR unknown message-id",
+        ),
+        (
+            Version::V1_0,
+            "ACK\nmessage-id:ID:i-1-9\n\n\0",
+            "Message { subscription: None",
+        ),
+        (
+            Version::V1_0,
+            "ACK\nmessage-id:ID:i-1-9\nsubscription:s\n\n\0",
+            "Message { subscription: Some(SubscriptionHandle(0))",
+        ),
+        (
+            Version::V1_0,
+            "NACK\nmessage-id:ID:i-1-9\n\n\0",
+            "ERROR NACK is unknown in STOMP 1.0",
+        ),
+    ];
+    for (version, frame, expected) in cases {
+        let mut bench = Bench::open(version);
+        bench.say("SUBSCRIBE\nid:s\ndestination:/queue/a\nack:client\n\n\0");
+        bench.deliver(0, 10);
+        bench.requests();
+        bench.told();
+        let answered = answer(&mut bench, frame);
+        assert!(
+            answered.contains(expected),
+            "{version} {frame:?}: {answered}"
+        );
+    }
+}
+
+#[test]
+fn frames_out_of_turn_are_refused_in_every_version() {
+    let cases = [
+        ("CONNECT\n\n\0", "ERROR already connected"),
+        ("SEND\n\nx\0", "ERROR destination is missing"),
+        (
+            "SEND\ndestination:/queue/a\npriority:x\n\n\0",
+            "ERROR priority is not an integer",
+        ),
+        (
+            "SEND\ndestination:/queue/a\ntransaction:t\n\n\0",
+            "ERROR unknown transaction",
+        ),
+        (
+            "SEND\ndestination:/queue/a\npersistent:maybe\n\n\0",
+            "ERROR persistent is neither",
+        ),
+        ("UNSUBSCRIBE\nid:none\n\n\0", "ERROR no such subscription"),
+        (
+            "SUBSCRIBE\nid:s\ndestination:/queue/a\nack:often\n\n\0",
+            "ERROR ack mode is unknown",
+        ),
+        (
+            "SUBSCRIBE\nid:s\ndestination:/queue/a\nselector:a=1\n\n\0",
+            "ERROR selector is not",
+        ),
+        ("COMMIT\ntransaction:t\n\n\0", "ERROR unknown transaction"),
+        ("ABORT\n\n\0", "ERROR transaction is missing"),
+        ("BEGIN\n\n\0", "ERROR transaction is missing"),
+    ];
+    for version in [Version::V1_0, Version::V1_1, Version::V1_2] {
+        for (frame, expected) in cases {
+            let mut bench = Bench::open(version);
+            let answered = answer(&mut bench, frame);
+            assert!(
+                answered.starts_with(expected),
+                "{version} {frame:?}: {answered}"
+            );
+            assert!(bench.session.has_disconnected() && !bench.session.takes_input());
+        }
+    }
+    let mut bench = Bench::fresh(Limits::default());
+    assert_eq!(
+        answer(&mut bench, "SEND\ndestination:/queue/a\n\n\0"),
+        "ERROR not connected"
+    );
+}
+
+#[test]
+fn a_refused_frame_names_its_receipt_and_never_gets_it() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("COMMIT\ntransaction:t\nreceipt:r\n\n\0");
+    let told = bench.told();
+    assert!(
+        told.starts_with("ERROR\n") && told.contains("\nreceipt-id:r\n"),
+        "{told}"
+    );
+    assert!(bench.requests().is_empty());
+}
+
+#[test]
+fn what_a_transaction_takes_in_is_answered_at_once_and_sent_at_commit() {
+    let mut bench = Bench::open(Version::V1_2);
+    assert_eq!(
+        answer(&mut bench, "BEGIN\ntransaction:t\nreceipt:b\n\n\0"),
+        "RECEIPT\nreceipt-id:b\n\n\0"
+    );
+    let send = "SEND\ndestination:/queue/a\ntransaction:t\nreceipt:s\n\nx\0";
+    assert_eq!(answer(&mut bench, send), "RECEIPT\nreceipt-id:s\n\n\0");
+    assert_eq!(
+        answer(&mut bench, "BEGIN\ntransaction:u\n\n\0"),
+        "",
+        "another one may be open"
+    );
+    let commit = answer(&mut bench, "COMMIT\ntransaction:t\nreceipt:c\n\n\0");
+    assert!(commit.starts_with("Commit { transaction: TransactionHandle(0), sends: [Publication"));
+    assert!(bench.session.is_owed());
+    let again = answer(&mut bench, "BEGIN\ntransaction:t\n\n\0");
+    assert_eq!(again, "", "an id may be used again after its end");
+    assert_eq!(
+        answer(&mut bench, "BEGIN\ntransaction:t\n\n\0"),
+        "ERROR transaction is open"
+    );
+}
+
+#[test]
+fn acknowledgements_pass_a_producer_that_is_held_back_and_all_else_waits_in_order() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SUBSCRIBE\nid:s\ndestination:/queue/a\nack:client\n\n\0BEGIN\ntransaction:t\n\n\0");
+    bench.deliver(0, 1);
+    bench.deliver(0, 1);
+    bench.requests();
+    bench.reply(Reply::Block);
+    assert_eq!(
+        answer(&mut bench, "SEND\ndestination:/queue/a\n\nx\0").find("Send"),
+        None
+    );
+    assert!(answer(&mut bench, "ACK\nid:i-1-7.1.3\n\n\0").contains("Acknowledge"));
+    let late = answer(&mut bench, "ACK\nid:i-1-7.2.3\ntransaction:t\n\n\0");
+    assert!(!late.contains("Acknowledge"), "{late}");
+    assert_eq!(answer(&mut bench, "DISCONNECT\n\n\0"), "");
+    bench.reply(Reply::Unblock);
+    let requests = bench.requests();
+    let begin: Vec<_> = requests.iter().map(|text| text.split(' ').next()).collect();
+    assert_eq!(
+        begin,
+        [Some("Send"), Some("Acknowledge"), Some("Disconnect")]
+    );
+}
+
+#[test]
+fn a_full_stash_stops_reading_until_it_is_replayed() {
+    let limits = Limits {
+        stash_frames: 2,
+        ..Limits::default()
+    };
+    let mut bench = Bench::fresh(limits);
+    bench.say("CONNECT\naccept-version:1.2\n\n\0");
+    assert!(!bench.session.takes_input(), "CONNECT is being answered");
+    bench.reply(Reply::Opened);
+    bench.reply(Reply::Block);
+    bench.say("SEND\ndestination:/queue/a\n\n1\0");
+    assert!(bench.session.takes_input());
+    bench.say("SEND\ndestination:/queue/a\n\n2\0");
+    assert!(!bench.session.takes_input());
+    bench.reply(Reply::Unblock);
+    assert!(bench.session.takes_input() && !bench.session.is_held_back());
+}
