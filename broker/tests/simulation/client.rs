@@ -7,15 +7,15 @@ use stompbox_protocol::{Command, Decoder, Frame, Input, Limits, Role, Version, e
 use crate::policy::{DEAD_LETTER_QUEUES, QUEUES};
 use crate::random::Random;
 use crate::trace;
-use crate::wire::{Copy, MessageId, Place, Sent, Wire};
+use crate::wire::{Delivered, MessageId, Place, Sent, Wire};
 
 /// What an answer means.
 #[derive(Debug)]
 enum Asked {
     Nothing,
     Sent(Vec<MessageId>),
-    Done(Vec<Copy>),
-    Committed(Vec<MessageId>, Vec<Copy>),
+    Done(Vec<Delivered>),
+    Committed(Vec<MessageId>, Vec<Delivered>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Mode {
 /// A MESSAGE that is to be acknowledged.
 #[derive(Debug, Clone)]
 struct Got {
-    copy: Copy,
+    delivered: Delivered,
     message_id: String,
     ack: Option<String>,
 }
@@ -44,7 +44,7 @@ struct Subscription {
 struct Transaction {
     id: String,
     sends: Vec<MessageId>,
-    acks: Vec<Copy>,
+    acks: Vec<Delivered>,
 }
 
 /// Where a client stands.
@@ -382,8 +382,8 @@ impl Client {
         } else {
             trace::count("op: ACK");
         }
-        let acks: Vec<Copy> = match word {
-            Word::Ack => covered.iter().map(|got| got.copy).collect(),
+        let acks: Vec<Delivered> = match word {
+            Word::Ack => covered.iter().map(|got| got.delivered).collect(),
             Word::Nack => Vec::new(),
         };
         let draft = match self.transactions.get_mut(transaction) {
@@ -685,7 +685,8 @@ impl Client {
         }
         let deliveries = text("JMSXDeliveryCount").and_then(|count| count.parse().ok());
         let is_redelivered = text("redelivered").as_deref() == Some("true");
-        judge.received((id, place), deliveries.expect("a count"), is_redelivered);
+        let deliveries = deliveries.expect("a count");
+        judge.received((id, place), deliveries, is_redelivered);
         let subscription = text("subscription").expect("a subscription");
         let at = self
             .subscriptions
@@ -700,7 +701,7 @@ impl Client {
             return judge.give_up(id);
         }
         live.open.push(Got {
-            copy: (id, place),
+            delivered: ((id, place), deliveries),
             message_id: text("message-id").expect("a message-id"),
             ack: text("ack"),
         });

@@ -21,6 +21,9 @@ pub(crate) enum Place {
 /// A message in one place.
 pub(crate) type Copy = (MessageId, Place);
 
+/// A message in one place, and the number of its delivery.
+pub(crate) type Delivered = (Copy, u32);
+
 /// What a client sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
@@ -40,8 +43,9 @@ pub(crate) struct Wire {
     seen: HashMap<Copy, Vec<u32>>,
     /// SENDs and COMMITs whose receipt has come.
     promised: HashSet<MessageId>,
-    /// ACKs whose receipt has come.
-    done: HashSet<Copy>,
+    /// ACKs whose receipt has come, with the number of the delivery; 0 after a crash. An earlier delivery may still
+    /// be on its way to a client that has unsubscribed.
+    done: HashMap<Copy, u32>,
     /// Handed over for good, or acknowledged without waiting for the answer.
     given_up: HashSet<MessageId>,
 }
@@ -57,8 +61,8 @@ impl Wire {
         self.promised.insert(message);
     }
 
-    pub(crate) fn finish(&mut self, copy: Copy) {
-        self.done.insert(copy);
+    pub(crate) fn finish(&mut self, (copy, deliveries): Delivered) {
+        self.done.insert(copy, deliveries);
     }
 
     /// `auto`: from its hand-over on nobody promises anything.
@@ -69,7 +73,7 @@ impl Wire {
     /// A client has a whole MESSAGE.
     pub(crate) fn received(&mut self, copy: Copy, deliveries: u32, is_redelivered: bool) {
         assert!(
-            !self.done.contains(&copy),
+            self.done.get(&copy).is_none_or(|done| deliveries <= *done),
             "{copy:?} came again although its ACK was answered"
         );
         assert_eq!(
