@@ -39,7 +39,7 @@ section! {
         pub control_frames: usize = 10_000, Count { min: 16, max: 1_000_000 };
         /// Bytes of such frames.
         pub control_bytes: usize = MIB, Bytes { min: 64 * KIB, max: GIB };
-        /// Memory for messages. Over it producers are held back, but for what they send in transactions.
+        /// Memory for messages. Over it producers are held back; what cannot wait, a SEND in a transaction, is refused.
         pub memory_bytes: usize = GIB, Bytes { min: 16 * MIB, max: 1024 * GIB };
         /// Frames that are read from a stopped producer, for the acknowledgements among them.
         pub stash_frames: usize = 1_000, Count { min: 1, max: 1_000_000 };
