@@ -1,0 +1,155 @@
+//! What happens to a connection by time: it is refused, given up, beaten for, or its buffers are given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{BUFFERS_KEPT, Connection, Outcome, Phase};
+use crate::core::port::Refusal;
+
+/// A client's silence is forgiven up to this many times the agreed interval.
+const HEART_BEAT_GRACE: u32 = 2;
+
+/// How long a half-arrived frame waits for memory before it is refused.
+const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it looks: memory that becomes free tells nobody.
+const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
+
+/// A wake-up that never comes.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl Connection {
+    /// When something has to be looked at: the earliest of all that may happen by time.
+    pub(super) fn deadline(&self) -> Instant {
+        let stomp = &self.context.stomp;
+        let never = self.accepted + NEVER;
+        let mut deadline = self.end_by.unwrap_or(never);
+        if let Some(release) = self.release_at {
+            deadline = deadline.min(release);
+        }
+        if self.starved_since.is_some() {
+            deadline = deadline.min(Instant::now() + ARRIVING_RECHECK);
+        }
+        if let Some(stalled) = self.stalled_at() {
+            deadline = deadline.min(stalled);
+        }
+        if !self.session.is_open() {
+            return match self.phase {
+                Phase::Running => deadline.min(self.accepted + stomp.connect_timeout),
+                Phase::HalfClosed | Phase::Finishing { .. } => deadline,
+            };
+        }
+        let heart_beat = self.session.heart_beat();
+        if let Some(every) = heart_beat.send_every {
+            deadline = deadline.min(self.last_write + every / 2);
+        }
+        if let Some(every) = heart_beat.expect_every
+            && self.judges_silence()
+        {
+            deadline = deadline.min(self.last_read + every * HEART_BEAT_GRACE);
+        }
+        deadline
+    }
+
+    /// When a peer that takes no byte is given up: one that would stop a topic, or whose end waits for it.
+    fn stalled_at(&self) -> Option<Instant> {
+        let waiting = self.waiting_since?;
+        match self.phase {
+            Phase::Finishing { since, patience } => Some(waiting.max(since) + patience),
+            Phase::Running | Phase::HalfClosed => self
+                .session
+                .subscribes_to_topics()
+                .then(|| waiting + self.context.stomp.stalled_after),
+        }
+    }
+
+    /// A connection that is not read is not judged.
+    fn judges_silence(&self) -> bool {
+        self.reads()
+    }
+
+    pub(super) fn alarm(&mut self) -> Option<Outcome> {
+        let now = Instant::now();
+        let stomp = Arc::clone(&self.context.stomp);
+        self.release_idle(now);
+        if self.end_by.is_some_and(|end| end <= now) {
+            return Some(Outcome::Gone);
+        }
+        if self
+            .starved_since
+            .is_some_and(|since| since + ARRIVING_PATIENCE <= now)
+        {
+            self.refuse_starved();
+            return None;
+        }
+        if self.stalled_at().is_some_and(|stalled| stalled <= now) {
+            tracing::info!(session = self.session.name(), "takes no byte: closed");
+            return Some(Outcome::Gone);
+        }
+        if !self.session.is_open() {
+            if self.phase == Phase::Running && self.accepted + stomp.connect_timeout <= now {
+                self.refuse_late();
+            }
+            return None;
+        }
+        let heart_beat = self.session.heart_beat();
+        if let Some(every) = heart_beat.expect_every
+            && self.judges_silence()
+            && self.last_read + every * HEART_BEAT_GRACE <= now
+        {
+            tracing::info!(
+                session = self.session.name(),
+                ?every,
+                "silent for too long: closed"
+            );
+            return Some(Outcome::Gone);
+        }
+        if let Some(every) = heart_beat.send_every
+            && self.last_write + every / 2 <= now
+        {
+            self.last_write = now;
+            if self.buffer.unwritten().is_empty() {
+                self.buffer.output.bytes.push(b'\n');
+            }
+        }
+        None
+    }
+
+    fn release_idle(&mut self, now: Instant) {
+        if self.release_at.is_none_or(|release| now < release) {
+            return;
+        }
+        let last = self.last_read.max(self.last_write);
+        if now < last + BUFFERS_KEPT {
+            self.release_at = Some(last + BUFFERS_KEPT);
+        } else {
+            self.release_at = None;
+            self.decoder.release_idle();
+            self.buffer.release_idle();
+        }
+    }
+
+    fn refuse_starved(&mut self) {
+        let refusal = Refusal::new(
+            "memory is full",
+            format!(
+                "the frame waited {} s for memory, of which the broker may use limits.memory_bytes = {}: \
+                 send it again when consumers have caught up, send smaller messages, or raise the limit",
+                ARRIVING_PATIENCE.as_secs(),
+                self.context.settings.limits.memory_bytes
+            ),
+        );
+        self.session.refuse(refusal, &mut self.buffer.output);
+    }
+
+    fn refuse_late(&mut self) {
+        let seconds = self.context.stomp.connect_timeout.as_secs_f64();
+        let refusal = Refusal::new(
+            "connect timeout",
+            format!("no CONNECT came within {seconds} s (stomp.connect_timeout)"),
+        );
+        self.session.refuse(refusal, &mut self.buffer.output);
+    }
+}
