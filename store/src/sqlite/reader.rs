@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use rusqlite::{Connection, Row, Statement};
 
 use crate::sqlite::body::checksum;
-use crate::sqlite::connection::disk;
+use crate::sqlite::connection::{disk, is_busy};
 use crate::sqlite::gather::Submission;
 use crate::sqlite::quarantine::{BadEntry, Fault, Remains};
 use crate::sqlite::report::Reporter;
@@ -43,21 +43,33 @@ pub(super) fn run(reader: &Reader) {
         if reader.reporter.is_poisoned() {
             continue;
         }
-        let done = match request {
-            ReadRequest::Page(request) => queries
-                .page(request)
-                .map(|(page, bad)| reader.answer(page, bad)),
-            ReadRequest::Expired { now_ms, rows_max } => queries
-                .expired(now_ms, rows_max)
-                .map(|expired| reader.reporter.report(StoreEvent::Expired(expired))),
-        };
-        if let Err(error) = done {
+        if let Err(error) = reader.read(&mut queries, &request) {
             reader.reporter.fail(disk("a read")(error));
         }
     }
 }
 
 impl Reader {
+    /// Answers one request. A foreign lock has lost nothing: it is waited for.
+    fn read(&self, queries: &mut Queries<'_>, request: &ReadRequest) -> rusqlite::Result<()> {
+        loop {
+            let done = match *request {
+                ReadRequest::Page(request) => queries
+                    .page(request)
+                    .map(|(page, bad)| self.answer(page, bad)),
+                ReadRequest::Expired { now_ms, rows_max } => queries
+                    .expired(now_ms, rows_max)
+                    .map(|expired| self.reporter.report(StoreEvent::Expired(expired))),
+            };
+            match done {
+                Err(error) if is_busy(&error) && !self.reporter.is_poisoned() => {
+                    tracing::warn!(%error, "another process locks the database: a read waits");
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// A page with untrustworthy entries is answered by the writer, once they have left their destination.
     fn answer(&self, page: Page, bad: Vec<BadEntry>) {
         if bad.is_empty() {
