@@ -77,7 +77,9 @@ impl fmt::Display for Frame {
             write!(f, " | {name}:{}", value.escape_debug())?;
         }
         if !self.body.is_empty() {
-            write!(f, " || {}", self.body.escape_ascii())?;
+            // Every frame goes into a transcript: more than that shows is not worth its time.
+            let shown = &self.body[..self.body.len().min(TRANSCRIPT_CHARS_MAX)];
+            write!(f, " || {}", shown.escape_ascii())?;
         }
         Ok(())
     }
@@ -223,7 +225,8 @@ impl Wire {
     /// # Errors
     /// When the socket does not take them.
     pub fn try_send_raw(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        self.note('>', &bytes.escape_ascii().to_string());
+        let shown = &bytes[..bytes.len().min(TRANSCRIPT_CHARS_MAX)];
+        self.note('>', &shown.escape_ascii().to_string());
         self.stream.write_all(bytes).map_err(WireError::from)
     }
 
