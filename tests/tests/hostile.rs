@@ -272,16 +272,24 @@ fn a_producer_that_was_held_back_is_not_taken_for_silent() {
     let mut producers: Vec<Wire> = (0..PRODUCERS)
         .map(|_| Wire::connect_with(broker.stomp(), Version::V12, &[("heart-beat", "500,0")]))
         .collect();
+    let send = |producer: &mut Wire, number: usize| {
+        producer.send(&format!(
+            "SEND\ndestination:/queue/held\npersistent:false\nreceipt:h{number}\n\n^@"
+        ));
+    };
+    // The first is taken, and with it the word that they have to wait.
     for producer in &mut producers {
-        for number in 0..FRAMES {
-            producer.send(&format!(
-                "SEND\ndestination:/queue/held\npersistent:false\nreceipt:h{number}\n\n^@"
-            ));
-        }
+        send(producer, 0);
     }
     eventually("they are held back", || {
         (blocked() == 1 + PRODUCERS).then_some(())
     });
+    for producer in &mut producers {
+        producer.expect_receipt("h0");
+        for number in 1..FRAMES {
+            send(producer, number);
+        }
+    }
     // They say that they live, again and again, and nobody listens: their stashes are full.
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1_600) {
