@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
 use stompbox_store::{
-    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste,
-    MessageNumber, Operation, PageId, PageRequest, Payload, Rank, Sequence, Store, StoreEvent,
-    Ticket,
+    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste, Medium,
+    MessageNumber, Operation, PageId, PageRequest, Payload, Rank, Sender, Sequence, Store,
+    StoreEvent, Ticket,
 };
 
 const DESTINATION: DestinationId = DestinationId(1);
@@ -90,6 +90,8 @@ impl Bench {
             timestamp_ms: 1,
             expires_ms: 0,
             annotations: Box::default(),
+            medium: Medium::Database,
+            sender: Sender::default(),
         })
     }
 
@@ -97,6 +99,7 @@ impl Bench {
         self.store.submit(Batch {
             operations,
             haste: Haste::Awaited,
+            units: Vec::new(),
         })
     }
 
@@ -118,7 +121,10 @@ impl Bench {
     fn commit_ranges(&mut self, add: Range<i64>, settle: Range<i64>) -> Outcome<()> {
         let appends = add.map(|sequence| self.append(sequence));
         let operations = appends
-            .chain(settle.map(|n| Operation::Settle(key(n))))
+            .chain(settle.map(|n| Operation::Settle {
+                key: key(n),
+                medium: Medium::Database,
+            }))
             .collect();
         self.commit(operations)
     }
@@ -134,7 +140,10 @@ impl Bench {
                 operations.extend(
                     settled
                         .filter(|n| *n >= add.start)
-                        .map(|n| Operation::Settle(key(n))),
+                        .map(|n| Operation::Settle {
+                            key: key(n),
+                            medium: Medium::Database,
+                        }),
                 );
             }
             let ticket = self.submit(operations);

@@ -1,6 +1,7 @@
 //! What the broker asks to be made durable: a batch of operations that happens as a whole or not at all.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::key::{DestinationId, EntryKey, MessageNumber};
@@ -13,6 +14,20 @@ pub trait Payload: Send + Sync {
     /// The body.
     fn body(&self) -> &[u8];
 }
+
+/// Where an entry is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Medium {
+    /// In the database: survives the process.
+    #[default]
+    Database,
+    /// In the scratch file, which is emptied at every start: room for what memory has none for.
+    Scratch,
+}
+
+/// Whom the refusal of an append concerns. Means nothing to the store; comes back with the append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Sender(pub u64);
 
 /// A new entry. Its body row is written with it, or counted once more when the message already has one.
 #[derive(Clone)]
@@ -29,6 +44,10 @@ pub struct Append {
     pub expires_ms: i64,
     /// Header lines that belong to this entry alone (a dead letter's reason); empty for most.
     pub annotations: Box<[u8]>,
+    /// Where it is kept.
+    pub medium: Medium,
+    /// Who hears when it is refused.
+    pub sender: Sender,
 }
 
 impl fmt::Debug for Append {
@@ -66,8 +85,13 @@ pub enum Operation {
     /// An entry appears.
     Append(Append),
     /// An entry goes; the body goes with its last entry.
-    Settle(EntryKey),
-    /// An entry is told how often it was delivered and how often that failed.
+    Settle {
+        /// The entry.
+        key: EntryKey,
+        /// Where it is kept.
+        medium: Medium,
+    },
+    /// An entry of the database is told how often it was delivered and how often that failed.
     Count {
         /// The entry.
         key: EntryKey,
@@ -76,7 +100,7 @@ pub enum Operation {
         /// Failures so far.
         failures: u32,
     },
-    /// An entry moves.
+    /// An entry of the database moves.
     Move(Move),
 }
 
@@ -97,4 +121,7 @@ pub struct Batch {
     pub operations: Vec<Operation>,
     /// Whether somebody waits.
     pub haste: Haste,
+    /// Ranges of `operations`, ascending and disjoint: what a full disk refuses as a whole when it refuses any
+    /// of it (a COMMIT, a SEND to several destinations). What stands in no range is refused by itself.
+    pub units: Vec<Range<usize>>,
 }

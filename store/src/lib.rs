@@ -15,7 +15,7 @@ mod page;
 mod recovery;
 pub mod sqlite;
 
-pub use batch::{Append, Batch, Haste, Move, Operation, Payload};
+pub use batch::{Append, Batch, Haste, Medium, Move, Operation, Payload, Sender};
 pub use error::StoreError;
 pub use key::{DestinationId, EntryKey, Epoch, MessageNumber, Rank, Sequence, Ticket};
 pub use page::{Expired, ExpiredRow, Page, PageId, PageRequest, PageRow};
@@ -35,6 +35,13 @@ pub enum StoreEvent {
     Page(Page),
     /// The answer to [`Store::read_expired`].
     Expired(Expired),
+    /// The disk is full. These operations, in their order, were not carried out: appends, moves, and whatever
+    /// stands in a unit with one of them. Everything else of their batches was. Comes before the
+    /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
+    /// every append and move of the database.
+    Refused(Vec<Operation>),
+    /// Enough of the disk is free again, and the reserve is refilled: appends are taken.
+    Resumed,
     /// A commit, a sync or a read of the database failed. Nothing after the last [`StoreEvent::Durable`] is
     /// promised and nothing more will be: the process must stop.
     Failed(StoreError),
@@ -62,8 +69,14 @@ pub struct StoreStatistics {
     pub last_commit_us: u64,
     /// Size of the database file, in bytes.
     pub database_bytes: u64,
+    /// Bytes in the database file that nothing uses: the next appends fill them.
+    pub database_free_bytes: u64,
     /// Size of the write-ahead log, in bytes.
     pub wal_bytes: u64,
+    /// Size of the scratch file, in bytes.
+    pub scratch_bytes: u64,
+    /// Whether the disk was full and appends are refused.
+    pub is_full: bool,
     /// Bodies that failed their checksum and were put aside.
     pub quarantined_count: u64,
 }

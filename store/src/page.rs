@@ -1,5 +1,6 @@
 //! Reading entries back: by key range, and by expiry.
 
+use crate::batch::Medium;
 use crate::key::{DestinationId, EntryKey, MessageNumber, Rank, Sequence};
 
 /// Pairs a page with its request; chosen by the asker.
@@ -46,6 +47,8 @@ pub struct PageRow {
     pub data: Box<[u8]>,
     /// Where the body begins in `data`.
     pub head_bytes: usize,
+    /// Where it is kept.
+    pub medium: Medium,
 }
 
 /// Entries read back.
@@ -73,6 +76,8 @@ pub struct ExpiredRow {
     pub number: MessageNumber,
     /// Its expiry.
     pub expires_ms: i64,
+    /// Where it is kept.
+    pub medium: Medium,
 }
 
 /// Entries that have expired, the earliest first.

@@ -45,7 +45,7 @@ impl Plant {
         if self.strikes(Plant::SettleIsLost, random) {
             batch
                 .operations
-                .retain(|operation| !matches!(operation, Operation::Settle(_)));
+                .retain(|operation| !matches!(operation, Operation::Settle { .. }));
         }
         if self.strikes(Plant::CountIsLost, random) {
             batch

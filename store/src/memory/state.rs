@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::Medium;
 use crate::{
     Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow,
     MessageNumber, Move, Operation, Page, PageRequest, PageRow, Recovered, Sequence, Tally,
@@ -129,7 +130,7 @@ impl State {
                     removed.insert(*destination);
                     continue;
                 }
-                Operation::Settle(_) | Operation::Count { .. } => continue,
+                Operation::Settle { .. } | Operation::Count { .. } => continue,
             };
             if self.entries.contains_key(&key) || !new.insert(key) {
                 return Some(format!("{key:?} exists already"));
@@ -156,7 +157,7 @@ impl State {
                 }
             }
             Operation::Append(append) => self.append(append),
-            Operation::Settle(key) => self.settle(key),
+            Operation::Settle { key, .. } => self.settle(key),
             Operation::Count {
                 key,
                 deliveries,
@@ -222,6 +223,7 @@ impl State {
         let due = self.entries.iter().filter(|(_, entry)| due(entry));
         let mut rows: Vec<ExpiredRow> = due
             .map(|(key, entry)| ExpiredRow {
+                medium: Medium::Database,
                 key: *key,
                 number: entry.number,
                 expires_ms: entry.expires_ms,
@@ -288,6 +290,7 @@ impl State {
 
 fn row(sequence: Sequence, entry: &Entry, body: &Body) -> PageRow {
     PageRow {
+        medium: Medium::Database,
         sequence,
         number: entry.number,
         timestamp_ms: body.timestamp_ms,

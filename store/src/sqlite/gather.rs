@@ -159,7 +159,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
-    use crate::{DestinationId, EntryKey, Rank, Sequence};
+    use crate::{DestinationId, EntryKey, Medium, Rank, Sequence};
 
     const LONG: Duration = Duration::from_secs(3_600);
     const SHORT: Duration = Duration::from_millis(1);
@@ -180,8 +180,21 @@ mod tests {
             rank: Rank(4),
             sequence: Sequence(1),
         };
-        let operations = vec![Operation::Settle(key); count];
-        Submission::Batch(Submitted::new(Ticket(ticket), Batch { operations, haste }))
+        let operations = vec![
+            Operation::Settle {
+                key,
+                medium: Medium::Database
+            };
+            count
+        ];
+        Submission::Batch(Submitted::new(
+            Ticket(ticket),
+            Batch {
+                operations,
+                haste,
+                ..Batch::default()
+            },
+        ))
     }
 
     fn removal(ticket: u64) -> Submission {

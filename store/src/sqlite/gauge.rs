@@ -62,6 +62,9 @@ impl Gauge {
             cancelled_count: self.cancelled_count.load(Relaxed),
             last_commit_us: self.last_commit_us.load(Relaxed),
             database_bytes,
+            database_free_bytes: 0,
+            scratch_bytes: 0,
+            is_full: false,
             wal_bytes: self.wal_bytes.load(Relaxed),
             quarantined_count: self.quarantined_count.load(Relaxed),
         }

@@ -52,7 +52,7 @@ impl Contents {
                 references: false,
                 beyond_settles: true,
             },
-            Operation::Settle(_) | Operation::Count { .. } => Self {
+            Operation::Settle { .. } | Operation::Count { .. } => Self {
                 appends: false,
                 references: true,
                 beyond_settles: false,
@@ -129,7 +129,7 @@ impl Plan {
                     pairs,
                 );
             }
-            Operation::Settle(key) => match self.inserts.remove(&key) {
+            Operation::Settle { key, .. } => match self.inserts.remove(&key) {
                 Some(index) => {
                     self.steps[index] = Step::Cancelled;
                     self.cancelled_count += 1;
@@ -212,7 +212,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{MessageNumber, Payload, Rank, Sequence};
+    use crate::{Medium, MessageNumber, Payload, Rank, Sender, Sequence};
 
     struct Nothing;
 
@@ -242,11 +242,16 @@ mod tests {
             timestamp_ms: 0,
             expires_ms: 0,
             annotations: Box::default(),
+            medium: Medium::Database,
+            sender: Sender::default(),
         })
     }
 
     fn settle(sequence: i64) -> Operation {
-        Operation::Settle(key(sequence))
+        Operation::Settle {
+            key: key(sequence),
+            medium: Medium::Database,
+        }
     }
 
     fn relocate(from: i64, to: i64) -> Operation {

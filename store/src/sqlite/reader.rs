@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use rusqlite::{Connection, Row, Statement};
 
+use crate::Medium;
 use crate::sqlite::body::checksum;
 use crate::sqlite::connection::{disk, is_busy};
 use crate::sqlite::gather::Submission;
@@ -153,6 +154,7 @@ impl<'c> Queries<'c> {
         let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
         let rows = self.expired.query_map((now_ms, limit), |row| {
             Ok(ExpiredRow {
+                medium: Medium::Database,
                 key: EntryKey {
                     destination: DestinationId(row.get(0)?),
                     rank: Rank(row.get(1)?),
@@ -211,6 +213,7 @@ fn read(row: &Row<'_>, request: PageRequest, parts: &mut Statement<'_>) -> rusql
         return bad(fault, Some(remains));
     }
     Ok(Read::Good(PageRow {
+        medium: Medium::Database,
         sequence,
         number,
         timestamp_ms,

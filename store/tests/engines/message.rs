@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use stompbox_store::{
-    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste,
-    MessageNumber, Move, Operation, PageId, PageRequest, Payload, Rank, Sequence,
+    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste, Medium,
+    MessageNumber, Move, Operation, PageId, PageRequest, Payload, Rank, Sender, Sequence,
 };
 
 pub(crate) struct Text {
@@ -53,6 +53,8 @@ pub(crate) fn append_sized(key: EntryKey, number: i64, body: Vec<u8>) -> Append 
         timestamp_ms: 5_000 + number,
         expires_ms: 0,
         annotations: Box::default(),
+        medium: Medium::Database,
+        sender: Sender::default(),
     }
 }
 
@@ -62,7 +64,10 @@ pub(crate) fn appended(key: EntryKey) -> Operation {
 }
 
 pub(crate) fn settle(key: EntryKey) -> Operation {
-    Operation::Settle(key)
+    Operation::Settle {
+        key,
+        medium: Medium::Database,
+    }
 }
 
 pub(crate) fn count(key: EntryKey, deliveries: u32, failures: u32) -> Operation {
@@ -86,6 +91,7 @@ pub(crate) fn awaited(operations: impl IntoIterator<Item = Operation>) -> Batch 
     Batch {
         operations: operations.into_iter().collect(),
         haste: Haste::Awaited,
+        units: Vec::new(),
     }
 }
 
@@ -93,6 +99,7 @@ pub(crate) fn patient(operations: impl IntoIterator<Item = Operation>) -> Batch 
     Batch {
         operations: operations.into_iter().collect(),
         haste: Haste::Patient,
+        units: Vec::new(),
     }
 }
 

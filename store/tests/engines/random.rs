@@ -254,9 +254,11 @@ impl Engines {
         let operations = std::mem::take(operations);
         for (session, ticket) in self.sessions.iter_mut().zip(&mut self.tickets) {
             let operations = operations.clone();
-            *ticket = session
-                .store
-                .submit(stompbox_store::Batch { operations, haste });
+            *ticket = session.store.submit(stompbox_store::Batch {
+                operations,
+                haste,
+                ..Default::default()
+            });
         }
     }
 

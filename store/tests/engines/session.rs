@@ -80,7 +80,10 @@ impl Session {
             match self.next_event() {
                 StoreEvent::Page(page) => return page,
                 StoreEvent::Failed(error) => panic!("{error}"),
-                StoreEvent::Durable(_) | StoreEvent::Expired(_) => {}
+                StoreEvent::Durable(_)
+                | StoreEvent::Expired(_)
+                | StoreEvent::Refused(_)
+                | StoreEvent::Resumed => {}
             }
         }
     }
@@ -98,7 +101,10 @@ impl Session {
             match self.next_event() {
                 StoreEvent::Expired(expired) => return expired,
                 StoreEvent::Failed(error) => panic!("{error}"),
-                StoreEvent::Durable(_) | StoreEvent::Page(_) => {}
+                StoreEvent::Durable(_)
+                | StoreEvent::Page(_)
+                | StoreEvent::Refused(_)
+                | StoreEvent::Resumed => {}
             }
         }
     }

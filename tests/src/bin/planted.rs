@@ -108,7 +108,11 @@ fn without_deliveries(event: StoreEvent) -> StoreEvent {
             }
             StoreEvent::Page(page)
         }
-        StoreEvent::Durable(_) | StoreEvent::Expired(_) | StoreEvent::Failed(_) => event,
+        StoreEvent::Durable(_)
+        | StoreEvent::Expired(_)
+        | StoreEvent::Refused(_)
+        | StoreEvent::Resumed
+        | StoreEvent::Failed(_) => event,
     }
 }
 
@@ -121,7 +125,7 @@ struct Forgetful {
 impl Store for Forgetful {
     fn submit(&mut self, mut batch: Batch) -> Ticket {
         batch.operations.retain(|operation| {
-            if matches!(operation, Operation::Settle(_)) {
+            if matches!(operation, Operation::Settle { .. }) {
                 self.settle_count += 1;
                 return !self.settle_count.is_multiple_of(SETTLES_PER_DROP);
             }
@@ -274,23 +278,27 @@ fn queue_events(plant: Plant, sink: EventSink, tickets: Tickets) -> EventSink {
                 sink(StoreEvent::Durable(outer));
             }
         }
-        StoreEvent::Page(_) | StoreEvent::Expired(_) | StoreEvent::Failed(_) => sink(event),
+        StoreEvent::Page(_)
+        | StoreEvent::Expired(_)
+        | StoreEvent::Refused(_)
+        | StoreEvent::Resumed
+        | StoreEvent::Failed(_) => sink(event),
     })
 }
 
 /// Everything but the settles, then the settles: what a transaction that is committed twice looks like in between.
 fn halves(batch: Batch) -> (Option<Batch>, Batch) {
     let haste = batch.haste;
-    let (settles, others): (Vec<_>, Vec<_>) = batch
-        .operations
-        .into_iter()
-        .partition(|operation| matches!(operation, Operation::Settle(_) | Operation::Remove(_)));
+    let (settles, others): (Vec<_>, Vec<_>) = batch.operations.into_iter().partition(|operation| {
+        matches!(operation, Operation::Settle { .. } | Operation::Remove(_))
+    });
     if settles.is_empty() || others.is_empty() {
         return (
             None,
             Batch {
                 operations: [others, settles].concat(),
                 haste,
+                units: Vec::new(),
             },
         );
     }
@@ -298,10 +306,12 @@ fn halves(batch: Batch) -> (Option<Batch>, Batch) {
         Some(Batch {
             operations: others,
             haste,
+            units: Vec::new(),
         }),
         Batch {
             operations: settles,
             haste,
+            units: Vec::new(),
         },
     )
 }

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stompbox_store::{Append, EntryKey, MessageNumber, Payload, Ticket};
+use stompbox_store::{Append, EntryKey, Medium, MessageNumber, Payload, Sender, Ticket};
 
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message};
@@ -108,6 +108,8 @@ impl Entry {
             timestamp_ms: self.message.timestamp_ms,
             expires_ms: self.expires_ms,
             annotations,
+            medium: Medium::Database,
+            sender: Sender::default(),
         }
     }
 

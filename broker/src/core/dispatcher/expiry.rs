@@ -148,7 +148,13 @@ impl Dispatcher {
                 .clone()
                 .filter(|_| queue.policy.dead_letter_expired)
             {
-                None => self.store(key, Operation::Settle(row.key)),
+                None => self.store(
+                    key,
+                    Operation::Settle {
+                        key: row.key,
+                        medium: row.medium,
+                    },
+                ),
                 Some(target) => {
                     queue.counters.dead_lettered += 1;
                     let annotations = annotate(&queue.name, Reason::Expired, 0, now);

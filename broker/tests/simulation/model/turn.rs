@@ -89,7 +89,7 @@ impl Model {
             }
             Operation::Remove(_) => panic!("nobody asked to remove a queue"),
             Operation::Append(append) => self.appended(append),
-            Operation::Settle(key) => self.settled(*key),
+            Operation::Settle { key, .. } => self.settled(*key),
             Operation::Count {
                 key,
                 deliveries,
