@@ -60,7 +60,7 @@ pub struct Backlog {
 /// Figures for the console and `/metrics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreStatistics {
-    /// Commits that touched the disk.
+    /// Commits of the database.
     pub commit_count: u64,
     /// Operations in them.
     pub operation_count: u64,
@@ -78,7 +78,7 @@ pub struct StoreStatistics {
     pub scratch_bytes: u64,
     /// Whether the disk was full and appends are refused.
     pub is_full: bool,
-    /// Bodies that failed their checksum and were put aside.
+    /// Bodies of the database that failed their checksum and were put aside.
     pub quarantined_count: u64,
 }
 

@@ -1,6 +1,7 @@
 //! The SQLite engine: a writer that commits in groups, a reader beside it, a checkpointer behind both.
 //!
-//! Each is a thread with a connection of its own; they meet in the database and in an [`EventSink`].
+//! Each is a thread with a connection of its own; they meet in the database and in an [`EventSink`]. The scratch file
+//! is the writer's alone.
 //!
 //! *Invariant.* No watermark before COMMIT has returned, no failure is retried, and one process has the folder.
 
@@ -8,15 +9,19 @@ mod apply;
 mod body;
 mod checkpoint;
 mod connection;
+mod entry;
 mod folder;
 mod gather;
 mod gauge;
 mod options;
+mod page;
 mod plan;
 mod quarantine;
 mod reader;
+mod refusal;
 mod report;
 mod schema;
+mod scratch;
 mod statement;
 mod takeover;
 mod tally;
@@ -52,6 +57,7 @@ use crate::{
 /// committed is gone, and the next life knows that this one did not end cleanly.
 pub struct SqliteStore {
     file: PathBuf,
+    scratch: PathBuf,
     last_ticket: Ticket,
     gauge: Arc<Gauge>,
     abandoned: Arc<AtomicBool>,
@@ -86,11 +92,14 @@ impl SqliteStore {
         let abandoned = Arc::new(AtomicBool::new(false));
         let (submissions, submitted) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
+        let (half_reads, half_read) = mpsc::channel();
         let reader = Reader {
             connection: connection::open(&file, Role::Reader, options.durability)
                 .map_err(unopened(&file))?,
             requests,
             writer: submissions.clone(),
+            half_reads,
+            gauge: Arc::clone(&gauge),
             reporter: Arc::clone(&reporter),
         };
         let limits = Limits {
@@ -100,10 +109,11 @@ impl SqliteStore {
         };
         let writer = Writer {
             connection,
-            inbox: Inbox::new(submitted, limits),
+            inbox: Inbox::new(submitted, half_read, limits),
             tallies: takeover.tallies,
             any_shared: takeover.any_shared,
             checkpointer: Checkpointer::start(&file, &options, &reporter)?,
+            scratch: folder.scratch(),
             clock: Clock {
                 opened_ms: now_ms,
                 opened: Instant::now(),
@@ -120,6 +130,7 @@ impl SqliteStore {
         };
         let store = Self {
             file,
+            scratch: folder.scratch(),
             last_ticket: Ticket(0),
             gauge,
             abandoned,
@@ -167,8 +178,8 @@ impl Store for SqliteStore {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        let database_bytes = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
-        self.gauge.statistics(database_bytes)
+        let size = |file| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        self.gauge.statistics(size(&self.file), size(&self.scratch))
     }
 
     fn close(mut self: Box<Self>, last: Batch) -> Result<(), StoreError> {

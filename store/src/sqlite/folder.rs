@@ -9,6 +9,7 @@ use crate::StoreError;
 
 const DATABASE: &str = "stompbox.db";
 const LOCK: &str = "stompbox.lock";
+const SCRATCH: &str = "scratch.db";
 
 /// A data folder that this process has to itself until the value is dropped.
 #[derive(Debug)]
@@ -46,6 +47,10 @@ impl Folder {
     pub(super) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
     }
+
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.path.join(SCRATCH)
+    }
 }
 
 fn create_private_folder(path: &Path) -> std::io::Result<()> {
@@ -56,7 +61,8 @@ fn create_private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-fn open_private_file(path: &Path) -> std::io::Result<File> {
+/// Opens a file that nobody else may read, and creates it when missing.
+pub(super) fn open_private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

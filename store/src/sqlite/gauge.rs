@@ -16,6 +16,7 @@ pub(super) struct Gauge {
     last_commit_us: AtomicU64,
     wal_bytes: AtomicU64,
     quarantined_count: AtomicU64,
+    scratch_entries: AtomicU64,
 }
 
 impl Gauge {
@@ -51,11 +52,21 @@ impl Gauge {
         self.quarantined_count.fetch_add(entries as u64, Relaxed);
     }
 
+    /// Written before the watermark of the commit that changes it is reported.
+    pub(super) fn scratch_entries_are(&self, entries: u64) {
+        self.scratch_entries.store(entries, Relaxed);
+    }
+
+    /// Whether the scratch file has any entry.
+    pub(super) fn has_scratch_entries(&self) -> bool {
+        self.scratch_entries.load(Relaxed) > 0
+    }
+
     pub(super) fn log_is(&self, bytes: u64) {
         self.wal_bytes.store(bytes, Relaxed);
     }
 
-    pub(super) fn statistics(&self, database_bytes: u64) -> StoreStatistics {
+    pub(super) fn statistics(&self, database_bytes: u64, scratch_bytes: u64) -> StoreStatistics {
         StoreStatistics {
             commit_count: self.commit_count.load(Relaxed),
             operation_count: self.operation_count.load(Relaxed),
@@ -63,7 +74,7 @@ impl Gauge {
             last_commit_us: self.last_commit_us.load(Relaxed),
             database_bytes,
             database_free_bytes: 0,
-            scratch_bytes: 0,
+            scratch_bytes,
             is_full: false,
             wal_bytes: self.wal_bytes.load(Relaxed),
             quarantined_count: self.quarantined_count.load(Relaxed),

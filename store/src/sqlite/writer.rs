@@ -4,6 +4,7 @@
 //! failure nothing is committed and nothing is reported any more.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +14,16 @@ use rusqlite::Connection;
 use crate::sqlite::apply::Tables;
 use crate::sqlite::checkpoint::{Checkpoint, Checkpointer};
 use crate::sqlite::connection::{disk, is_busy};
-use crate::sqlite::gather::{Gathered, Inbox};
+use crate::sqlite::gather::{Gathered, HalfRead, Inbox, Next};
 use crate::sqlite::gauge::Gauge;
+use crate::sqlite::page::merge_expired;
 use crate::sqlite::plan::{Plan, Step};
 use crate::sqlite::quarantine::BadEntry;
+use crate::sqlite::refusal::{Full, Refusal};
 use crate::sqlite::report::Reporter;
+use crate::sqlite::scratch::{Generation, NoRoom, Scratch};
 use crate::sqlite::tally::TallyBook;
-use crate::{StoreError, StoreEvent};
+use crate::{Medium, Page, StoreError, StoreEvent};
 
 /// What the writer is given.
 pub(super) struct Writer {
@@ -28,6 +32,8 @@ pub(super) struct Writer {
     pub(super) tallies: TallyBook,
     pub(super) any_shared: bool,
     pub(super) checkpointer: Checkpointer,
+    /// The scratch file, whether it is there or not.
+    pub(super) scratch: PathBuf,
     pub(super) clock: Clock,
     pub(super) gauge: Arc<Gauge>,
     pub(super) reporter: Arc<Reporter>,
@@ -57,6 +63,7 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         tallies,
         any_shared,
         checkpointer,
+        scratch,
         ..
     } = writer;
     let prepared = Checkpoint::new(&connection, checkpointer)
@@ -76,15 +83,14 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         reporter: writer.reporter,
         abandoned: writer.abandoned,
     };
-    let mut closed = false;
-    while !closed && let Some(gathered) = inbox.next() {
-        closed = gathered.closing;
-        if commits.stopped() {
-            commits.gauge.leave(gathered.load);
-        } else if let Err(error) = commits.commit(gathered) {
-            commits.reporter.fail(error);
+    let closed = loop {
+        let generation = Generation::begin(&scratch);
+        if let Some(closed) = commits.serve(&inbox, &generation) {
+            break closed;
         }
-    }
+    };
+    // What it held was for this life.
+    drop(Generation::begin(&scratch));
     if !closed || commits.stopped() {
         return Err(was_over());
     }
@@ -125,32 +131,76 @@ impl Commits<'_> {
         self.abandoned.load(Ordering::Relaxed) || self.reporter.is_poisoned()
     }
 
+    /// Commits with one generation of the scratch file. `Some` at the end: whether the store was closed.
+    fn serve(&mut self, inbox: &Inbox, generation: &Generation) -> Option<bool> {
+        let mut scratch = Scratch::new(generation, Arc::clone(&self.gauge));
+        while !scratch.is_spent() {
+            let gathered = match inbox.next(scratch.patience()) {
+                Next::Commit(gathered) => gathered,
+                Next::Idle => continue,
+                Next::Gone => return Some(false),
+            };
+            let closing = gathered.closing;
+            if self.stopped() {
+                self.gauge.leave(gathered.load);
+            } else if let Err(error) = self.commit(gathered, &mut scratch) {
+                self.reporter.fail(error);
+            }
+            if closing {
+                return Some(true);
+            }
+        }
+        None
+    }
+
     /// Makes one commit's worth durable and reports it.
-    fn commit(&mut self, gathered: Gathered) -> Result<(), StoreError> {
+    fn commit(&mut self, gathered: Gathered, scratch: &mut Scratch<'_>) -> Result<(), StoreError> {
         let Gathered {
-            batches,
+            mut batches,
             through,
             load,
             contents,
-            quarantines,
+            mut quarantines,
+            reads,
             closing,
             ..
         } = gathered;
-        let plan = Plan::new(batches, contents);
-        self.gauge.cancelled(plan.cancelled_count());
-        let writes = closing || !plan.is_empty() || !quarantines.is_empty();
-        let steps = plan.into_steps();
-        let bad = quarantines.iter().flat_map(|(_, entries)| entries);
-        let written = if writes {
-            self.write(&steps, bad, closing)
-        } else {
-            Ok(Written::Nothing)
+        for read in reads {
+            quarantines.extend(self.answer(read, scratch));
+        }
+        let mut full = Full::default();
+        let (written, refusal) = loop {
+            let refusal = Refusal::of(&batches, full);
+            let plan = Plan::new(&batches, &refusal, contents);
+            // Before the database: a unit that is refused for it must leave no trace there.
+            if scratch.insert(&plan.spill().inserts) == Err(NoRoom) {
+                full.scratch = true;
+                continue;
+            }
+            self.gauge.cancelled(plan.cancelled_count());
+            let writes = closing || !plan.spares_database() || !quarantines.is_empty();
+            let bad = quarantines.iter().flat_map(|(_, entries)| entries);
+            let written = if writes {
+                self.write(plan.steps(), bad, closing)
+            } else {
+                Ok(Written::Nothing)
+            };
+            // Behind it: what is deleted cannot be brought back.
+            scratch.delete(plan.spill());
+            break (written, refusal);
         };
         self.gauge.leave(load);
-        match written? {
-            Written::Nothing => {}
-            Written::All(took) => self.gauge.committed(load.operations, took),
+        let wrote = match written? {
+            Written::Nothing => false,
+            Written::All(took) => {
+                self.gauge.committed(load.operations, took);
+                true
+            }
             Written::GivenUp => return Ok(()),
+        };
+        let refused = refusal.take_from(&mut batches);
+        if !refused.is_empty() {
+            self.reporter.report(StoreEvent::Refused(refused));
         }
         if let Some(ticket) = through {
             self.reporter.report(StoreEvent::Durable(ticket));
@@ -160,18 +210,54 @@ impl Commits<'_> {
             self.reporter.report(StoreEvent::Page(page));
         }
         // Last: freeing a thousand messages must not hold up the watermark.
-        drop(steps);
-        if writes && !closing {
+        drop(batches);
+        if wrote && !closing {
             self.look_after_log()
         } else {
             Ok(())
         }
     }
 
+    /// Adds what the scratch file has to an answer and gives it, unless entries of it must be put aside before.
+    fn answer(
+        &mut self,
+        read: HalfRead,
+        scratch: &mut Scratch<'_>,
+    ) -> Option<(Page, Vec<BadEntry>)> {
+        match read {
+            HalfRead::Expired {
+                now_ms,
+                rows_max,
+                expired,
+            } => {
+                let spilt = scratch.expired(now_ms, rows_max).unwrap_or_default();
+                let expired = merge_expired(expired, spilt, rows_max);
+                self.reporter.report(StoreEvent::Expired(expired));
+                None
+            }
+            HalfRead::Page(request, found) => {
+                let found = match scratch.page(&request) {
+                    Some(spilt) => found.merge(spilt, &request),
+                    None => found,
+                };
+                let (page, bad) = found.into_page(&request);
+                let (lost, bad): (Vec<_>, Vec<_>) = bad
+                    .into_iter()
+                    .partition(|entry| entry.medium == Medium::Scratch);
+                scratch.drop_bad(&lost);
+                if bad.is_empty() {
+                    self.reporter.report(StoreEvent::Page(page));
+                    return None;
+                }
+                Some((page, bad))
+            }
+        }
+    }
+
     /// One transaction.
     fn write<'b>(
         &mut self,
-        steps: &[Step],
+        steps: &[Step<'_>],
         bad: impl Iterator<Item = &'b BadEntry>,
         closing: bool,
     ) -> Result<Written, StoreError> {
@@ -180,6 +266,7 @@ impl Commits<'_> {
             return Ok(Written::GivenUp);
         }
         for entry in bad {
+            tracing::error!(?entry.key, entry.number = entry.number.0, ?entry.fault, "quarantined");
             let now_ms = self.clock.now_ms();
             self.tables
                 .put_aside(entry, now_ms)

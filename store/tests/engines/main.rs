@@ -30,5 +30,6 @@ mod memory_disk;
 mod message;
 mod random;
 mod recovery;
+mod scratch_file;
 mod session;
 mod view;
