@@ -39,7 +39,8 @@ pub enum StoreEvent {
     /// settles and counts stand in a unit with one of them. Everything else of their batches was; an append that was
     /// settled in the same commit need not be written and is not among them. Comes before the
     /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
-    /// every append and move of the database; scratch appends are tried each time.
+    /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
+    /// full disk says so in [`StoreStatistics::is_full`]. A scratch file that fails refuses its appends alone.
     Refused(Vec<Operation>),
     /// Enough of the disk is free again, and the reserve is refilled: appends are taken.
     Resumed,

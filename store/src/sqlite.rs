@@ -22,9 +22,11 @@ mod refusal;
 mod report;
 mod schema;
 mod scratch;
+mod space;
 mod statement;
 mod takeover;
 mod tally;
+mod transaction;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ use crate::sqlite::gather::{Inbox, Limits, Submission, Submitted};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::reader::{ReadRequest, Reader};
 use crate::sqlite::report::{Reporter, Watch};
+use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
@@ -87,8 +90,10 @@ impl SqliteStore {
         let folder = Folder::claim(&options.folder)?;
         let file = folder.database();
         let (connection, takeover) = begin_life(&file, &options)?;
+        let space = Space::claim(&options);
         let reporter = Arc::new(Reporter::new(events));
         let gauge = Arc::new(Gauge::default());
+        gauge.full_is(space.is_full());
         let abandoned = Arc::new(AtomicBool::new(false));
         let (submissions, submitted) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
@@ -113,7 +118,9 @@ impl SqliteStore {
             tallies: takeover.tallies,
             any_shared: takeover.any_shared,
             checkpointer: Checkpointer::start(&file, &options, &reporter)?,
+            file: file.clone(),
             scratch: folder.scratch(),
+            space,
             clock: Clock {
                 opened_ms: now_ms,
                 opened: Instant::now(),
@@ -208,8 +215,24 @@ impl Drop for SqliteStore {
     }
 }
 
-/// Everything that happens before the first thread: afterwards the new epoch is durable.
+/// Everything that happens before the first thread: afterwards the new epoch is durable. On a full disk the reserve
+/// is given up for it.
 fn begin_life(file: &Path, options: &SqliteOptions) -> Result<(Connection, Takeover), StoreError> {
+    match first_commit(file, options) {
+        Err(StoreError::Full { folder, detail }) => {
+            if !Space::release_reserve(&folder) {
+                return Err(StoreError::Full { folder, detail });
+            }
+            first_commit(file, options)
+        }
+        done => done,
+    }
+}
+
+fn first_commit(
+    file: &Path,
+    options: &SqliteOptions,
+) -> Result<(Connection, Takeover), StoreError> {
     let failed = unopened(file);
     let mut connection =
         connection::open(file, Role::Writer, options.durability).map_err(&failed)?;

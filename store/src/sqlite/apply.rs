@@ -6,10 +6,12 @@ use crate::sqlite::entry::{Entries, EntryRow};
 use crate::sqlite::plan::{Insert, Relocation, Step};
 use crate::sqlite::quarantine::{BadEntry, Quarantine};
 use crate::sqlite::statement::Statements;
+use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
 
 /// The tables and what is kept in memory about them.
 pub(super) struct Tables<'c> {
+    connection: &'c Connection,
     pub(super) statements: Statements<'c>,
     entries: Entries<'c>,
     quarantine: Quarantine<'c>,
@@ -23,6 +25,7 @@ impl<'c> Tables<'c> {
         any_shared: bool,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
+            connection,
             statements: Statements::prepare(connection)?,
             entries: Entries::prepare(connection, any_shared)?,
             quarantine: Quarantine::prepare(connection)?,
@@ -73,6 +76,17 @@ impl<'c> Tables<'c> {
         } else {
             Ok(())
         }
+    }
+
+    /// Undoes the transaction, and what is kept in memory about it.
+    pub(super) fn roll_back(&mut self) -> rusqlite::Result<()> {
+        // A full disk may have done it already.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.entries.rolled_back();
+        self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
+        Ok(())
     }
 
     fn insert(&mut self, insert: &Insert<'_>) -> rusqlite::Result<()> {

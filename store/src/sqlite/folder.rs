@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
+use crate::sqlite::space::is_about_room;
 
 const DATABASE: &str = "stompbox.db";
 const LOCK: &str = "stompbox.lock";
@@ -21,9 +22,15 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder when missing and locks it.
     pub(super) fn claim(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |source| StoreError::Folder {
-            folder: path.to_owned(),
-            source,
+        let unusable = |source| match is_about_room(&source) {
+            true => StoreError::Full {
+                folder: path.to_owned(),
+                detail: source.to_string(),
+            },
+            false => StoreError::Folder {
+                folder: path.to_owned(),
+                source,
+            },
         };
         create_private_folder(path).map_err(unusable)?;
         let lock = open_private_file(&path.join(LOCK)).map_err(unusable)?;

@@ -1,6 +1,6 @@
 //! Numbers that the store's threads leave for its owner: what is in flight and what has been done.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::{Backlog, StoreStatistics};
@@ -17,6 +17,8 @@ pub(super) struct Gauge {
     wal_bytes: AtomicU64,
     quarantined_count: AtomicU64,
     scratch_entries: AtomicU64,
+    database_free_bytes: AtomicU64,
+    is_full: AtomicBool,
 }
 
 impl Gauge {
@@ -62,6 +64,14 @@ impl Gauge {
         self.scratch_entries.load(Relaxed) > 0
     }
 
+    pub(super) fn database_free_is(&self, bytes: u64) {
+        self.database_free_bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn full_is(&self, is_full: bool) {
+        self.is_full.store(is_full, Relaxed);
+    }
+
     pub(super) fn log_is(&self, bytes: u64) {
         self.wal_bytes.store(bytes, Relaxed);
     }
@@ -73,9 +83,9 @@ impl Gauge {
             cancelled_count: self.cancelled_count.load(Relaxed),
             last_commit_us: self.last_commit_us.load(Relaxed),
             database_bytes,
-            database_free_bytes: 0,
+            database_free_bytes: self.database_free_bytes.load(Relaxed),
             scratch_bytes,
-            is_full: false,
+            is_full: self.is_full.load(Relaxed),
             wal_bytes: self.wal_bytes.load(Relaxed),
             quarantined_count: self.quarantined_count.load(Relaxed),
         }

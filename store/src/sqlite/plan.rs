@@ -135,13 +135,6 @@ impl<'b> Plan<'b> {
         plan
     }
 
-    /// Whether nothing is left to be written into the database.
-    pub(super) fn spares_database(&self) -> bool {
-        self.steps
-            .iter()
-            .all(|step| matches!(step, Step::Cancelled))
-    }
-
     /// Appends that will never be written.
     pub(super) fn cancelled_count(&self) -> usize {
         self.cancelled_count
@@ -395,10 +388,6 @@ mod tests {
             })
             .collect();
         let plan = Plan::new(&batches, &Refusal::default(), contents);
-        assert_eq!(
-            plan.spares_database(),
-            steps.iter().all(|step| *step == "-")
-        );
         assert_eq!(plan.steps().iter().map(short).collect::<Vec<_>>(), steps);
     }
 

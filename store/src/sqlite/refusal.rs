@@ -18,6 +18,12 @@ pub(super) struct Full {
 }
 
 impl Full {
+    /// A full disk takes no scratch entries either: they would take the room that deletes live on.
+    pub(super) const EVERYTHING: Self = Self {
+        database: true,
+        scratch: true,
+    };
+
     fn has(self, medium: Medium) -> bool {
         match medium {
             Medium::Database => self.database,

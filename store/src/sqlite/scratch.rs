@@ -23,13 +23,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Statement};
 
-use crate::sqlite::connection::is_full;
+use crate::sqlite::connection::folder_of;
 use crate::sqlite::entry::{Entries, Run};
 use crate::sqlite::folder;
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::page::{Found, Queries};
 use crate::sqlite::plan::{Insert, Spill};
 use crate::sqlite::quarantine::BadEntry;
+use crate::sqlite::space::lacks_room;
 use crate::{DestinationId, EntryKey, Expired, Medium, PageRequest, Rank, Sequence};
 
 /// So long must the file have been empty before it is given up: a queue that hovers about its limit needs it again.
@@ -156,12 +157,19 @@ impl<'g> Scratch<'g> {
                 self.entries_are(self.entries + count as u64);
                 Ok(())
             }
-            Err(error) if is_full(&error) => Err(NoRoom),
+            Err(error) if lacks_room(&error, folder_of(&self.generation.file)) => Err(NoRoom),
             Err(error) => {
                 self.lose(&error);
                 Err(NoRoom)
             }
         }
+    }
+
+    /// Takes back what [`Scratch::insert`] wrote.
+    pub(super) fn take_back(&mut self, inserts: &[Option<Insert<'_>>]) {
+        let mut keys: Vec<EntryKey> = inserts.iter().flatten().map(|insert| insert.key).collect();
+        keys.sort_unstable();
+        self.settle(&keys);
     }
 
     /// Does what a commit deletes.

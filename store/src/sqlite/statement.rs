@@ -22,6 +22,9 @@ pub(super) struct Statements<'c> {
     delete_tally: Statement<'c>,
     mark_clean: Statement<'c>,
     log_frames: Statement<'c>,
+    page_count: Statement<'c>,
+    free_page_count: Statement<'c>,
+    rewrite_epoch: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -50,6 +53,9 @@ impl<'c> Statements<'c> {
             delete_tally: prepare("DELETE FROM tally WHERE destination = ? AND rank = ?")?,
             mark_clean: prepare("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")?,
             log_frames: prepare("PRAGMA wal_checkpoint(NOOP)")?,
+            page_count: prepare("PRAGMA page_count")?,
+            free_page_count: prepare("PRAGMA freelist_count")?,
+            rewrite_epoch: prepare("UPDATE meta SET value = value WHERE key = 'epoch'")?,
         })
     }
 
@@ -127,6 +133,18 @@ impl<'c> Statements<'c> {
 
     pub(super) fn mark_clean(&mut self) -> rusqlite::Result<()> {
         self.mark_clean.execute([]).map(drop)
+    }
+
+    /// Changes nothing, but makes the commit write a page.
+    pub(super) fn rewrite_epoch(&mut self) -> rusqlite::Result<()> {
+        self.rewrite_epoch.execute([]).map(drop)
+    }
+
+    /// Pages of the database, and how many of them nothing uses: as the transaction under way leaves them.
+    pub(super) fn pages(&mut self) -> rusqlite::Result<(u64, u64)> {
+        let all: i64 = self.page_count.query_row([], |row| row.get(0))?;
+        let free: i64 = self.free_page_count.query_row([], |row| row.get(0))?;
+        Ok((all.unsigned_abs(), free.unsigned_abs()))
     }
 
     /// Frames in the log, and how many of them are folded back already. Does no checkpoint.
