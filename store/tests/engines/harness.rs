@@ -25,6 +25,9 @@ pub(crate) trait Harness {
     /// From now on there is no room for `medium`.
     fn fill(&mut self, medium: Medium);
 
+    /// From now on there is room for so many bytes only.
+    fn leave(&mut self, bytes: u64);
+
     /// There is room again.
     fn free(&mut self, medium: Medium);
 
@@ -136,6 +139,12 @@ impl Harness for SqliteHarness {
         self.apply_limits();
     }
 
+    fn leave(&mut self, bytes: u64) {
+        let all = small_disk::used(self.folder.path()) + bytes;
+        self.limits.insert(limited(Medium::Database), all);
+        self.apply_limits();
+    }
+
     fn free(&mut self, medium: Medium) {
         self.limits.remove(limited(medium));
         self.apply_limits();
@@ -192,6 +201,11 @@ impl Harness for MemoryHarness {
 
     fn fill(&mut self, medium: Medium) {
         self.disk.fill(medium);
+    }
+
+    /// A memory disk is full or not.
+    fn leave(&mut self, _bytes: u64) {
+        self.disk.fill(Medium::Database);
     }
 
     fn free(&mut self, medium: Medium) {

@@ -1,16 +1,22 @@
-//! Random operations on both engines and on a naive model: all three must show the same at every turn.
+//! Random operations on both engines and on a naive model: all three must show the same at every turn, also when the
+//! disk is full. What is refused then, the memory engine says: SQLite must say the same.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use proptest::prelude::*;
-use stompbox_store::{Append, EntryKey, Haste, Operation, PageRow, Tally, Ticket};
+use proptest::test_runner::TestRunner;
+use stompbox_store::{Append, Batch, EntryKey, Haste, Medium, Operation, PageRow, Tally, Ticket};
 
 use crate::harness::{Harness, MemoryHarness, SqliteHarness};
 use crate::message::*;
 use crate::session::Session;
+use crate::small_disk::on_small_disk;
 
 const DESTINATIONS: i64 = 3;
 const RANKS: u8 = 2;
+/// Would hold what finds no room.
+const BALLAST: i64 = 1_000_000;
 
 /// One turn; `pick` chooses among what is there.
 #[derive(Debug, Clone)]
@@ -20,10 +26,12 @@ enum Turn {
         rank: u8,
         expires_ms: i64,
         large: bool,
+        medium: Medium,
     },
     Copy {
         pick: usize,
         destination: i64,
+        medium: Medium,
     },
     Settle {
         pick: usize,
@@ -41,11 +49,17 @@ enum Turn {
         destination: i64,
         rank: u8,
     },
+    /// The last operations of the batch become a unit.
+    Unit {
+        length: usize,
+    },
     Submit(Haste),
     Compare,
     Clear {
         destination: i64,
     },
+    Fill,
+    Free,
     Close,
     Crash,
 }
@@ -53,18 +67,25 @@ enum Turn {
 fn turn() -> impl Strategy<Value = Turn> {
     let destination = || 1..=DESTINATIONS;
     let pick = || any::<usize>();
+    let medium = || prop_oneof![3 => Just(Medium::Database), 1 => Just(Medium::Scratch)];
     prop_oneof![
-        30 => (destination(), 0..RANKS, prop_oneof![3 => Just(0), 1 => 1..1_000_i64], prop::bool::weighted(0.01))
-            .prop_map(|(destination, rank, expires_ms, large)| Turn::Append { destination, rank, expires_ms, large }),
-        3 => (pick(), destination()).prop_map(|(pick, destination)| Turn::Copy { pick, destination }),
+        30 => (destination(), 0..RANKS, prop_oneof![3 => Just(0), 1 => 1..1_000_i64], prop::bool::weighted(0.01), medium())
+            .prop_map(|(destination, rank, expires_ms, large, medium)| {
+                Turn::Append { destination, rank, expires_ms, large, medium }
+            }),
+        3 => (pick(), destination(), medium())
+            .prop_map(|(pick, destination, medium)| Turn::Copy { pick, destination, medium }),
         15 => pick().prop_map(|pick| Turn::Settle { pick }),
         4 => (pick(), 1..20_usize).prop_map(|(pick, length)| Turn::SettleRange { pick, length }),
         4 => (pick(), any::<u32>()).prop_map(|(pick, deliveries)| Turn::Count { pick, deliveries }),
         5 => (pick(), destination(), 0..RANKS)
             .prop_map(|(pick, destination, rank)| Turn::Move { pick, destination, rank }),
+        8 => (1..6_usize).prop_map(|length| Turn::Unit { length }),
         12 => prop_oneof![Just(Haste::Awaited), Just(Haste::Patient)].prop_map(Turn::Submit),
         2 => Just(Turn::Compare),
         1 => destination().prop_map(|destination| Turn::Clear { destination }),
+        1 => Just(Turn::Fill),
+        1 => Just(Turn::Free),
         1 => Just(Turn::Close),
         1 => Just(Turn::Crash),
     ]
@@ -72,6 +93,7 @@ fn turn() -> impl Strategy<Value = Turn> {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
+    medium: Medium,
     number: i64,
     body_bytes: usize,
     expires_ms: i64,
@@ -87,6 +109,9 @@ struct Model {
     next_id: i64,
     next_sequence: i64,
     batch: Vec<Operation>,
+    units: Vec<Range<usize>>,
+    /// The entries when the batch was empty.
+    before: BTreeMap<EntryKey, Entry>,
 }
 
 impl Model {
@@ -103,23 +128,52 @@ impl Model {
     fn create(&mut self, destination: i64) {
         self.next_id += 1;
         self.ids.insert(destination, self.next_id);
-        self.batch
-            .push(queue(self.next_id, &format!("queue {destination}")));
+        self.ask(queue(self.next_id, &format!("queue {destination}")));
     }
 
-    fn append(&mut self, key: EntryKey, entry: Entry) {
+    fn append(&mut self, key: EntryKey, entry: &Entry) {
         let body = vec![b'0' + (entry.number % 10) as u8; entry.body_bytes];
-        let append = append_sized(key, entry.number, body);
-        self.batch.push(Operation::Append(Append {
+        self.ask(Operation::Append(Append {
             expires_ms: entry.expires_ms,
-            ..append
+            medium: entry.medium,
+            ..append_sized(key, entry.number, body)
         }));
-        self.entries.insert(key, entry);
     }
 
     fn settle(&mut self, key: EntryKey) {
-        self.entries.remove(&key);
-        self.batch.push(settle(key));
+        let medium = self.entries[&key].medium;
+        self.ask(Operation::Settle { key, medium });
+    }
+
+    fn ask(&mut self, operation: Operation) {
+        apply(&mut self.entries, &operation);
+        self.batch.push(operation);
+    }
+
+    /// The batch as it is, leaving an empty one.
+    fn take_batch(&mut self, haste: Haste) -> Batch {
+        self.before = self.entries.clone();
+        Batch {
+            operations: std::mem::take(&mut self.batch),
+            haste,
+            units: std::mem::take(&mut self.units),
+        }
+    }
+
+    /// The batch was carried out but for what was refused.
+    fn correct(&mut self, before: BTreeMap<EntryKey, Entry>, batch: &Batch, refused: &[Operation]) {
+        self.entries = before;
+        let mut refused = refused
+            .iter()
+            .map(|operation| format!("{operation:?}"))
+            .peekable();
+        for operation in &batch.operations {
+            if refused.next_if_eq(&format!("{operation:?}")).is_none() {
+                apply(&mut self.entries, operation);
+            }
+        }
+        assert_eq!(refused.next(), None, "refused what nobody asked for");
+        self.before = self.entries.clone();
     }
 
     /// Does what one turn asks for, unless it concerns the engines only.
@@ -130,6 +184,7 @@ impl Model {
                 rank,
                 expires_ms,
                 large,
+                medium,
             } => {
                 let key = self.new_key(destination, rank);
                 let number = key.sequence.0;
@@ -138,26 +193,29 @@ impl Model {
                 } else {
                     (number % 90) as usize
                 };
-                self.append(
-                    key,
-                    Entry {
-                        number,
-                        body_bytes,
-                        expires_ms,
-                        deliveries: 0,
-                    },
-                );
+                let entry = Entry {
+                    medium,
+                    number,
+                    body_bytes,
+                    expires_ms,
+                    deliveries: 0,
+                };
+                self.append(key, &entry);
             }
-            Turn::Copy { pick, destination } => {
+            Turn::Copy {
+                pick,
+                destination,
+                medium,
+            } => {
                 let Some(source) = self.pick(pick) else {
                     return;
                 };
                 let entry = Entry {
-                    deliveries: 0,
+                    medium,
                     ..self.entries[&source].clone()
                 };
                 let key = self.new_key(destination, 0);
-                self.append(key, entry);
+                self.append(key, &entry);
             }
             Turn::Settle { pick } => {
                 if let Some(key) = self.pick(pick) {
@@ -166,20 +224,13 @@ impl Model {
             }
             Turn::SettleRange { pick, length } => {
                 let Some(from) = self.pick(pick) else { return };
-                let keys: Vec<_> = self
-                    .entries
-                    .range(from..)
-                    .take(length)
-                    .map(|(key, _)| *key)
-                    .collect();
+                let keys = self.entries.range(from..).take(length);
+                let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
                 keys.into_iter().rev().for_each(|key| self.settle(key));
             }
             Turn::Count { pick, deliveries } => {
                 let Some(key) = self.pick(pick) else { return };
-                self.batch.push(count(key, deliveries, deliveries / 2));
-                self.entries
-                    .entry(key)
-                    .and_modify(|entry| entry.deliveries = deliveries);
+                self.ask(count(key, deliveries, deliveries / 2));
             }
             Turn::Move {
                 pick,
@@ -188,32 +239,29 @@ impl Model {
             } => {
                 let Some(from) = self.pick(pick) else { return };
                 let to = self.new_key(destination, rank);
-                let Some(entry) = self.entries.remove(&from) else {
-                    return;
-                };
-                self.batch.push(relocate(from, to));
-                self.entries.insert(
-                    to,
-                    Entry {
-                        expires_ms: 0,
-                        deliveries: 0,
-                        ..entry
-                    },
-                );
+                self.ask(relocate(from, to));
+            }
+            Turn::Unit { length } => {
+                let free = self.units.last().map_or(0, |unit| unit.end);
+                let start = self.batch.len().saturating_sub(length).max(free);
+                if start < self.batch.len() {
+                    self.units.push(start..self.batch.len());
+                }
             }
             Turn::Clear { destination } => {
                 let id = key(self.ids[&destination], 0, 0).destination;
-                self.entries.retain(|key, _| key.destination != id);
-                self.batch.push(Operation::Remove(id));
+                self.ask(Operation::Remove(id));
                 self.create(destination);
             }
-            Turn::Submit(_) | Turn::Compare | Turn::Close | Turn::Crash => {}
+            Turn::Submit(_) | Turn::Compare | Turn::Fill | Turn::Free => {}
+            Turn::Close | Turn::Crash => {}
         }
     }
 
     fn tallies(&self) -> Vec<Tally> {
         let mut tallies: BTreeMap<_, Tally> = BTreeMap::new();
-        for (key, entry) in &self.entries {
+        let stored = |entry: &Entry| entry.medium == Medium::Database;
+        for (key, entry) in self.entries.iter().filter(|(_, entry)| stored(entry)) {
             let head = format!("number:{}\n", entry.number);
             let tally = tallies.entry((key.destination, key.rank)).or_insert(Tally {
                 destination: key.destination,
@@ -231,11 +279,56 @@ impl Model {
     }
 }
 
+/// What one operation does.
+fn apply(entries: &mut BTreeMap<EntryKey, Entry>, operation: &Operation) {
+    match operation {
+        Operation::Create(_) => {}
+        Operation::Remove(destination) => entries.retain(|key, _| key.destination != *destination),
+        Operation::Append(append) => {
+            let entry = Entry {
+                medium: append.medium,
+                number: append.number.0,
+                body_bytes: append.payload.body().len(),
+                expires_ms: append.expires_ms,
+                deliveries: 0,
+            };
+            entries.insert(append.key, entry);
+        }
+        Operation::Settle { key, .. } => {
+            entries.remove(key);
+        }
+        Operation::Count {
+            key, deliveries, ..
+        } => {
+            if let Some(entry) = entries.get_mut(key)
+                && entry.medium == Medium::Database
+            {
+                entry.deliveries = *deliveries;
+            }
+        }
+        Operation::Move(change) => {
+            let stored = |entry: &&Entry| entry.medium == Medium::Database;
+            if entries.get(&change.from).filter(stored).is_some()
+                && let Some(entry) = entries.remove(&change.from)
+            {
+                let entry = Entry {
+                    expires_ms: 0,
+                    deliveries: 0,
+                    ..entry
+                };
+                entries.insert(change.to, entry);
+            }
+        }
+    }
+}
+
 /// The engines side by side.
 struct Engines {
     harnesses: [Box<dyn Harness>; 2],
     sessions: Vec<Session>,
     tickets: Vec<Ticket>,
+    is_full: bool,
+    ballast: i64,
 }
 
 impl Engines {
@@ -247,25 +340,71 @@ impl Engines {
             harnesses,
             sessions,
             tickets: vec![Ticket(0); 2],
+            is_full: false,
+            ballast: 0,
         }
     }
 
-    fn submit(&mut self, operations: &mut Vec<Operation>, haste: Haste) {
-        let operations = std::mem::take(operations);
+    /// On a full disk each batch is a commit of its own: which are refused together depends on that.
+    fn submit(&mut self, model: &mut Model, haste: Haste) {
+        let before = model.before.clone();
+        let batch = model.take_batch(haste);
         for (session, ticket) in self.sessions.iter_mut().zip(&mut self.tickets) {
-            let operations = operations.clone();
-            *ticket = session.store.submit(stompbox_store::Batch {
-                operations,
-                haste,
-                ..Default::default()
-            });
+            *ticket = session.store.submit(batch.clone());
+        }
+        if self.is_full {
+            self.wait();
+            let [sqlite, memory] = [0, 1].map(|engine| self.sessions[engine].refused());
+            assert_eq!(format!("{sqlite:?}"), format!("{memory:?}"));
+            model.correct(before, &batch, &memory);
+        }
+    }
+
+    fn wait(&mut self) {
+        for (session, ticket) in self.sessions.iter_mut().zip(&self.tickets) {
+            if ticket.0 > 0 {
+                session.wait(*ticket);
+            }
+        }
+    }
+
+    /// Fills the disks, and lets both engines find out with what is in the batch and an entry that finds no room, also
+    /// not inside of the database.
+    fn fill(&mut self, model: &mut Model) {
+        if self.is_full {
+            return;
+        }
+        self.wait();
+        self.is_full = true;
+        self.harnesses
+            .iter_mut()
+            .for_each(|harness| harness.fill(Medium::Database));
+        self.ballast += 1;
+        let free = self.sessions[0].store.statistics().database_free_bytes;
+        let body = vec![b'b'; usize::try_from(free).expect("a size") + (4 << 20)];
+        let ballast = append_sized(key(BALLAST, 0, self.ballast), BALLAST + self.ballast, body);
+        model.batch.push(Operation::Append(ballast));
+        self.submit(model, Haste::Awaited);
+        for session in &self.sessions {
+            assert!(session.store.statistics().is_full);
+        }
+    }
+
+    fn free(&mut self, model: &mut Model) {
+        self.submit(model, Haste::Awaited);
+        self.wait();
+        if std::mem::take(&mut self.is_full) {
+            for (harness, session) in self.harnesses.iter_mut().zip(&mut self.sessions) {
+                harness.free(Medium::Database);
+                session.wait_resumed();
+            }
         }
     }
 
     /// Everything that the engines show must be what the model holds.
     fn compare(&mut self, model: &Model) {
-        for (session, ticket) in self.sessions.iter_mut().zip(&self.tickets) {
-            session.wait(*ticket);
+        self.wait();
+        for session in &mut self.sessions {
             for (place, rank) in model
                 .ids
                 .values()
@@ -288,6 +427,10 @@ impl Engines {
                 model.entries.values().filter(due).count()
             );
             assert!(expired.rows.is_sorted_by_key(|row| row.expires_ms));
+            for row in &expired.rows {
+                assert_eq!(model.entries[&row.key].medium, row.medium);
+            }
+            assert_eq!(session.refused().len(), 0);
         }
         for harness in &self.harnesses {
             assert_eq!(harness.recount(), model.tallies());
@@ -296,8 +439,12 @@ impl Engines {
     }
 
     fn reopen(&mut self, model: &mut Model, end: &Turn) {
-        self.submit(&mut model.batch, Haste::Awaited);
+        self.submit(model, Haste::Awaited);
         self.compare(model);
+        model
+            .entries
+            .retain(|_, entry| entry.medium == Medium::Database);
+        model.before = model.entries.clone();
         for (session, harness) in self.sessions.drain(..).zip(&mut self.harnesses) {
             if matches!(end, Turn::Crash) {
                 session.crash();
@@ -305,6 +452,10 @@ impl Engines {
                 session.close(patient([])).expect("a clean stop");
             }
             assert_eq!(harness.recount(), model.tallies());
+            if self.is_full {
+                // Less than a reserve, more than a start needs.
+                harness.leave(8 << 20);
+            }
         }
         self.sessions = self
             .harnesses
@@ -318,6 +469,7 @@ impl Engines {
             tallies.sort_by_key(|tally| (tally.destination, tally.rank));
             assert_eq!(tallies, model.tallies());
             assert_eq!(recovered.next_destination.0, model.next_id + 1);
+            assert_eq!(session.store.statistics().is_full, self.is_full);
             (
                 recovered.destinations.clone(),
                 recovered.epoch,
@@ -330,6 +482,7 @@ impl Engines {
 
 fn shown(row: &PageRow) -> (i64, Entry) {
     let entry = Entry {
+        medium: row.medium,
         number: row.number.0,
         body_bytes: row.data.len() - row.head_bytes,
         expires_ms: row.expires_ms,
@@ -343,26 +496,41 @@ fn shown(row: &PageRow) -> (i64, Entry) {
     (row.sequence.0, entry)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn engines_and_model_agree_at_every_turn(turns in prop::collection::vec(turn(), 1..400)) {
-        let mut model = Model::default();
-        let mut engines = Engines::new(SqliteHarness::new());
-        (1..=DESTINATIONS).for_each(|destination| model.create(destination));
-        for turn in &turns {
-            model.take(turn);
-            match turn {
-                Turn::Submit(haste) => engines.submit(&mut model.batch, *haste),
-                Turn::Compare => {
-                    engines.submit(&mut model.batch, Haste::Awaited);
-                    engines.compare(&model);
-                }
-                Turn::Close | Turn::Crash => engines.reopen(&mut model, turn),
-                _ => {}
+fn check(turns: &[Turn]) {
+    let mut model = Model::default();
+    let mut engines = Engines::new(SqliteHarness::new());
+    (1..=DESTINATIONS).for_each(|destination| model.create(destination));
+    for turn in turns {
+        model.take(turn);
+        match turn {
+            Turn::Submit(haste) => engines.submit(&mut model, *haste),
+            Turn::Compare => {
+                engines.submit(&mut model, Haste::Awaited);
+                engines.compare(&model);
             }
+            Turn::Fill => engines.fill(&mut model),
+            Turn::Free => engines.free(&mut model),
+            Turn::Close | Turn::Crash => engines.reopen(&mut model, turn),
+            _ => {}
         }
-        engines.reopen(&mut model, &Turn::Close);
     }
+    engines.reopen(&mut model, &Turn::Close);
+}
+
+#[test]
+fn engines_and_model_agree_at_every_turn() {
+    on_small_disk(|| {
+        let config = ProptestConfig {
+            cases: 48,
+            ..ProptestConfig::with_source_file(file!())
+        };
+        let turns = prop::collection::vec(turn(), 1..400);
+        let run = |turns: Vec<Turn>| {
+            check(&turns);
+            Ok(())
+        };
+        if let Err(failure) = TestRunner::new(config).run(&turns, run) {
+            panic!("{failure}");
+        }
+    });
 }
