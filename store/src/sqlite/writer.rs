@@ -89,6 +89,11 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         reporter: writer.reporter,
         abandoned: writer.abandoned,
     };
+    if commits.space.is_full()
+        && let Err(error) = commits.checkpoint.fold_back()
+    {
+        commits.reporter.fail(error);
+    }
     let closed = loop {
         let generation = Generation::begin(&scratch);
         if let Some(closed) = commits.serve(&inbox, &generation) {
@@ -181,7 +186,7 @@ impl Commits<'_> {
 
     fn proceed(&mut self, next: Next, scratch: &mut Scratch<'_>) -> Result<(), StoreError> {
         if self.checkpoint.has_found_no_room() && !self.space.is_full() {
-            self.find_full(&"a checkpoint found no room");
+            self.find_full(&"a checkpoint found no room")?;
         }
         if self.space.is_look_due() {
             self.look()?;
@@ -309,13 +314,15 @@ impl Commits<'_> {
                 detail: format!("there is no room even to delete: {why}"),
             });
         }
-        self.find_full(why);
+        self.find_full(why)?;
         Ok(Effort::Again)
     }
 
-    fn find_full(&mut self, why: &dyn std::fmt::Display) {
+    fn find_full(&mut self, why: &dyn std::fmt::Display) -> Result<(), StoreError> {
         self.space.find_full(why);
         self.gauge.full_is(true);
+        // As long as the reserve's room is there: afterwards the log goes round in the room that it has.
+        self.checkpoint.fold_back()
     }
 
     /// Looks whether a full disk has room again.
