@@ -24,7 +24,7 @@ use super::listener::{Acceptor, REFUSALS_MAX, bind};
 use super::signal::StopSignals;
 use crate::cli::exit;
 use crate::config::{self, Config};
-use crate::core::dispatcher::{Dispatcher, Settings, Window};
+use crate::core::dispatcher::{DiskLimits, Dispatcher, Settings, Window};
 use crate::core::memory::MemoryBudget;
 use crate::core::session::SessionSettings;
 
@@ -95,6 +95,10 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
         client_id: config.stomp.client_id,
         budget: Arc::clone(&budget),
         window: Window::default(),
+        disk: DiskLimits {
+            bytes_max: Some(config.store.disk_bytes_max as u64).filter(|limit| *limit > 0),
+            wal_bytes_max: config.store.wal_bytes_max as u64,
+        },
     };
     let dispatcher = Dispatcher::new(settings, &recovered);
     let (task, inbox) = DispatcherTask::new(dispatcher, store, events, clock);

@@ -7,7 +7,7 @@ use crate::core::clock::Now;
 use crate::core::port::{
     AckMode, AckTarget, ReceiptId, Refusal, SubscriptionHandle, TransactionHandle, Verdict,
 };
-use stompbox_store::{Medium, MessageNumber, Operation, Rank, Sequence};
+use stompbox_store::{MessageNumber, Operation, Rank, Sequence};
 
 impl Dispatcher {
     pub(super) fn acknowledge(
@@ -237,14 +237,14 @@ impl Dispatcher {
     ) {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, entry);
-        if entry.is_stored() {
-            let key_in_store = queue.key(rank, sequence);
-            self.leaves(key_in_store, entry.expires_ms);
+        if let Some(medium) = entry.medium() {
+            let stored = queue.key(rank, sequence);
+            self.leaves(stored, entry.expires_ms);
             self.store(
                 key,
                 Operation::Settle {
-                    key: key_in_store,
-                    medium: Medium::Database,
+                    key: stored,
+                    medium,
                 },
             );
         }

@@ -1,7 +1,7 @@
 //! What the console sees, and the last batch of a clean stop.
 
 use stompbox_console::{ConnectionView, ListQuery, Listing, Overview, QueueView, TopicView};
-use stompbox_store::{Batch, Haste, Operation, Rank, Ticket};
+use stompbox_store::{Batch, Haste, Medium, Operation, Rank, Ticket};
 
 use super::key::{QueueKey, TopicKey};
 use super::{Dispatcher, Place};
@@ -148,7 +148,7 @@ impl Dispatcher {
                 });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             for ((rank, sequence), entry) in waiting.chain(delayed) {
-                if entry.is_stored() && entry.deliveries > 0 {
+                if entry.medium() == Some(Medium::Database) && entry.deliveries > 0 {
                     self.batch.operations.push(Operation::Count {
                         key: queue.key(rank, sequence),
                         deliveries: entry.deliveries,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::delivery::Slot;
-use super::key::{SubscriptionKey, TopicKey};
+use super::flow::Blocker;
+use super::key::SubscriptionKey;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -59,10 +60,8 @@ pub(super) struct Peer {
     /// The last delivery made.
     pub(super) counter: DeliveryCounter,
     pub(super) in_flight: u64,
-    /// Full topics that hold its SENDs back.
-    pub(super) blocked_by: Vec<TopicKey>,
-    /// Whether the memory limit does.
-    pub(super) blocked_by_memory: bool,
+    /// What holds its SENDs back.
+    pub(super) blocked_by: Vec<Blocker>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
 }
@@ -79,13 +78,12 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
-            blocked_by_memory: false,
             replies: Vec::new(),
         }
     }
 
     /// Whether anything holds its SENDs back.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_by_memory || !self.blocked_by.is_empty()
+        !self.blocked_by.is_empty()
     }
 }

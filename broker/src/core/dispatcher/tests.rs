@@ -114,6 +114,7 @@ impl Bench {
             client_id: ClientIdPolicy::Refuse,
             budget: Arc::clone(&budget),
             window,
+            disk: DiskLimits::UNLIMITED,
         };
         Self {
             dispatcher: Dispatcher::new(settings, &recovered),
