@@ -145,6 +145,16 @@ impl Dispatcher {
         }
     }
 
+    /// What the console calls it: the key of the limit, or the topic.
+    pub(super) fn name_of(&self, blocker: Blocker) -> String {
+        match blocker {
+            Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
+            Blocker::Memory => "limits.memory_bytes".to_owned(),
+            Blocker::Disk => "store.disk_bytes_max".to_owned(),
+            Blocker::Log => "store.wal_bytes_max".to_owned(),
+        }
+    }
+
     /// A queue's consumers get no more from the disk until memory is free again.
     pub(super) fn wait_for_memory(&mut self, key: QueueKey) {
         let queue = &mut self.queues[key.0];

@@ -89,6 +89,11 @@ impl Dispatcher {
                 in_flight: peer.in_flight,
                 transactions: peer.transactions.len() as u64,
                 blocked: peer.is_blocked(),
+                blocked_by: peer
+                    .blocked_by
+                    .iter()
+                    .map(|blocker| self.name_of(*blocker))
+                    .collect(),
             }
         })
     }
