@@ -16,7 +16,7 @@ pub trait Payload: Send + Sync {
 }
 
 /// Where an entry is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Medium {
     /// In the database: survives the process.
     #[default]
@@ -122,6 +122,7 @@ pub struct Batch {
     /// Whether somebody waits.
     pub haste: Haste,
     /// Ranges of `operations`, ascending and disjoint: what a full disk refuses as a whole when it refuses any
-    /// of it (a COMMIT, a SEND to several destinations). What stands in no range is refused by itself.
+    /// of it (a COMMIT, a SEND to several destinations). What stands in no range is refused by itself. Creations and
+    /// removals of destinations are never refused, wherever they stand.
     pub units: Vec<Range<usize>>,
 }

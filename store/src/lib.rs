@@ -35,10 +35,11 @@ pub enum StoreEvent {
     Page(Page),
     /// The answer to [`Store::read_expired`].
     Expired(Expired),
-    /// The disk is full. These operations, in their order, were not carried out: appends, moves, and whatever
-    /// stands in a unit with one of them. Everything else of their batches was. Comes before the
+    /// The disk is full. These operations, in their order, were not carried out: appends, moves, and what
+    /// settles and counts stand in a unit with one of them. Everything else of their batches was; an append that was
+    /// settled in the same commit need not be written and is not among them. Comes before the
     /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
-    /// every append and move of the database.
+    /// every append and move of the database; scratch appends are tried each time.
     Refused(Vec<Operation>),
     /// Enough of the disk is free again, and the reserve is refilled: appends are taken.
     Resumed,

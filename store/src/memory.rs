@@ -1,10 +1,12 @@
 //! The memory engine: the contract of [`Store`] on a [`MemoryDisk`] that a test drives step by step.
 //!
 //! Deterministic: it has neither threads nor clocks. The disk says when a commit happens, in which order reads are
-//! answered, what fails and when the store crashes; what was committed is there when the next store is opened on it.
+//! answered, what fails, what is full and when the store crashes; what was committed is there when the next store is
+//! opened on it, but for the scratch entries.
 
 mod disk;
 mod engine;
+mod refusal;
 mod state;
 
 pub use disk::{Fault, MemoryDisk};

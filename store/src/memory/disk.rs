@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::memory::engine::Engine;
 use crate::memory::state::State;
-use crate::{EventSink, MessageNumber, StoreEvent, Tally};
+use crate::{EventSink, Medium, MessageNumber, StoreEvent, Tally};
 
 /// What goes wrong, once each, in the order in which it was injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +106,27 @@ impl MemoryDisk {
         self.engine().inject(fault);
     }
 
-    /// Makes the stored body of a message fail its checksum.
+    /// From now on there is no room on `medium`: commits refuse what must be written there.
+    pub fn fill(&self, medium: Medium) {
+        self.engine().fill(medium);
+    }
+
+    /// There is room on `medium` again. The open store resumes at once when it has refused for the want of it.
+    pub fn free(&self, medium: Medium) {
+        self.perform(|engine, events| engine.free(medium, events));
+    }
+
+    /// The scratch file fails: what it held is gone, which the store tells nobody. A page does not have it any more.
+    pub fn lose_scratch(&self) {
+        self.engine().state_mut().empty_scratch();
+    }
+
+    /// Makes the body of a message that is stored in the database fail its checksum.
     pub fn corrupt(&self, number: MessageNumber) {
         self.engine().state_mut().corrupt(number);
     }
 
-    /// Counts what is durable, in order of destination and rank.
+    /// Counts what the database holds, in order of destination and rank.
     #[must_use]
     pub fn tallies(&self) -> Vec<Tally> {
         self.engine().state_mut().tallies()

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use crate::memory::disk::{Events, Fault};
+use crate::memory::refusal::{Full, refuse};
 use crate::memory::state::State;
 use crate::{
-    Append, Backlog, Batch, EntryKey, EventSink, Expired, Operation, Page, PageRequest, Recovered,
-    StoreError, StoreEvent, StoreStatistics, Ticket,
+    Append, Backlog, Batch, EntryKey, EventSink, Expired, Medium, Operation, Page, PageRequest,
+    Recovered, StoreError, StoreEvent, StoreStatistics, Ticket,
 };
 
 /// A life of a store on the disk.
@@ -49,6 +50,7 @@ pub(super) struct Engine {
     reads: VecDeque<PendingRead>,
     faults: VecDeque<Fault>,
     immediately: bool,
+    full: Full,
     statistics: StoreStatistics,
 }
 
@@ -64,6 +66,7 @@ impl Engine {
             reads: VecDeque::new(),
             faults: VecDeque::new(),
             immediately: false,
+            full: Full::default(),
             statistics: StoreStatistics::default(),
         }
     }
@@ -79,7 +82,10 @@ impl Engine {
         self.sink = Some(sink);
         self.health = Health::Sound;
         self.last_ticket = Ticket(0);
-        self.statistics = StoreStatistics::default();
+        self.statistics = StoreStatistics {
+            is_full: self.full.database,
+            ..StoreStatistics::default()
+        };
         Ok((self.life, self.state.take_over()))
     }
 
@@ -103,6 +109,17 @@ impl Engine {
         self.faults.push_back(fault);
     }
 
+    pub(super) fn fill(&mut self, medium: Medium) {
+        *self.full.medium(medium) = true;
+    }
+
+    pub(super) fn free(&mut self, medium: Medium, events: &mut Events) {
+        *self.full.medium(medium) = false;
+        if !self.full.database && std::mem::take(&mut self.statistics.is_full) {
+            events.push(StoreEvent::Resumed);
+        }
+    }
+
     pub(super) fn pending_batches(&self) -> usize {
         self.batches.len()
     }
@@ -112,7 +129,10 @@ impl Engine {
     }
 
     pub(super) fn statistics(&self) -> StoreStatistics {
-        self.statistics
+        StoreStatistics {
+            scratch_bytes: self.state.scratch_bytes(),
+            ..self.statistics
+        }
     }
 
     pub(super) fn backlog(&self) -> Backlog {
@@ -156,7 +176,7 @@ impl Engine {
             return 0;
         };
         let ticket = *ticket;
-        match self.write(taken) {
+        match self.write(taken, events) {
             Ok(()) => events.push(StoreEvent::Durable(ticket)),
             Err(error) => self.poison(error, events),
         }
@@ -207,7 +227,7 @@ impl Engine {
         }
         self.last_ticket = Ticket(self.last_ticket.0 + 1);
         self.batches.push_back((self.last_ticket, last));
-        self.write(self.batches.len())?;
+        self.write(self.batches.len(), events)?;
         self.state.mark_clean();
         events.push(StoreEvent::Durable(self.last_ticket));
         Ok(())
@@ -215,11 +235,10 @@ impl Engine {
 
     /// Ends the life that is going on.
     pub(super) fn crash(&mut self, batches_max: usize) {
-        for (_, batch) in self.batches.drain(..).take(batches_max) {
-            batch
-                .operations
-                .into_iter()
-                .for_each(|operation| self.state.apply(operation));
+        let mut batches = self.take(batches_max);
+        refuse(&mut batches, self.full);
+        for operation in batches.into_iter().flat_map(|batch| batch.operations) {
+            self.state.apply(operation);
         }
         self.end();
     }
@@ -234,13 +253,23 @@ impl Engine {
         while self.immediately && self.step(events) {}
     }
 
-    /// Carries the first `count` batches out, or fails as was planned.
-    fn write(&mut self, count: usize) -> Result<(), StoreError> {
+    fn take(&mut self, batches_max: usize) -> Vec<Batch> {
+        let count = self.batches.len().min(batches_max);
+        self.batches
+            .drain(..count)
+            .map(|(_, batch)| batch)
+            .collect()
+    }
+
+    /// Carries the first `count` batches out as far as there is room, or fails as was planned.
+    fn write(&mut self, count: usize, events: &mut Events) -> Result<(), StoreError> {
         if self.strikes(Fault::CommitLost) {
             return Err(failure("a commit"));
         }
         let failed_late = self.strikes(Fault::CommitKept);
-        for (_, batch) in self.batches.drain(..count) {
+        let mut batches = self.take(count);
+        let refused = refuse(&mut batches, self.full);
+        for batch in batches {
             if let Some(detail) = self.state.conflict(&batch) {
                 return Err(StoreError::Disk {
                     during: "a change",
@@ -255,10 +284,13 @@ impl Engine {
         }
         self.statistics.commit_count += 1;
         if failed_late {
-            Err(failure("a commit"))
-        } else {
-            Ok(())
+            return Err(failure("a commit"));
         }
+        if !refused.is_empty() {
+            self.statistics.is_full |= self.full.database && refused.iter().any(fills_database);
+            events.push(StoreEvent::Refused(refused));
+        }
+        Ok(())
     }
 
     fn strikes(&mut self, fault: Fault) -> bool {
@@ -281,6 +313,14 @@ fn see(state: &State, read: Read) -> Answer {
     match read {
         Read::Page(request) => Answer::Page(request, state.page(request)),
         Read::Expired { now_ms, rows_max } => Answer::Expired(state.expired(now_ms, rows_max)),
+    }
+}
+
+fn fills_database(operation: &Operation) -> bool {
+    match operation {
+        Operation::Append(append) => append.medium == Medium::Database,
+        Operation::Move(_) => true,
+        _ => false,
     }
 }
 

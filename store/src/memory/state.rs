@@ -4,19 +4,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Medium;
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow,
+    Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow, Medium,
     MessageNumber, Move, Operation, Page, PageRequest, PageRow, Recovered, Sequence, Tally,
 };
 
 #[derive(Debug, Clone)]
 struct Entry {
+    medium: Medium,
     number: MessageNumber,
     expires_ms: i64,
     deliveries: u32,
     failures: u32,
     annotations: Box<[u8]>,
+}
+
+impl Entry {
+    fn body(&self) -> (Medium, MessageNumber) {
+        (self.medium, self.number)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +44,8 @@ pub(super) struct State {
     next_destination: DestinationId,
     destinations: BTreeMap<DestinationId, DestinationRecord>,
     entries: BTreeMap<EntryKey, Entry>,
-    bodies: BTreeMap<MessageNumber, Body>,
+    /// Each medium has its own: a message may stand in both.
+    bodies: BTreeMap<(Medium, MessageNumber), Body>,
 }
 
 impl State {
@@ -62,6 +69,7 @@ impl State {
         }
         self.clean = false;
         self.epoch = Epoch(self.epoch.0 + 1);
+        self.empty_scratch();
         Recovered {
             instance: self.instance.clone(),
             epoch: self.epoch,
@@ -81,13 +89,34 @@ impl State {
         self.clean
     }
 
-    /// Counts the entries.
+    /// What was in the scratch file is no more.
+    pub(super) fn empty_scratch(&mut self) {
+        self.entries
+            .retain(|_, entry| entry.medium == Medium::Database);
+        self.bodies
+            .retain(|(medium, _), _| *medium == Medium::Database);
+    }
+
+    /// Heads and bodies in the scratch file.
+    pub(super) fn scratch_bytes(&self) -> u64 {
+        let scratch = self
+            .bodies
+            .iter()
+            .filter(|((medium, _), _)| *medium == Medium::Scratch);
+        scratch.map(|(_, body)| body.data.len() as u64).sum()
+    }
+
+    /// Counts the entries of the database.
     pub(super) fn tallies(&self) -> Vec<Tally> {
         let mut tallies: Vec<Tally> = Vec::new();
-        for (key, entry) in &self.entries {
+        let stored = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.medium == Medium::Database);
+        for (key, entry) in stored {
             let bytes = self
                 .bodies
-                .get(&entry.number)
+                .get(&entry.body())
                 .map_or(0, |body| body.data.len() as u64);
             match tallies.last_mut() {
                 Some(tally) if (tally.destination, tally.rank) == (key.destination, key.rank) => {
@@ -153,27 +182,35 @@ impl State {
                     .keys()
                     .filter(|key| key.destination == destination);
                 for key in all.copied().collect::<Vec<_>>() {
-                    self.settle(key);
+                    self.take(key);
                 }
             }
             Operation::Append(append) => self.append(append),
-            Operation::Settle { key, .. } => self.settle(key),
+            Operation::Settle { key, medium } => {
+                if self.holds(key, medium) {
+                    self.take(key);
+                }
+            }
             Operation::Count {
                 key,
                 deliveries,
                 failures,
             } => {
-                if let Some(entry) = self.entries.get_mut(&key) {
+                let stored = |entry: &&mut Entry| entry.medium == Medium::Database;
+                if let Some(entry) = self.entries.get_mut(&key).filter(stored) {
                     (entry.deliveries, entry.failures) = (deliveries, failures);
                 }
             }
-            Operation::Move(change) => self.relocate(change),
+            Operation::Move(change) if self.holds(change.from, Medium::Database) => {
+                self.relocate(change);
+            }
+            Operation::Move(_) => {}
         }
     }
 
     /// Makes the stored body of a message unreadable.
     pub(super) fn corrupt(&mut self, number: MessageNumber) {
-        if let Some(body) = self.bodies.get_mut(&number) {
+        if let Some(body) = self.bodies.get_mut(&(Medium::Database, number)) {
             body.intact = false;
         }
     }
@@ -181,7 +218,7 @@ impl State {
     /// Takes an entry out because of its body; `false` when it has gone already.
     pub(super) fn put_aside(&mut self, key: EntryKey) -> bool {
         let present = self.entries.contains_key(&key);
-        self.settle(key);
+        self.take(key);
         present
     }
 
@@ -207,7 +244,7 @@ impl State {
                 page.exhausted = false;
                 break;
             }
-            match self.bodies.get(&entry.number).filter(|body| body.intact) {
+            match self.bodies.get(&entry.body()).filter(|body| body.intact) {
                 Some(body) => {
                     bytes += body.data.len();
                     page.rows.push(row(key.sequence, entry, body));
@@ -223,13 +260,13 @@ impl State {
         let due = self.entries.iter().filter(|(_, entry)| due(entry));
         let mut rows: Vec<ExpiredRow> = due
             .map(|(key, entry)| ExpiredRow {
-                medium: Medium::Database,
+                medium: entry.medium,
                 key: *key,
                 number: entry.number,
                 expires_ms: entry.expires_ms,
                 bytes: self
                     .bodies
-                    .get(&entry.number)
+                    .get(&entry.body())
                     .map_or(0, |body| body.data.len() as u64),
             })
             .collect();
@@ -239,7 +276,8 @@ impl State {
     }
 
     fn append(&mut self, append: Append) {
-        let body = self.bodies.entry(append.number).or_insert_with(|| {
+        let place = (append.medium, append.number);
+        let body = self.bodies.entry(place).or_insert_with(|| {
             let (head, body) = (append.payload.head(), append.payload.body());
             Body {
                 refs: 0,
@@ -251,6 +289,7 @@ impl State {
         });
         body.refs += 1;
         let entry = Entry {
+            medium: append.medium,
             number: append.number,
             expires_ms: append.expires_ms,
             deliveries: 0,
@@ -260,16 +299,22 @@ impl State {
         self.entries.insert(append.key, entry);
     }
 
-    fn settle(&mut self, key: EntryKey) {
+    fn holds(&self, key: EntryKey, medium: Medium) -> bool {
+        self.entries
+            .get(&key)
+            .is_some_and(|entry| entry.medium == medium)
+    }
+
+    fn take(&mut self, key: EntryKey) {
         let Some(entry) = self.entries.remove(&key) else {
             return;
         };
-        let Some(body) = self.bodies.get_mut(&entry.number) else {
+        let Some(body) = self.bodies.get_mut(&entry.body()) else {
             return;
         };
         body.refs -= 1;
         if body.refs == 0 {
-            self.bodies.remove(&entry.number);
+            self.bodies.remove(&entry.body());
         }
     }
 
@@ -278,6 +323,7 @@ impl State {
             return;
         };
         let entry = Entry {
+            medium: Medium::Database,
             number: entry.number,
             expires_ms: change.expires_ms,
             deliveries: 0,
@@ -290,7 +336,7 @@ impl State {
 
 fn row(sequence: Sequence, entry: &Entry, body: &Body) -> PageRow {
     PageRow {
-        medium: Medium::Database,
+        medium: entry.medium,
         sequence,
         number: entry.number,
         timestamp_ms: body.timestamp_ms,

@@ -1,8 +1,10 @@
 //! The contract of every engine: what an operation does, what a page shows, what outlives a store.
 
+mod full;
 mod life;
 mod operation;
 mod reading;
+mod scratch;
 mod watermark;
 
 use crate::harness::Harness;

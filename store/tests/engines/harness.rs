@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
-use stompbox_store::{DestinationId, MessageNumber, Rank, Sequence, Tally};
+use stompbox_store::{DestinationId, Medium, MessageNumber, Rank, Sequence, Tally};
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
@@ -18,6 +18,12 @@ pub(crate) trait Harness {
 
     /// Makes the stored body of a message fail its checksum.
     fn corrupt(&self, number: MessageNumber);
+
+    /// From now on there is no room for `medium`.
+    fn fill(&mut self, medium: Medium);
+
+    /// There is room again.
+    fn free(&mut self, medium: Medium);
 
     /// Bodies and entries must belong together, as far as one can see from outside.
     fn check_bodies(&self) {}
@@ -91,6 +97,14 @@ impl Harness for SqliteHarness {
         self.database().execute(damage, [number.0]).expect("damage");
     }
 
+    fn fill(&mut self, _medium: Medium) {
+        panic!("a real disk cannot be filled like that");
+    }
+
+    fn free(&mut self, _medium: Medium) {
+        panic!("a real disk cannot be filled like that");
+    }
+
     fn check_bodies(&self) {
         let lost = "SELECT count(*) FROM entry WHERE body NOT IN (SELECT id FROM body)";
         assert_eq!(self.number(lost), 0, "entries without a body");
@@ -138,5 +152,13 @@ impl Harness for MemoryHarness {
 
     fn corrupt(&self, number: MessageNumber) {
         self.disk.corrupt(number);
+    }
+
+    fn fill(&mut self, medium: Medium) {
+        self.disk.fill(medium);
+    }
+
+    fn free(&mut self, medium: Medium) {
+        self.disk.free(medium);
     }
 }

@@ -13,6 +13,15 @@ macro_rules! on_every_engine {
     };
 }
 
+/// As [`on_every_engine`], for what the SQLite engine does not do yet.
+macro_rules! on_memory_engine {
+    ($($behaviour:ident),* $(,)?) => {
+        mod memory {
+            $(#[test] fn $behaviour() { super::$behaviour(&mut crate::harness::MemoryHarness::new()); })*
+        }
+    };
+}
+
 mod contract;
 mod damage;
 mod file;

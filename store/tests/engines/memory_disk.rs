@@ -1,10 +1,10 @@
 //! What a test can do with a memory disk that no real one lets it do.
 
 use stompbox_store::memory::{Fault, MemoryDisk, MemoryStore};
-use stompbox_store::{StoreError, StoreEvent, Ticket};
+use stompbox_store::{Medium, StoreError, StoreEvent, Ticket};
 
 use crate::message::*;
-use crate::session::{Session, events};
+use crate::session::{Session, events, said};
 
 fn open(disk: &MemoryDisk) -> Session {
     let (sink, receiver) = events();
@@ -152,6 +152,54 @@ fn delay_holds_steps_up() {
     assert_eq!(disk.pending_batches(), 1);
     assert!(disk.step());
     assert_eq!(disk.pending_batches(), 0);
+}
+
+#[test]
+fn lost_scratch_file_takes_its_entries_along_and_tells_nobody() {
+    let (disk, mut session) = started();
+    session
+        .store
+        .submit(awaited([scratched(key(1, 4, 2)), appended(key(1, 4, 3))]));
+    disk.run_until_idle();
+    session.wait(Ticket(2));
+    assert_eq!(session.store.statistics().scratch_bytes, 20);
+    disk.lose_scratch();
+    assert!(session.events.try_recv().is_err());
+    assert_eq!(sequences(&disk, &mut session), [1, 3]);
+    session.run([settle_scratch(key(1, 4, 2)), scratched(key(1, 4, 4))]);
+    assert_eq!(sequences(&disk, &mut session), [1, 3, 4]);
+}
+
+#[test]
+fn crash_on_a_full_disk_keeps_what_had_room() {
+    let (disk, mut session) = started();
+    disk.fill(Medium::Database);
+    session
+        .store
+        .submit(awaited([appended(key(1, 4, 2)), settle(key(1, 4, 1))]));
+    disk.crash_after(1);
+    assert!(session.events.try_recv().is_err());
+    let mut next = open(&disk);
+    assert!(next.store.statistics().is_full);
+    assert_eq!(sequences(&disk, &mut next), []);
+}
+
+#[test]
+fn refusal_concerns_the_whole_commit() {
+    let (disk, mut session) = started();
+    disk.fill(Medium::Database);
+    submit(&mut session, 2);
+    submit(&mut session, 3);
+    session.store.submit(awaited([settle(key(1, 4, 2))]));
+    assert_eq!(disk.commit(3), 3);
+    session.wait(Ticket(4));
+    let refused = session.refused();
+    assert_eq!(
+        refused.iter().map(said).collect::<Vec<_>>(),
+        ["append 1/4/3"]
+    );
+    disk.free(Medium::Database);
+    session.wait_resumed();
 }
 
 #[test]

@@ -63,6 +63,26 @@ pub(crate) fn appended(key: EntryKey) -> Operation {
     Operation::Append(append(key, key.sequence.0))
 }
 
+/// The same, kept in the scratch file.
+pub(crate) fn scratch(append: Append) -> Operation {
+    Operation::Append(Append {
+        medium: Medium::Scratch,
+        ..append
+    })
+}
+
+/// A scratch entry whose message has the number of its position.
+pub(crate) fn scratched(key: EntryKey) -> Operation {
+    scratch(append(key, key.sequence.0))
+}
+
+pub(crate) fn settle_scratch(key: EntryKey) -> Operation {
+    Operation::Settle {
+        key,
+        medium: Medium::Scratch,
+    }
+}
+
 pub(crate) fn settle(key: EntryKey) -> Operation {
     Operation::Settle {
         key,

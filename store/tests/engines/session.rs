@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use stompbox_store::{
-    Batch, EventSink, Expired, Operation, Page, PageRequest, Recovered, Store, StoreError,
-    StoreEvent, Ticket,
+    Batch, EntryKey, EventSink, Expired, Operation, Page, PageRequest, Recovered, Store,
+    StoreError, StoreEvent, Ticket,
 };
 
 use crate::message::{awaited, page};
@@ -19,6 +19,22 @@ pub(crate) struct Session {
     pub(crate) events: Receiver<StoreEvent>,
     /// Watermarks in the order in which they were reported.
     pub(crate) watermarks: Vec<Ticket>,
+    /// What was refused since [`Session::refused`] was last asked.
+    refused: Vec<Operation>,
+    resumed: usize,
+}
+
+/// An operation in short: `append 1/4/10` for destination 1, rank 4, sequence 10.
+pub(crate) fn said(operation: &Operation) -> String {
+    let place = |key: EntryKey| format!("{}/{}/{}", key.destination.0, key.rank.0, key.sequence.0);
+    match operation {
+        Operation::Create(record) => format!("create {}", record.id.0),
+        Operation::Remove(destination) => format!("remove {}", destination.0),
+        Operation::Append(append) => format!("append {}", place(append.key)),
+        Operation::Settle { key, .. } => format!("settle {}", place(*key)),
+        Operation::Count { key, .. } => format!("count {}", place(*key)),
+        Operation::Move(change) => format!("move {} {}", place(change.from), place(change.to)),
+    }
 }
 
 /// A sink for an engine, and the other end of it.
@@ -41,15 +57,35 @@ impl Session {
             recovered,
             events,
             watermarks: Vec::new(),
+            refused: Vec::new(),
+            resumed: 0,
         }
     }
 
     pub(crate) fn next_event(&mut self) -> StoreEvent {
         let event = self.events.recv_timeout(PATIENCE).expect("an event");
-        if let StoreEvent::Durable(ticket) = event {
-            self.watermarks.push(ticket);
+        match &event {
+            StoreEvent::Durable(ticket) => self.watermarks.push(*ticket),
+            StoreEvent::Refused(operations) => self.refused.extend_from_slice(operations),
+            StoreEvent::Resumed => self.resumed += 1,
+            StoreEvent::Page(_) | StoreEvent::Expired(_) | StoreEvent::Failed(_) => {}
         }
         event
+    }
+
+    /// What was refused since this was last asked.
+    pub(crate) fn refused(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Waits for the store to resume, once.
+    pub(crate) fn wait_resumed(&mut self) {
+        while self.resumed == 0 {
+            if let StoreEvent::Failed(error) = self.next_event() {
+                panic!("{error}");
+            }
+        }
+        self.resumed -= 1;
     }
 
     pub(crate) fn wait(&mut self, ticket: Ticket) {
