@@ -180,11 +180,10 @@ impl Dispatcher {
                 }
                 Operation::Settle { key, .. } if returned.contains(key) => {}
                 // They stood beside what was refused, and hold all the same.
-                Operation::Settle { .. }
-                | Operation::Count { .. }
-                | Operation::Create(_)
-                | Operation::Remove(_) => self.batch.operations.push(operation.clone()),
-                Operation::Move(_) => {}
+                Operation::Settle { .. } | Operation::Count { .. } => {
+                    self.batch.operations.push(operation.clone());
+                }
+                Operation::Move(_) | Operation::Create(_) | Operation::Remove(_) => {}
             }
         }
         self.disown(&strays);
