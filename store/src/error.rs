@@ -21,6 +21,14 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no room for so much as a start.
+    #[error("the disk of data folder {} is full ({detail}); free some space, 64 MiB at least, and start again", .folder.display())]
+    Full {
+        /// The folder.
+        folder: PathBuf,
+        /// What was said.
+        detail: String,
+    },
     /// The file is a database, but not ours.
     #[error("{} is not a stompbox database ({detail}); choose another folder with --data", .file.display())]
     Foreign {

@@ -123,6 +123,8 @@ fn store_options(config: &Config) -> SqliteOptions {
         config::Durability::Power => Durability::Power,
         config::Durability::Process => Durability::Process,
     };
+    options.reserve_bytes = config.store.disk_reserve as u64;
+    options.resume_bytes = config.store.disk_resume as u64;
     options
 }
 

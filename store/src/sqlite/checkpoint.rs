@@ -6,10 +6,16 @@
 //! | `wal_pause_bytes` | the writer, between two commits | PASSIVE: comes to the end, so that the log starts anew |
 //! | `wal_restart_bytes` | the writer | RESTART: waits a moment for readers, and warns |
 //!
-//! A log that starts anew is overwritten in place; only [`Checkpoint::last`] truncates it.
+//! A log that starts anew is overwritten in place; only [`Checkpoint::last`] truncates it, and the writer on a full
+//! disk when the log's room is needed elsewhere.
+//!
+//! A checkpoint that finds no room on the disk has done no harm: the log keeps what it has. The writer is told, and
+//! folds back as soon as `FULL_LOG_BYTES` wait while the disk is full, so that deletes go on in the room that the log
+//! has already.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,13 +24,16 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB};
 
 use crate::StoreError;
-use crate::sqlite::connection::{self, Role, disk, is_busy};
+use crate::sqlite::connection::{self, Role, disk, folder_of, is_busy};
 use crate::sqlite::report::Reporter;
+use crate::sqlite::space::lacks_room;
 use crate::sqlite::{SqliteOptions, spawn};
 
 /// How long the writer waits for readers of an overlong log, and for strangers when it closes.
 const RESTART_BUSY: Duration = Duration::from_millis(100);
 const CLOSE_BUSY: Duration = Duration::from_secs(1);
+/// How much of the log may wait to be folded back on a full disk: the reserve has room for a few times that.
+const FULL_LOG_BYTES: u64 = 2 << 20;
 /// What a frame has beside its page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
@@ -34,6 +43,9 @@ pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
     marks: Marks,
+    folder: PathBuf,
+    /// A checkpoint has found no room since the writer last asked.
+    found_no_room: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +64,15 @@ impl Checkpointer {
         let connection = connection::open(file, Role::Checkpointer, options.durability)
             .map_err(connection::unopened(file))?;
         let (wake, woken) = sync_channel(1);
-        let to = Arc::clone(reporter);
-        let thread = spawn("store-checkpoint", reporter, move || {
-            fold_when_woken(&connection, &woken, &to);
-        })?;
+        let folder = folder_of(file).to_owned();
+        let found_no_room = Arc::new(AtomicBool::new(false));
+        let folding = Folding {
+            connection,
+            folder: folder.clone(),
+            found_no_room: Arc::clone(&found_no_room),
+            reporter: Arc::clone(reporter),
+        };
+        let thread = spawn("store-checkpoint", reporter, move || folding.run(&woken))?;
         let marks = Marks {
             checkpoint: options.wal_checkpoint_bytes,
             pause: options.wal_pause_bytes,
@@ -65,6 +82,8 @@ impl Checkpointer {
             wake,
             thread,
             marks,
+            folder,
+            found_no_room,
         })
     }
 
@@ -75,12 +94,28 @@ impl Checkpointer {
     }
 }
 
-fn fold_when_woken(connection: &Connection, woken: &Receiver<()>, reporter: &Reporter) {
-    while woken.recv().is_ok() {
-        match connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
-            Ok(_) => {}
-            Err(error) if is_busy(&error) => {}
-            Err(error) => reporter.fail(disk("a checkpoint")(error)),
+/// What the thread has.
+struct Folding {
+    connection: Connection,
+    folder: PathBuf,
+    found_no_room: Arc<AtomicBool>,
+    reporter: Arc<Reporter>,
+}
+
+impl Folding {
+    fn run(&self, woken: &Receiver<()>) {
+        while woken.recv().is_ok() {
+            let done = self
+                .connection
+                .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE);
+            match done {
+                Ok(_) => {}
+                Err(error) if is_busy(&error) => {}
+                Err(error) if lacks_room(&error, &self.folder) => {
+                    self.found_no_room.store(true, Ordering::Relaxed);
+                }
+                Err(error) => self.reporter.fail(disk("a checkpoint")(error)),
+            }
         }
     }
 }
@@ -89,6 +124,7 @@ fn fold_when_woken(connection: &Connection, woken: &Receiver<()>, reporter: &Rep
 pub(super) struct Checkpoint<'c> {
     connection: &'c Connection,
     checkpointer: Checkpointer,
+    page_bytes: u64,
     frame_bytes: u64,
     /// From which size on the writer pauses again: beyond the pause mark while readers hold the log.
     pause_at: u64,
@@ -103,11 +139,44 @@ impl<'c> Checkpoint<'c> {
         let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         Ok(Self {
             connection,
+            page_bytes: page.unsigned_abs(),
             frame_bytes: page.unsigned_abs() + FRAME_HEADER_BYTES,
             pause_at: checkpointer.marks.pause,
             restart_at: checkpointer.marks.restart,
             checkpointer,
         })
+    }
+
+    /// Whether a checkpoint has found no room on the disk since this was last asked.
+    pub(super) fn has_found_no_room(&self) -> bool {
+        self.checkpointer
+            .found_no_room
+            .swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn page_bytes(&self) -> u64 {
+        self.page_bytes
+    }
+
+    /// Folds back what can be without waiting for anybody.
+    pub(super) fn fold_back(&self) -> Result<(), StoreError> {
+        self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)
+    }
+
+    /// Gives the log's room back to the disk, if no reader is in the way.
+    pub(super) fn truncate(&self) -> Result<(), StoreError> {
+        self.fold(CheckpointMode::TRUNCATE, RESTART_BUSY)
+    }
+
+    /// As [`Checkpoint::after_commit`], on a full disk.
+    pub(super) fn after_commit_without_room(
+        &mut self,
+        (all, folded): (u64, u64),
+    ) -> Result<u64, StoreError> {
+        if (all - folded.min(all)) * self.frame_bytes >= FULL_LOG_BYTES {
+            self.fold_back()?;
+        }
+        Ok(all * self.frame_bytes)
     }
 
     /// Does what the log's frames `(all, folded back)` call for; returns the log's size in bytes.
@@ -126,7 +195,7 @@ impl<'c> Checkpoint<'c> {
             self.fold(CheckpointMode::RESTART, RESTART_BUSY)?;
         } else if log >= self.pause_at {
             self.pause_at = log + marks.checkpoint;
-            self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)?;
+            self.fold_back()?;
         } else if (all - folded.min(all)) * self.frame_bytes >= marks.checkpoint {
             // Full: it is already at work or about to be.
             let _already_woken = self.checkpointer.wake.try_send(());
@@ -141,10 +210,12 @@ impl<'c> Checkpoint<'c> {
             checkpointer,
             ..
         } = self;
+        let folder = checkpointer.folder.clone();
         checkpointer.join();
-        connection
-            .execute_batch("PRAGMA optimize;")
-            .map_err(disk("closing"))?;
+        match connection.execute_batch("PRAGMA optimize;") {
+            Err(error) if !lacks_room(&error, &folder) => return Err(disk("closing")(error)),
+            Ok(()) | Err(_) => {}
+        }
         connection
             .busy_timeout(CLOSE_BUSY)
             .map_err(disk("closing"))?;
@@ -152,6 +223,10 @@ impl<'c> Checkpoint<'c> {
             Ok(_) => Ok(()),
             Err(error) if is_busy(&error) => {
                 tracing::warn!("another process reads the database; its log stays");
+                Ok(())
+            }
+            Err(error) if lacks_room(&error, &folder) => {
+                tracing::warn!("the disk is full; the log stays");
                 Ok(())
             }
             Err(error) => Err(disk("the last checkpoint")(error)),
@@ -170,6 +245,12 @@ impl<'c> Checkpoint<'c> {
         match done {
             Ok(_) => Ok(()),
             Err(error) if is_busy(&error) => Ok(()),
+            Err(error) if lacks_room(&error, &self.checkpointer.folder) => {
+                self.checkpointer
+                    .found_no_room
+                    .store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) => Err(disk("a checkpoint")(error)),
         }
     }

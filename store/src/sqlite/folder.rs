@@ -6,9 +6,11 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
+use crate::sqlite::space::is_about_room;
 
 const DATABASE: &str = "stompbox.db";
 const LOCK: &str = "stompbox.lock";
+const SCRATCH: &str = "scratch.db";
 
 /// A data folder that this process has to itself until the value is dropped.
 #[derive(Debug)]
@@ -20,9 +22,15 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder when missing and locks it.
     pub(super) fn claim(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |source| StoreError::Folder {
-            folder: path.to_owned(),
-            source,
+        let unusable = |source| match is_about_room(&source) {
+            true => StoreError::Full {
+                folder: path.to_owned(),
+                detail: source.to_string(),
+            },
+            false => StoreError::Folder {
+                folder: path.to_owned(),
+                source,
+            },
         };
         create_private_folder(path).map_err(unusable)?;
         let lock = open_private_file(&path.join(LOCK)).map_err(unusable)?;
@@ -46,6 +54,10 @@ impl Folder {
     pub(super) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
     }
+
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.path.join(SCRATCH)
+    }
 }
 
 fn create_private_folder(path: &Path) -> std::io::Result<()> {
@@ -56,7 +68,8 @@ fn create_private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-fn open_private_file(path: &Path) -> std::io::Result<File> {
+/// Opens a file that nobody else may read, and creates it when missing.
+pub(super) fn open_private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

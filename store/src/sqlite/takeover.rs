@@ -105,7 +105,8 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<DestinationKind> {
     }
 }
 
-fn tallies(connection: &Connection) -> rusqlite::Result<Vec<Tally>> {
+/// The stored counts.
+pub(super) fn tallies(connection: &Connection) -> rusqlite::Result<Vec<Tally>> {
     let mut query =
         connection.prepare("SELECT destination, rank, count, bytes, first, last FROM tally")?;
     let rows = query.query_map([], |row| {
