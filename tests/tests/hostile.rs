@@ -252,9 +252,14 @@ fn subscriptions_that_come_and_go_without_reading_bound_the_memory() {
 fn a_producer_that_was_held_back_is_not_taken_for_silent() {
     const FRAMES: usize = 40;
     const PRODUCERS: usize = 4;
-    let broker = start_watched(&format!("{TIGHT}stash_frames = 10\n"));
-    // Another one fills the memory and waits there.
+    let broker = start_watched(&format!(
+        "{TIGHT}stash_frames = 10\n[policy]\nprefetch_bytes = \"64 MiB\"\n"
+    ));
+    // Another one fills the memory and waits there; what a consumer holds cannot leave it.
     let mut filler = connect(&broker);
+    let mut holder = connect(&broker);
+    let wishes = [("activemq.prefetchSize", "10000")];
+    holder.subscribe_with("s", "/queue/full", "client-individual", &wishes);
     let body = "x".repeat(200 * 1024);
     let frame = format!("SEND\ndestination:/queue/full\npersistent:false\n\n{body}\0");
     let blocked = || {
