@@ -309,6 +309,7 @@ fn a_producer_that_was_held_back_is_not_taken_for_silent() {
         }
     }
     assert_eq!(blocked(), 1 + PRODUCERS, "they are not held back any more");
+    drop(holder);
     let mut consumer = connect(&broker);
     consumer.subscribe("s", "/queue/full", "auto");
     for producer in &mut producers {
