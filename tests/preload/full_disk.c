@@ -1,9 +1,10 @@
 /* Makes folders of a process as small as a test wants them: what would make their files grow beyond that fails with
- * ENOSPC, as it would on a full disk.
+ * ENOSPC, as it would on a full disk, or with EDQUOT.
  *
  * Loaded with LD_PRELOAD. A folder is limited while it has a file ".capacity" of lines "NAME BYTES": the file NAME may
- * have so many bytes, or with the name "*" all files of the folder together. statvfs of the folder tells what "*"
- * leaves. What is deleted or cut gives its room back. Read at every growth, so that a test can change it at any time.
+ * have so many bytes, or with the name "*" all files of the folder together. What is deleted or cut gives its room
+ * back. statvfs of the folder tells what "*" leaves, unless there is a line "quota 1": then it tells of the disk, and
+ * growth fails with EDQUOT. All of that is read at every growth, so that a test can change it at any time.
  * Reads, and writes within a file, are what they are; so are files elsewhere.
  */
 #define _GNU_SOURCE
@@ -51,7 +52,7 @@ static long long limit(const char *folder, const char *name) {
 
 /* Whether a file may have `size` bytes. */
 static int fits(int fd, long long size) {
-    int saved = errno, fit = 1;
+    int saved = errno, fit = 1, quota = 0;
     struct stat file;
     if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && size > file.st_size) {
         char link[64], path[PATH_MAX];
@@ -64,9 +65,10 @@ static int fits(int fd, long long size) {
             long long own = limit(path, name), all = limit(path, "*");
             if (own >= 0 && size > own) fit = 0;
             if (all >= 0 && used(path) + size - file.st_size > all) fit = 0;
+            quota = !fit && limit(path, "quota") >= 0;
         }
     }
-    errno = fit ? saved : ENOSPC;
+    errno = fit ? saved : quota ? EDQUOT : ENOSPC;
     return fit;
 }
 
@@ -99,8 +101,9 @@ int ftruncate64(int fd, off64_t length) {
 int posix_fallocate(int fd, off_t at, off_t length) {
     int saved = errno;
     if (!fits(fd, (long long)at + (long long)length)) {
+        int why = errno;
         errno = saved;
-        return ENOSPC;
+        return why;
     }
     return REAL("posix_fallocate", int (*)(int, off_t, off_t))(fd, at, length);
 }
@@ -111,7 +114,7 @@ int posix_fallocate64(int fd, off64_t at, off64_t length) {
 
 int statvfs(const char *path, struct statvfs *figures) {
     int result = REAL("statvfs", int (*)(const char *, struct statvfs *))(path, figures);
-    long long all = result == 0 ? limit(path, "*") : -1;
+    long long all = result == 0 && limit(path, "quota") < 0 ? limit(path, "*") : -1;
     if (all >= 0) {
         long long left = all - used(path);
         figures->f_bavail = left > 0 ? (fsblkcnt_t)left / figures->f_frsize : 0;

@@ -10,13 +10,13 @@
 //! disk when the log's room is needed elsewhere.
 //!
 //! A checkpoint that finds no room on the disk has done no harm: the log keeps what it has. The writer is told, and
-//! folds back as soon as `FULL_LOG_BYTES` wait while the disk is full, so that deletes go on in the room that the log
+//! folds back early while the disk is full, so that deletes go on in the room that the log
 //! has already.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ use crate::sqlite::{SqliteOptions, spawn};
 /// How long the writer waits for readers of an overlong log, and for strangers when it closes.
 const RESTART_BUSY: Duration = Duration::from_millis(100);
 const CLOSE_BUSY: Duration = Duration::from_secs(1);
-/// How much of the log may wait to be folded back on a full disk: the reserve has room for a few times that.
-const FULL_LOG_BYTES: u64 = 2 << 20;
+/// How much of the reserve the log may take on a full disk before it is folded back.
+const RESERVE_SHARE: u64 = 8;
 /// What a frame has beside its page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
@@ -46,6 +46,8 @@ pub(super) struct Checkpointer {
     folder: PathBuf,
     /// A checkpoint has found no room since the writer last asked.
     found_no_room: Arc<AtomicBool>,
+    /// Held while the thread folds back: SQLite would turn a second one away.
+    folding: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +55,7 @@ struct Marks {
     checkpoint: u64,
     pause: u64,
     restart: u64,
+    full: u64,
 }
 
 impl Checkpointer {
@@ -66,17 +69,20 @@ impl Checkpointer {
         let (wake, woken) = sync_channel(1);
         let folder = folder_of(file).to_owned();
         let found_no_room = Arc::new(AtomicBool::new(false));
-        let folding = Folding {
+        let folding = Arc::new(Mutex::new(()));
+        let fold = Fold {
             connection,
+            folding: Arc::clone(&folding),
             folder: folder.clone(),
             found_no_room: Arc::clone(&found_no_room),
             reporter: Arc::clone(reporter),
         };
-        let thread = spawn("store-checkpoint", reporter, move || folding.run(&woken))?;
+        let thread = spawn("store-checkpoint", reporter, move || fold.run(&woken))?;
         let marks = Marks {
             checkpoint: options.wal_checkpoint_bytes,
             pause: options.wal_pause_bytes,
             restart: options.wal_restart_bytes,
+            full: options.reserve_bytes / RESERVE_SHARE,
         };
         Ok(Self {
             wake,
@@ -84,6 +90,7 @@ impl Checkpointer {
             marks,
             folder,
             found_no_room,
+            folding,
         })
     }
 
@@ -95,19 +102,22 @@ impl Checkpointer {
 }
 
 /// What the thread has.
-struct Folding {
+struct Fold {
     connection: Connection,
     folder: PathBuf,
     found_no_room: Arc<AtomicBool>,
+    folding: Arc<Mutex<()>>,
     reporter: Arc<Reporter>,
 }
 
-impl Folding {
+impl Fold {
     fn run(&self, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
+            let turn = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
             let done = self
                 .connection
                 .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE);
+            drop(turn);
             match done {
                 Ok(_) => {}
                 Err(error) if is_busy(&error) => {}
@@ -158,13 +168,17 @@ impl<'c> Checkpoint<'c> {
         self.page_bytes
     }
 
-    /// Folds back what can be without waiting for anybody.
+    /// Folds back what there is, so that the log starts anew unless readers are in the way.
     pub(super) fn fold_back(&self) -> Result<(), StoreError> {
+        let folding = &self.checkpointer.folding;
+        let _turn = folding.lock().unwrap_or_else(PoisonError::into_inner);
         self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)
     }
 
     /// Gives the log's room back to the disk, if no reader is in the way.
     pub(super) fn truncate(&self) -> Result<(), StoreError> {
+        let folding = &self.checkpointer.folding;
+        let _turn = folding.lock().unwrap_or_else(PoisonError::into_inner);
         self.fold(CheckpointMode::TRUNCATE, RESTART_BUSY)
     }
 
@@ -173,7 +187,7 @@ impl<'c> Checkpoint<'c> {
         &mut self,
         (all, folded): (u64, u64),
     ) -> Result<u64, StoreError> {
-        if (all - folded.min(all)) * self.frame_bytes >= FULL_LOG_BYTES {
+        if (all - folded.min(all)) * self.frame_bytes >= self.checkpointer.marks.full {
             self.fold_back()?;
         }
         Ok(all * self.frame_bytes)
@@ -195,7 +209,7 @@ impl<'c> Checkpoint<'c> {
             self.fold(CheckpointMode::RESTART, RESTART_BUSY)?;
         } else if log >= self.pause_at {
             self.pause_at = log + marks.checkpoint;
-            self.fold_back()?;
+            self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)?;
         } else if (all - folded.min(all)) * self.frame_bytes >= marks.checkpoint {
             // Full: it is already at work or about to be.
             let _already_woken = self.checkpointer.wake.try_send(());

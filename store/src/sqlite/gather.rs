@@ -14,6 +14,9 @@ use crate::{Backlog, Batch, Expired, Haste, Operation, Page, PageRequest, Ticket
 /// So many settles are a good commit: waiting for more would only make it longer.
 const PATIENT_OPERATIONS_MAX: usize = 1_000;
 
+/// No more than so many pages change in a commit on a full disk: what its log needs must fit into the reserve.
+const FULL_OPERATIONS_MAX: usize = 512;
+
 /// What reaches the writer.
 pub(super) enum Submission {
     /// Work of the owner.
@@ -126,6 +129,13 @@ pub(super) struct Limits {
     pub(super) settle_delay: Duration,
 }
 
+/// Whether the disk has any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Ample,
+    None,
+}
+
 /// What the writer has to do next.
 pub(super) enum Next {
     Commit(Gathered),
@@ -157,8 +167,8 @@ impl Inbox {
 
     /// Waits for the next commit's worth: for ever, or as long as `patience` lasts. Reads come along as they are now,
     /// not behind the batches that were submitted before them.
-    pub(super) fn next(&self, patience: Option<Duration>) -> Next {
-        match self.gather(patience) {
+    pub(super) fn next(&self, patience: Option<Duration>, room: Room) -> Next {
+        match self.gather(patience, room) {
             Next::Commit(mut gathered) => {
                 gathered.reads.extend(self.reads.try_iter());
                 Next::Commit(gathered)
@@ -167,7 +177,11 @@ impl Inbox {
         }
     }
 
-    fn gather(&self, patience: Option<Duration>) -> Next {
+    fn gather(&self, patience: Option<Duration>, room: Room) -> Next {
+        let operations_max = match room {
+            Room::Ample => self.limits.operations_max,
+            Room::None => self.limits.operations_max.min(FULL_OPERATIONS_MAX),
+        };
         let mut gathered = Gathered::default();
         let first = match patience {
             None => self.receiver.recv().map_err(RecvTimeoutError::from),
@@ -180,7 +194,7 @@ impl Inbox {
         }
         let mut deadline = None;
         loop {
-            self.drain(&mut gathered);
+            self.drain(&mut gathered, operations_max);
             if !gathered.may_wait() {
                 return Next::Commit(gathered);
             }
@@ -196,9 +210,9 @@ impl Inbox {
     }
 
     /// Takes what is there without waiting, batch by batch, until the commit is full.
-    fn drain(&self, gathered: &mut Gathered) {
+    fn drain(&self, gathered: &mut Gathered, operations_max: usize) {
         while !gathered.closing
-            && gathered.load.operations < self.limits.operations_max
+            && gathered.load.operations < operations_max
             && gathered.load.bytes < self.limits.bytes_max
         {
             match self.receiver.try_recv() {
@@ -230,7 +244,7 @@ mod tests {
     }
 
     fn next(inbox: &Inbox) -> Option<Gathered> {
-        match inbox.next(None) {
+        match inbox.next(None, Room::Ample) {
             Next::Commit(gathered) => Some(gathered),
             Next::Idle | Next::Gone => None,
         }
@@ -325,6 +339,19 @@ mod tests {
     }
 
     #[test]
+    fn commit_on_a_full_disk_is_small() {
+        let (tx, inbox) = inbox(LONG);
+        for ticket in 1..=10 {
+            tx.send(settles(ticket, 200, Haste::Awaited))
+                .expect("an inbox");
+        }
+        let Next::Commit(gathered) = inbox.next(None, Room::None) else {
+            panic!("a commit")
+        };
+        assert_eq!(gathered.load.operations, 600);
+    }
+
+    #[test]
     fn nothing_is_gathered_behind_the_last_batch_or_from_nobody() {
         let (tx, inbox) = inbox(LONG);
         let close = Submission::Close(Submitted::new(Ticket(1), Batch::default()));
@@ -339,10 +366,13 @@ mod tests {
     #[test]
     fn patience_ends_where_nothing_comes() {
         let (tx, inbox) = inbox(LONG);
-        assert!(matches!(inbox.next(Some(SHORT)), Next::Idle));
+        assert!(matches!(inbox.next(Some(SHORT), Room::Ample), Next::Idle));
         tx.send(removal(1)).expect("an inbox");
-        assert!(matches!(inbox.next(Some(SHORT)), Next::Commit(_)));
+        assert!(matches!(
+            inbox.next(Some(SHORT), Room::Ample),
+            Next::Commit(_)
+        ));
         drop(tx);
-        assert!(matches!(inbox.next(Some(LONG)), Next::Gone));
+        assert!(matches!(inbox.next(Some(LONG), Room::Ample), Next::Gone));
     }
 }

@@ -39,6 +39,8 @@ pub struct SqliteOptions {
     pub reserve_bytes: u64,
     /// A full disk takes messages again when so many bytes beside the reserve are free.
     pub resume_bytes: u64,
+    /// How often a full disk is looked at.
+    pub look_every: Duration,
 }
 
 impl SqliteOptions {
@@ -56,6 +58,7 @@ impl SqliteOptions {
             wal_restart_bytes: 256 * MIB,
             reserve_bytes: 16 * MIB,
             resume_bytes: 256 * MIB,
+            look_every: Duration::from_secs(1),
         }
     }
 }

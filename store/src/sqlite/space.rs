@@ -2,13 +2,12 @@
 //! none.
 //!
 //! ```text
-//!   start ──▶ Ample ───────────────────────────────────────────────────▶ Full
-//!     │         ▲   a commit that grows or a checkpoint finds no room:     │ ▲
-//!     │         │   the reserve is deleted                                 │ │
-//!     │         └───────────────────────────────────────────────────────────┘ │
-//!     │             a look, once a second: `resume_bytes` are free, and       │
-//!     │             the reserve is refilled                                   │
-//!     └───────────────────────────────────────────────────────────────────────┘
+//!                 a commit that grows, or a checkpoint, finds no room: the reserve is deleted
+//!   start ──▶ Ample ──────────────────────────────────────────────────────────────────▶ Full
+//!     │         ▲                                                                        │ ▲
+//!     │         └────────────────────────────────────────────────────────────────────────┘ │
+//!     │          every `look_every`: there are `resume_bytes`, and the reserve is refilled   │
+//!     └────────────────────────────────────────────────────────────────────────────────────┘
 //!       there is no room for the reserve, or not even for the first commit
 //! ```
 //!
@@ -24,17 +23,21 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rusqlite::ErrorCode;
-use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
+use rusqlite::ffi::{SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
 
 use crate::sqlite::SqliteOptions;
 use crate::sqlite::folder::open_private_file;
 
 const RESERVE: &str = "reserve";
+/// What SQLite says as well when a quota or the index of the log finds no room.
+const WRITE_ERRORS: [i32; 3] = [
+    SQLITE_IOERR_WRITE,
+    SQLITE_IOERR_SHMSIZE,
+    SQLITE_IOERR_SHMOPEN,
+];
 const PROBE: &str = "probe";
 /// More than what SQLite writes at once into any file that has to grow.
 const PROBE_BYTES: usize = 128 << 10;
-/// How often a full disk is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether there is room.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(super) struct Space {
     folder: PathBuf,
     reserve_bytes: u64,
     resume_bytes: u64,
+    look_every: Duration,
     state: State,
 }
 
@@ -59,9 +63,10 @@ impl Space {
             folder: options.folder.clone(),
             reserve_bytes: options.reserve_bytes,
             resume_bytes: options.resume_bytes,
+            look_every: options.look_every,
             state: State::Ample,
         };
-        if let Err(error) = space.fill_reserve() {
+        if let Err(error) = space.fill_reserve(0) {
             space.find_full(&error);
         }
         space
@@ -86,7 +91,7 @@ impl Space {
         let free = free_bytes(&self.folder);
         let released = Self::release_reserve(&self.folder);
         self.state = State::Full {
-            next_look: Instant::now() + LOOK_EVERY,
+            next_look: Instant::now() + self.look_every,
         };
         tracing::error!(
             %why, free_bytes = free, reserve_released = released, folder = %self.folder.display(),
@@ -109,7 +114,7 @@ impl Space {
 
     /// Whether the reserve lacks room although there is enough in the database.
     pub(super) fn lacks_reserve_alone(&self, database_free_bytes: u64) -> bool {
-        database_free_bytes >= self.needed_bytes() && free_bytes(&self.folder) < self.reserve_bytes
+        database_free_bytes >= self.resume_bytes && free_bytes(&self.folder) < self.reserve_bytes
     }
 
     /// Looks whether there is room again. `true` when the state has become `Ample`.
@@ -117,8 +122,10 @@ impl Space {
         if !self.is_look_due() {
             return false;
         }
-        let free = free_bytes(&self.folder).saturating_add(database_free_bytes);
-        if free >= self.needed_bytes() && self.fill_reserve().is_ok() {
+        let outside = self.resume_bytes.saturating_sub(database_free_bytes);
+        let free = free_bytes(&self.folder);
+        if free >= outside.saturating_add(self.reserve_bytes) && self.fill_reserve(outside).is_ok()
+        {
             self.state = State::Ample;
             tracing::warn!(
                 free_bytes = free,
@@ -127,7 +134,7 @@ impl Space {
             return true;
         }
         self.state = State::Full {
-            next_look: Instant::now() + LOOK_EVERY,
+            next_look: Instant::now() + self.look_every,
         };
         false
     }
@@ -136,7 +143,8 @@ impl Space {
         self.resume_bytes.saturating_add(self.reserve_bytes)
     }
 
-    fn fill_reserve(&self) -> std::io::Result<()> {
+    /// Makes the reserve, if so many bytes beside it can be taken as well: a quota shows only then.
+    fn fill_reserve(&self, beside: u64) -> std::io::Result<()> {
         let file = self.folder.join(RESERVE);
         if self.reserve_bytes == 0 {
             return match std::fs::remove_file(&file) {
@@ -150,7 +158,8 @@ impl Space {
             }
             // Not what was there before: it may be a hole.
             reserve.set_len(0)?;
-            allocate(&reserve, self.reserve_bytes)
+            allocate(&reserve, self.reserve_bytes, beside)?;
+            reserve.set_len(self.reserve_bytes)
         });
         if filled.is_err() {
             // Half a reserve is none, and its room is needed.
@@ -168,9 +177,9 @@ pub(super) fn lacks_room(error: &rusqlite::Error, folder: &Path) -> bool {
             .is_some_and(is_about_room),
         error => match error.sqlite_error() {
             Some(code) if code.code == ErrorCode::DiskFull => true,
-            // SQLite does not tell a quota or a full index of the log from a failing disk.
+            // It does not tell them from a failing disk.
             Some(code)
-                if [SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE].contains(&code.extended_code)
+                if WRITE_ERRORS.contains(&code.extended_code)
                     || code.code == ErrorCode::CannotOpen =>
             {
                 cannot_write(folder)
@@ -214,9 +223,9 @@ fn free_bytes(folder: &Path) -> u64 {
     }
 }
 
-/// Really takes `bytes` of the disk.
-fn allocate(file: &File, bytes: u64) -> std::io::Result<()> {
-    let length = i64::try_from(bytes).unwrap_or(i64::MAX);
+/// Really takes `bytes` of the disk, and `beside` too where that costs no writing.
+fn allocate(file: &File, bytes: u64, beside: u64) -> std::io::Result<()> {
+    let length = i64::try_from(bytes.saturating_add(beside)).unwrap_or(i64::MAX);
     match nix::fcntl::posix_fallocate(file, 0, length) {
         Err(Errno::EOPNOTSUPP | Errno::EINVAL) => write_zeros(file, bytes),
         done => done.map_err(std::io::Error::from),

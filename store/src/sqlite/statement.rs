@@ -24,7 +24,7 @@ pub(super) struct Statements<'c> {
     log_frames: Statement<'c>,
     page_count: Statement<'c>,
     free_page_count: Statement<'c>,
-    rewrite_epoch: Statement<'c>,
+    count_full: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -55,7 +55,9 @@ impl<'c> Statements<'c> {
             log_frames: prepare("PRAGMA wal_checkpoint(NOOP)")?,
             page_count: prepare("PRAGMA page_count")?,
             free_page_count: prepare("PRAGMA freelist_count")?,
-            rewrite_epoch: prepare("UPDATE meta SET value = value WHERE key = 'epoch'")?,
+            count_full: prepare(
+                "INSERT INTO meta VALUES ('full', 1) ON CONFLICT DO UPDATE SET value = value + 1",
+            )?,
         })
     }
 
@@ -135,9 +137,9 @@ impl<'c> Statements<'c> {
         self.mark_clean.execute([]).map(drop)
     }
 
-    /// Changes nothing, but makes the commit write a page.
-    pub(super) fn rewrite_epoch(&mut self) -> rusqlite::Result<()> {
-        self.rewrite_epoch.execute([]).map(drop)
+    /// Counts commits that found no room: a change where there may be no other.
+    pub(super) fn count_full(&mut self) -> rusqlite::Result<()> {
+        self.count_full.execute([]).map(drop)
     }
 
     /// Pages of the database, and how many of them nothing uses: as the transaction under way leaves them.

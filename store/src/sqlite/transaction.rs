@@ -157,8 +157,8 @@ impl<'c> Database<'c> {
             .finish(work.closing)
             .map_err(unwritten("a change"))?;
         if work.buries {
-            let rewritten = self.tables.statements.rewrite_epoch();
-            rewritten.map_err(unwritten("a change"))?;
+            let counted = self.tables.statements.count_full();
+            counted.map_err(unwritten("a change"))?;
         }
         let pages = self.tables.statements.pages();
         let (all, free) = pages.map_err(unwritten("a change"))?;

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::sqlite::apply::Tables;
 use crate::sqlite::checkpoint::{Checkpoint, Checkpointer};
 use crate::sqlite::connection::disk;
-use crate::sqlite::gather::{Gathered, HalfRead, Inbox, Next};
+use crate::sqlite::gather::{Gathered, HalfRead, Inbox, Next, Room};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::page::merge_expired;
 use crate::sqlite::plan::{Contents, Plan};
@@ -23,7 +23,7 @@ use crate::sqlite::report::Reporter;
 use crate::sqlite::scratch::{self, Generation, Scratch};
 use crate::sqlite::space::Space;
 use crate::sqlite::tally::TallyBook;
-use crate::sqlite::transaction::{Database, Unwritten, Work, Written};
+use crate::sqlite::transaction::{Database, NoRoom, Unwritten, Work, Written};
 use crate::{Backlog, Batch, Medium, Page, StoreError, StoreEvent};
 
 /// What the writer is given.
@@ -124,6 +124,16 @@ struct Done {
     put_off: bool,
 }
 
+/// What has been tried for the room that a commit needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    First,
+    /// The log is folded back.
+    Folded,
+    /// The reserve is given up.
+    Again,
+}
+
 type Quarantines = Vec<(Page, Vec<BadEntry>)>;
 
 struct Commits<'c> {
@@ -146,7 +156,12 @@ impl Commits<'_> {
         let mut scratch = Scratch::new(generation, Arc::clone(&self.gauge));
         while !scratch.is_spent() {
             let patience = [scratch.patience(), self.space.patience()];
-            let next = inbox.next(patience.into_iter().flatten().min());
+            let patience = patience.into_iter().flatten().min();
+            let room = match self.space.is_full() {
+                true => Room::None,
+                false => Room::Ample,
+            };
+            let next = inbox.next(patience, room);
             let (closing, load) = match &next {
                 Next::Commit(gathered) => (gathered.closing, gathered.load),
                 Next::Idle => (false, Backlog::default()),
@@ -230,17 +245,22 @@ impl Commits<'_> {
         closing: bool,
         scratch: &mut Scratch<'_>,
     ) -> Result<Done, StoreError> {
-        let mut full = match self.space.is_full() {
-            true => Full::EVERYTHING,
-            false => Full::default(),
-        };
-        let mut attempts = 0;
+        let mut scratch_is_full = false;
+        let mut effort = Effort::First;
+        let mut buries = false;
         loop {
+            let full = match self.space.is_full() {
+                true => Full::EVERYTHING,
+                false => Full {
+                    database: false,
+                    scratch: scratch_is_full,
+                },
+            };
             let refusal = Refusal::of(batches, full);
             let plan = Plan::new(batches, &refusal, contents);
             // Before the database: a unit that is refused for it must leave no trace there.
             if scratch.insert(&plan.spill().inserts) == Err(scratch::NoRoom) {
-                full.scratch = true;
+                scratch_is_full = true;
                 continue;
             }
             let put_off = self.space.is_full();
@@ -250,7 +270,7 @@ impl Commits<'_> {
                 bad: bad.filter(|_| !put_off).collect(),
                 now_ms: self.clock.now_ms(),
                 closing,
-                buries: attempts > 0,
+                buries,
             };
             let (abandoned, reporter) = (&self.abandoned, &self.reporter);
             let stopped = || abandoned.load(Ordering::Relaxed) || reporter.is_poisoned();
@@ -268,27 +288,29 @@ impl Commits<'_> {
                 Err(Unwritten::Failed(error)) => return Err(error),
                 Err(Unwritten::NoRoom(why)) => {
                     scratch.take_back(&plan.spill().inserts);
-                    self.make_room(&why, attempts)?;
-                    full = Full::EVERYTHING;
-                    attempts += 1;
+                    buries |= matches!(why, NoRoom::Write(_));
+                    effort = self.make_room(&why, effort)?;
                 }
             }
         }
     }
 
-    /// A commit found no room: the reserve, and then the log, have some for its deletes.
-    fn make_room(&mut self, why: &dyn std::fmt::Display, attempts: u32) -> Result<(), StoreError> {
-        if !self.space.is_full() {
-            self.find_full(why);
-            return Ok(());
+    /// A commit found no room: the log has some when it starts anew, the reserve for deletes.
+    fn make_room(&mut self, why: &NoRoom, effort: Effort) -> Result<Effort, StoreError> {
+        let is_full = self.space.is_full();
+        // What grows the database beyond the disk does so with a log of any length.
+        if effort != Effort::Folded && (is_full || matches!(why, NoRoom::Write(_))) {
+            self.checkpoint.fold_back()?;
+            return Ok(Effort::Folded);
         }
-        if attempts < 2 {
-            return self.checkpoint.fold_back();
+        if is_full {
+            return Err(StoreError::Disk {
+                during: "a commit on a full disk",
+                detail: format!("there is no room even to delete: {why}"),
+            });
         }
-        Err(StoreError::Disk {
-            during: "a commit on a full disk",
-            detail: format!("there is no room even to delete: {why}"),
-        })
+        self.find_full(why);
+        Ok(Effort::Again)
     }
 
     fn find_full(&mut self, why: &dyn std::fmt::Display) {

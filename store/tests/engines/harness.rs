@@ -1,7 +1,8 @@
 //! One engine under test: something durable on which stores are opened one after the other.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
@@ -45,7 +46,10 @@ impl SqliteHarness {
     }
 
     pub(crate) fn options(&self) -> SqliteOptions {
-        SqliteOptions::new(self.folder.path())
+        SqliteOptions {
+            look_every: Duration::from_millis(20),
+            ..SqliteOptions::new(self.folder.path())
+        }
     }
 
     pub(crate) fn open_with(&self, options: SqliteOptions) -> Session {
@@ -62,6 +66,10 @@ impl SqliteHarness {
             .map(|(name, bytes)| (*name, *bytes))
             .collect();
         small_disk::limit(self.folder.path(), &limits);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -32,6 +32,7 @@ macro_rules! on_every_small_disk {
 mod contract;
 mod damage;
 mod file;
+mod full_disk;
 mod harness;
 mod memory_disk;
 mod message;
