@@ -78,9 +78,10 @@ impl SqliteStore {
         now_ms: i64,
         events: EventSink,
     ) -> Result<(Self, Recovered), StoreError> {
-        let folder = Folder::claim(&options.folder)?;
+        let mut folder = Folder::claim(&options.folder)?;
         let file = folder.database();
         let (connection, takeover) = begin_life(&file, &options)?;
+        folder.mark_used()?;
         let reporter = Arc::new(Reporter::new(events));
         let gauge = Arc::new(Gauge::default());
         let abandoned = Arc::new(AtomicBool::new(false));

@@ -52,7 +52,11 @@ pub(crate) fn run(config: Config, open: OpenStore) -> ExitCode {
     let code = runtime
         .block_on(serve(config, open))
         .unwrap_or_else(|error| {
-            tracing::error!("{error:#}");
+            match error.downcast_ref::<StoreError>() {
+                // Its text says all of it, its source too.
+                Some(refused) => tracing::error!("{refused}"),
+                None => tracing::error!("{error:#}"),
+            }
             match error.downcast_ref::<StoreError>() {
                 Some(StoreError::InUse { .. }) => exit::DATA_IN_USE,
                 _ => exit::FAILED,
