@@ -39,6 +39,12 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// Another program keeps the file locked. Nothing was done: it can be tried again.
+    #[error("{} is locked by another program; let it finish, or find it with `fuser {}`", .file.display(), .file.display())]
+    Locked {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file is damaged.
     #[error("{} is damaged: {detail}; restore a backup, or rescue what is readable with `sqlite3 {} .recover`", .file.display(), .file.display())]
     Corrupt {

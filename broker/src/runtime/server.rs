@@ -84,7 +84,14 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let (sink, events) = event_sink();
     let options = store_options(&config);
     let opening = tokio::task::spawn_blocking(move || open(options, started_ms, sink));
-    let (store, recovered) = opening.await??;
+    // An opening may wait for another program; what it has not committed by then is as it was.
+    let (store, recovered) = tokio::select! {
+        opened = opening => opened??,
+        () = signals.next() => {
+            tracing::warn!("stopped before it had started");
+            return Ok(exit::STOP_CUT_SHORT);
+        }
+    };
     let stomp = bind_all(&config)?;
     let console = match config.console.listen {
         Some(address) => {

@@ -89,6 +89,9 @@ pub(super) fn unopened(file: &Path) -> impl Fn(rusqlite::Error) -> StoreError + 
             file: file.to_owned(),
             detail: error.to_string(),
         },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
+            file: file.to_owned(),
+        },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             StoreError::Folder {
                 folder: file.parent().unwrap_or(file).to_owned(),

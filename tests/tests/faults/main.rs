@@ -13,5 +13,6 @@ mod fixture;
 
 mod damage;
 mod folder;
+mod lock;
 mod open;
 mod scene;
