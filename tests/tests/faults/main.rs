@@ -13,6 +13,7 @@ mod fixture;
 
 mod damage;
 mod folder;
+mod handle;
 mod lock;
 mod open;
 mod scene;
