@@ -11,6 +11,7 @@
 #[path = "../conformance/fixture.rs"]
 mod fixture;
 
+mod clock;
 mod damage;
 mod folder;
 mod handle;
