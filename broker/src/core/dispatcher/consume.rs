@@ -12,6 +12,7 @@ use crate::core::clock::Now;
 use crate::core::port::{
     AckMode, DeliveryCounter, Prefetch, ReceiptId, Subscribing, SubscriptionHandle,
 };
+use stompbox_protocol::Version;
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
@@ -42,7 +43,7 @@ impl Dispatcher {
                 )
             }
         };
-        let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
+        let names_messages = self.peers[peer.0].opening.version < Version::V1_2;
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
@@ -137,7 +138,11 @@ impl Dispatcher {
         while let Some(slot) = subscription.open.first {
             self.deliveries.unlink(&mut subscription.open, slot);
             if let Some(delivered) = self.deliveries.close(slot) {
-                self.peers[subscription.peer.0].in_flight -= 1;
+                let peer = &mut self.peers[subscription.peer.0];
+                peer.in_flight -= 1;
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.forget(delivered.entry.number, slot);
+                }
                 returning.push((delivered, Outcome::Returned));
             }
         }

@@ -168,7 +168,10 @@ impl Dispatcher {
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
-                by_number.entry(entry.number).or_default().push(Slot(slot));
+                by_number.push(entry.number, Slot(slot));
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.push(entry.number, Slot(slot));
+                }
             }
             let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
