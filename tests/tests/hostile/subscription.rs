@@ -12,6 +12,9 @@ use crate::fixture::{
 };
 use crate::trial::{MIB, Trial, fill, resident};
 
+/// What a subscription may cost.
+const BYTES_EACH: u64 = 1_280;
+
 /// What `limits.subscriptions` lets one connection have.
 const OF_A_CONNECTION: u64 = 10_000;
 
@@ -39,7 +42,6 @@ fn subscribe(flood: &mut Flood, count: u64, destination: impl Fn(u64) -> String)
 
 #[test]
 fn a_million_subscriptions_cost_a_bounded_memory_each_and_leave_no_trace() {
-    const BYTES_EACH: u64 = 1_280;
     let (connections, each) = Scale::asked_for().of((4, 1_000), (100, OF_A_CONNECTION));
     let count = connections * each;
     let trial = Trial::begin("a million subscriptions", start_watched(""));
@@ -62,14 +64,19 @@ fn a_million_subscriptions_cost_a_bounded_memory_each_and_leave_no_trace() {
 }
 
 #[test]
-fn subscriptions_that_come_and_go_beside_ten_thousand_of_the_same_destination_stop_nobody() {
+fn subscriptions_that_come_and_go_beside_thousands_of_the_same_destination_stop_nobody() {
     let scale = Scale::asked_for();
-    let (others, rounds) = scale.of((1_000, 5_000), (OF_A_CONNECTION, 300_000));
+    let (connections, each, rounds) = scale.of((1, 1_000, 5_000), (10, OF_A_CONNECTION, 500_000));
+    let others = connections * each;
     for destination in ["/queue/churn", "/topic/churn"] {
         let trial = Trial::begin("SUBSCRIBE/UNSUBSCRIBE churn", start_watched(""));
-        trial.run(32 * MIB, |broker| {
-            let mut others_of_it = Flood::connect(broker.stomp());
-            subscribe(&mut others_of_it, others, |_| destination.to_owned());
+        trial.run(32 * MIB + others * BYTES_EACH, |broker| {
+            let mut others_of_it = Vec::new();
+            for _ in 0..connections {
+                let mut flood = Flood::connect(broker.stomp());
+                subscribe(&mut flood, each, |_| destination.to_owned());
+                others_of_it.push(flood);
+            }
             let mut churn = Flood::connect(broker.stomp());
             let pair =
                 format!("SUBSCRIBE\nid:c\ndestination:{destination}\n\n\0UNSUBSCRIBE\nid:c\n\n\0");

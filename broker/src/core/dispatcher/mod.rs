@@ -24,6 +24,7 @@ mod peer;
 mod publish;
 mod queue;
 mod redelivery;
+mod round;
 mod subscription;
 mod timer;
 mod topic;
@@ -53,7 +54,7 @@ use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
 use peer::{Peer, Standing};
 use queue::Queue;
-use subscription::Subscription;
+use subscription::{Serial, Subscription};
 use timer::Timers;
 use topic::Topic;
 
@@ -112,6 +113,7 @@ pub struct Dispatcher {
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
     subscriptions: Slab<Subscription>,
+    last_serial: Serial,
     deliveries: Deliveries,
 
     /// What this turn asks of the store; its ticket will be `next_ticket`.
@@ -156,6 +158,7 @@ impl Dispatcher {
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
             subscriptions: Slab::new(),
+            last_serial: Serial(0),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),

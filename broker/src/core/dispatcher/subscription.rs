@@ -152,9 +152,14 @@ impl ByNumber {
     }
 }
 
+/// Names a subscription for the life of the process, which its key does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Serial(pub(super) u64);
+
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    pub(super) serial: Serial,
     pub(super) peer: PeerKey,
     pub(super) handle: SubscriptionHandle,
     pub(super) source: Source,
@@ -167,6 +172,8 @@ pub(super) struct Subscription {
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).
     pub(super) delayed: BTreeMap<Sequence, (TimerKey, Entry)>,
+    /// Where it stands among the subscriptions of its topic.
+    pub(super) place: usize,
     /// Whether `pending` is at its limit and holds producers back.
     pub(super) is_full: bool,
     /// Whether a transaction may have claimed something of it.
