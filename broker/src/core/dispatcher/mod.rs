@@ -26,6 +26,7 @@ mod pressure;
 mod publish;
 mod queue;
 mod redelivery;
+mod round;
 mod subscription;
 mod timer;
 mod topic;
@@ -56,7 +57,7 @@ use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
 use peer::{Peer, Standing};
 use queue::Queue;
-use subscription::Subscription;
+use subscription::{Serial, Subscription};
 use timer::Timers;
 use topic::Topic;
 
@@ -117,6 +118,7 @@ pub struct Dispatcher {
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
     subscriptions: Slab<Subscription>,
+    last_serial: Serial,
     deliveries: Deliveries,
 
     /// What this turn asks of the store; its ticket will be `next_ticket`.
@@ -163,6 +165,7 @@ impl Dispatcher {
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
             subscriptions: Slab::new(),
+            last_serial: Serial(0),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),

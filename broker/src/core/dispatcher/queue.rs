@@ -3,16 +3,16 @@
 //! Owns what waits; what is with a consumer is owned by [`super::delivery::Deliveries`]. *Invariant*: every
 //! stored entry of the queue is in exactly one of: a lane's resident entries, a lane's range, `held`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 
 use super::entry::Entry;
-use super::key::SubscriptionKey;
 use super::lane::{Front, Lane, Range};
 use super::paging::Window;
+use super::round::Round;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -86,7 +86,7 @@ pub(super) struct Queue {
     pub(super) paged_may_expire: bool,
     pub(super) consumer_count: usize,
     /// Consumers with credit, the next one first. A consumer is in here at most once (`Subscription::queued`).
-    pub(super) available: VecDeque<SubscriptionKey>,
+    pub(super) available: Round,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
     /// Whether it stands in the dispatcher's list of queues to look at.
@@ -123,7 +123,7 @@ impl Queue {
             paged_ticket: Ticket(0),
             paged_may_expire: false,
             consumer_count: 0,
-            available: VecDeque::new(),
+            available: Round::default(),
             last_ticket: Ticket(0),
             dirty: false,
             is_starved: false,
