@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -87,9 +87,10 @@ impl SqliteStore {
         now_ms: i64,
         events: EventSink,
     ) -> Result<(Self, Recovered), StoreError> {
-        let folder = Folder::claim(&options.folder)?;
+        let mut folder = Folder::claim(&options.folder)?;
         let file = folder.database();
-        let (connection, takeover) = begin_life(&file, &options)?;
+        let (connection, takeover) = patiently(|| begin_life(&file, &options))?;
+        folder.mark_used()?;
         let space = Space::claim(&options);
         let reporter = Arc::new(Reporter::new(events));
         let gauge = Arc::new(Gauge::default());
@@ -211,6 +212,28 @@ impl Drop for SqliteStore {
             drop((threads.reads, threads.submissions));
             // Whatever they came to, nobody is left to be told.
             let _unheard = (join(threads.reader), join(threads.writer));
+        }
+    }
+}
+
+/// How long a start looks away from a lock for which SQLite itself does not wait.
+const LOCKED_PAUSE: Duration = Duration::from_millis(100);
+/// How often a start that waits for another program says so.
+const LOCKED_WARNING: Duration = Duration::from_secs(10);
+
+/// Tries again while another program keeps the database locked: nothing is lost meanwhile, and nothing is announced.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut warned: Option<Instant> = None;
+    loop {
+        match attempt() {
+            Err(error @ StoreError::Locked { .. }) => {
+                if warned.is_none_or(|warned| warned.elapsed() >= LOCKED_WARNING) {
+                    tracing::warn!("the start waits: {error}");
+                    warned = Some(Instant::now());
+                }
+                std::thread::sleep(LOCKED_PAUSE);
+            }
+            done => return done,
         }
     }
 }

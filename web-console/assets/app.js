@@ -96,7 +96,7 @@ const lists = {
           value: (connection) => age(connection.connected_ms), text: (connection) => duration(age(connection.connected_ms)),
         },
         marked(
-          text("blocked", "State", (connection) => (connection.blocked ? "blocked" : "open"), "Blocked: a full destination or the memory limit holds its messages back"),
+          text("blocked", "State", (connection) => (connection.blocked ? `blocked by ${connection.blocked_by.join(", ")}` : "open"), "Blocked: a topic with a slow subscriber, or a limit, holds its messages back"),
           (connection) => (connection.blocked ? "attention" : "quiet"),
         ),
       ],
@@ -180,7 +180,9 @@ function showFigures(overview) {
   const alarming = (value) => (value > 0 ? "bad" : "");
   const figures = [
     ["Messages in memory", `${bytes(overview.memory_bytes)} of ${bytes(limit)}`, "", meter],
-    ["Database", bytes(store.database_bytes)],
+    ["Database", `${bytes(store.database_bytes)}, ${bytes(store.database_free_bytes)} unused`],
+    ["Disk", store.full ? "full" : "has room", alarming(store.full)],
+    ["Scratch file", bytes(store.scratch_bytes)],
     ["Write-ahead log", bytes(store.wal_bytes)],
     ["Last commit", micros(store.last_commit_us)],
     ["Redelivered", count(overview.redelivered_total)],

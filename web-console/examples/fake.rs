@@ -171,6 +171,10 @@ impl Fake {
             in_flight: index as u64 * 13 % 40,
             transactions: u64::from(index == 6),
             blocked: index == 3,
+            blocked_by: (index == 3)
+                .then(|| "limits.memory_bytes".to_owned())
+                .into_iter()
+                .collect(),
         });
         connections.collect()
     }
@@ -208,6 +212,9 @@ impl Fake {
                 cancelled_total: enqueued_total / 3,
                 last_commit_us: 900 + enqueued_total % 700,
                 database_bytes: 4096 * 25 + depth * 1_400,
+                database_free_bytes: 4096 * 5,
+                scratch_bytes: 0,
+                full: 0,
                 wal_bytes: 32_768 + enqueued_total % 4_000_000,
                 quarantined_total: 0,
             },

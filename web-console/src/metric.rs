@@ -56,7 +56,7 @@ const fn counter<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64
 }
 
 #[rustfmt::skip]
-static BROKER: [Family<Overview>; 23] = [
+static BROKER: [Family<Overview>; 26] = [
     gauge("stompbox_connections", "Open connections.", |o| o.connections),
     counter("stompbox_connections_accepted_total", "Connections accepted.", |o| o.connections_total),
     gauge("stompbox_subscriptions", "Live subscriptions.", |o| o.subscriptions),
@@ -78,6 +78,9 @@ static BROKER: [Family<Overview>; 23] = [
     counter("stompbox_store_operations_total", "Operations committed.", |o| o.store.operations_total),
     counter("stompbox_store_cancelled_total", "Appends never written because they were settled first.", |o| o.store.cancelled_total),
     gauge("stompbox_store_database_bytes", "Size of the database file.", |o| o.store.database_bytes),
+    gauge("stompbox_store_database_free_bytes", "Unused bytes of the database file.", |o| o.store.database_free_bytes),
+    gauge("stompbox_store_scratch_bytes", "Size of the scratch file.", |o| o.store.scratch_bytes),
+    gauge("stompbox_store_full", "1 while the disk is full and persistent messages are refused, else 0.", |o| o.store.full),
     gauge("stompbox_store_wal_bytes", "Size of the write-ahead log.", |o| o.store.wal_bytes),
     counter("stompbox_store_quarantined_total", "Messages put aside because their checksum was wrong.", |o| o.store.quarantined_total),
 ];

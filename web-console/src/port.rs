@@ -105,8 +105,14 @@ pub struct StoreView {
     pub last_commit_us: u64,
     /// Size of the database file.
     pub database_bytes: u64,
+    /// Of these, unused: the next messages fill them.
+    pub database_free_bytes: u64,
     /// Size of its write-ahead log.
     pub wal_bytes: u64,
+    /// Size of the scratch file: non-persistent messages that memory has no room for.
+    pub scratch_bytes: u64,
+    /// 1 while the disk is full and persistent messages are refused, else 0.
+    pub full: u64,
     /// Messages put aside because their checksum was wrong.
     pub quarantined_total: u64,
 }
@@ -182,8 +188,10 @@ pub struct ConnectionView {
     pub in_flight: u64,
     /// Open transactions.
     pub transactions: u64,
-    /// Whether a full destination or memory limit holds its SENDs back.
+    /// Whether something that is full holds its SENDs back.
     pub blocked: bool,
+    /// What does: a topic by its name (comes from clients: hostile), or the key of a limit.
+    pub blocked_by: Vec<String>,
 }
 
 /// Whether the broker does its work.

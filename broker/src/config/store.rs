@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use super::choice::Durability;
-use super::form::{Choice, Folder};
+use super::form::{Bytes, Choice, Folder};
 use super::section::section;
+
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+const TIB: usize = 1 << 40;
 
 section! {
     /// Where and how messages are kept.
@@ -18,5 +22,16 @@ section! {
             ("power", Durability::Power),
             ("process", Durability::Process),
         ]);
+        /// What may be stored: database, its log and the scratch file. At this limit producers of persistent messages
+        /// are held back until a tenth is free again; 0 = as much as there is.
+        pub disk_bytes_max: usize = 0, Bytes { min: 0, max: TIB };
+        /// The database's log. It is cut when nobody reads it: a process that keeps an old state of the database open
+        /// makes it grow, and at this limit producers of persistent messages are held back.
+        pub wal_bytes_max: usize = GIB, Bytes { min: 64 * MIB, max: TIB };
+        /// A file of this size that is deleted when the disk is full, so that consumers can go on.
+        pub disk_reserve: usize = 16 * MIB, Bytes { min: 0, max: GIB };
+        /// When a disk was full, persistent messages are accepted again from so much free space on, the reserve not
+        /// counted.
+        pub disk_resume: usize = 256 * MIB, Bytes { min: 0, max: TIB };
     }
 }

@@ -62,7 +62,10 @@ impl AdminApi for Admin {
                     cancelled_total: statistics.cancelled_count,
                     last_commit_us: statistics.last_commit_us,
                     database_bytes: statistics.database_bytes,
+                    database_free_bytes: statistics.database_free_bytes,
                     wal_bytes: statistics.wal_bytes,
+                    scratch_bytes: statistics.scratch_bytes,
+                    full: u64::from(statistics.is_full),
                     quarantined_total: statistics.quarantined_count,
                 },
                 ..overview

@@ -24,6 +24,9 @@ const BACKLOG_MAX: Backlog = Backlog {
     bytes: 64 * 1024 * 1024,
 };
 
+/// How often the dispatcher is told how much is stored, while there are turns.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// The most that a sleep is asked for; the wheel of the runtime ends at about two years.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -62,6 +65,8 @@ pub(super) struct DispatcherTask {
     pub(super) clock: Clock,
     outboxes: FxHashMap<ConnectionId, Outbox>,
     inbox: mpsc::Receiver<Message>,
+    /// When the store's size is looked at again: an uptime.
+    next_look: Duration,
 }
 
 impl DispatcherTask {
@@ -82,6 +87,7 @@ impl DispatcherTask {
                 clock,
                 outboxes,
                 inbox,
+                next_look: Duration::ZERO,
             },
             sender,
         )
@@ -162,7 +168,12 @@ impl DispatcherTask {
     }
 
     fn finish_turn(&mut self) -> Result<(), StoreFailed> {
-        let Turn { batch, reads } = self.dispatcher.finish_turn(self.clock.now());
+        let now = self.clock.now();
+        if now.uptime >= self.next_look {
+            self.next_look = now.uptime + LOOK_EVERY;
+            self.dispatcher.store_is(&self.store.statistics());
+        }
+        let Turn { batch, reads } = self.dispatcher.finish_turn(now);
         if let Some((ticket, batch)) = batch {
             let given = self.store.submit(batch);
             if given != ticket {

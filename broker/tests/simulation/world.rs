@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
-use stompbox_broker::core::dispatcher::{Dispatcher, Read, Settings, Turn, Window};
+use stompbox_broker::core::dispatcher::{DiskLimits, Dispatcher, Read, Settings, Turn, Window};
 use stompbox_broker::core::memory::MemoryBudget;
 use stompbox_broker::core::port::{ConnectionId, Request};
 use stompbox_broker::core::session::SessionSettings;
@@ -185,6 +185,7 @@ impl World {
             client_id: config.stomp.client_id,
             budget: Arc::clone(&budget),
             window: self.plan.window,
+            disk: DiskLimits::UNLIMITED,
         };
         let sessions = SessionSettings {
             limits: config.limits.clone(),

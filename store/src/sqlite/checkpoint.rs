@@ -31,6 +31,8 @@ use crate::sqlite::{SqliteOptions, spawn};
 
 /// How long the writer waits for readers of an overlong log, and for strangers when it closes.
 const RESTART_BUSY: Duration = Duration::from_millis(100);
+/// How often an idle writer looks whether an overlong log can be folded back.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 const CLOSE_BUSY: Duration = Duration::from_secs(1);
 /// How much of the reserve the log may take on a full disk before it is folded back.
 const RESERVE_SHARE: u64 = 8;
@@ -190,13 +192,29 @@ impl<'c> Checkpoint<'c> {
         if (all - folded.min(all)) * self.frame_bytes >= self.checkpointer.marks.full {
             self.fold_back()?;
         }
-        Ok(all * self.frame_bytes)
+        Ok(self.size((all, folded)))
     }
 
-    /// Does what the log's frames `(all, folded back)` call for; returns the log's size in bytes.
-    pub(super) fn after_commit(&mut self, (all, folded): (u64, u64)) -> Result<u64, StoreError> {
+    /// How long an idle writer waits before it tries again to fold back an overlong log: the reader that was in the way
+    /// tells nobody when it lets go.
+    pub(super) fn patience(&self, log_bytes: u64) -> Option<Duration> {
+        (log_bytes >= self.checkpointer.marks.pause).then_some(RETRY_EVERY)
+    }
+
+    /// What of the log is in the way: a log that is folded back as a whole starts anew with the next commit.
+    fn size(&self, (all, folded): (u64, u64)) -> u64 {
+        if folded >= all {
+            return 0;
+        }
+        all * self.frame_bytes
+    }
+
+    /// Does what the log's frames `(all, folded back)` call for; returns the log's size in bytes. From the pause mark on
+    /// it waits for the checkpointer: a log that grows faster than it is folded back would never end.
+    pub(super) fn after_commit(&mut self, frames: (u64, u64)) -> Result<u64, StoreError> {
         let marks = self.checkpointer.marks;
-        let log = all * self.frame_bytes;
+        let (all, folded) = frames;
+        let log = self.size(frames);
         if log < marks.pause {
             (self.pause_at, self.restart_at) = (marks.pause, marks.restart);
         }
@@ -206,10 +224,12 @@ impl<'c> Checkpoint<'c> {
                 wal_bytes = log,
                 "a reader keeps the log from being folded back"
             );
+            let folding = Arc::clone(&self.checkpointer.folding);
+            let _turn = folding.lock().unwrap_or_else(PoisonError::into_inner);
             self.fold(CheckpointMode::RESTART, RESTART_BUSY)?;
         } else if log >= self.pause_at {
             self.pause_at = log + marks.checkpoint;
-            self.fold(CheckpointMode::PASSIVE, RESTART_BUSY)?;
+            self.fold_back()?;
         } else if (all - folded.min(all)) * self.frame_bytes >= marks.checkpoint {
             // Full: it is already at work or about to be.
             let _already_woken = self.checkpointer.wake.try_send(());

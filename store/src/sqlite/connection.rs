@@ -89,9 +89,13 @@ pub(super) fn unopened(file: &Path) -> impl Fn(rusqlite::Error) -> StoreError + 
             file: file.to_owned(),
             detail: error.to_string(),
         },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt {
+        // Without a code it is a value, with this one a table that does not fit: not as any version left it.
+        None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => StoreError::Corrupt {
             file: file.to_owned(),
             detail: error.to_string(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
+            file: file.to_owned(),
         },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             StoreError::Folder {

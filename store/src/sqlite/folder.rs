@@ -3,6 +3,7 @@
 //! *Invariant.* Nobody opens the database of a folder without holding its [`Folder`].
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
@@ -11,12 +12,14 @@ use crate::sqlite::space::is_about_room;
 const DATABASE: &str = "stompbox.db";
 const LOCK: &str = "stompbox.lock";
 const SCRATCH: &str = "scratch.db";
+/// What the lock file holds once the database has been used.
+const USED: &[u8] = b"stompbox.db has been used\n";
 
 /// A data folder that this process has to itself until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -43,11 +46,32 @@ impl Folder {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        let database = path.join(DATABASE);
+        let is_new = !database.exists();
         // Before SQLite does it: the log and its index inherit the permissions of this file.
-        open_private_file(&path.join(DATABASE)).map_err(unusable)?;
+        let file = open_private_file(&database).map_err(unusable)?;
+        let is_empty = file.metadata().map_err(unusable)?.len() == 0;
+        let was_used = lock.metadata().map_err(unusable)?.len() > 0;
+        if is_empty && was_used && !is_new {
+            return Err(StoreError::Corrupt {
+                file: database,
+                detail: format!(
+                    "it is empty, which no broker has left it (remove {DATABASE} to begin anew)"
+                ),
+            });
+        }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
+        })
+    }
+
+    /// Writes down that the database is no longer empty: SQLite would take one that was truncated for a new one.
+    pub(super) fn mark_used(&mut self) -> Result<(), StoreError> {
+        let marked = self.lock.rewind().and_then(|()| self.lock.write_all(USED));
+        marked.map_err(|source| StoreError::Folder {
+            folder: self.path.clone(),
+            source,
         })
     }
 
@@ -65,7 +89,12 @@ fn create_private_folder(path: &Path) -> std::io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    match builder.create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_file() => {
+            Err(std::io::Error::other("it is no folder"))
+        }
+        done => done,
+    }
 }
 
 /// Opens a file that nobody else may read, and creates it when missing.

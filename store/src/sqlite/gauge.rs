@@ -72,6 +72,11 @@ impl Gauge {
         self.is_full.store(is_full, Relaxed);
     }
 
+    /// What was last reported of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.wal_bytes.load(Relaxed)
+    }
+
     pub(super) fn log_is(&self, bytes: u64) {
         self.wal_bytes.store(bytes, Relaxed);
     }

@@ -160,7 +160,11 @@ impl Commits<'_> {
     fn serve(&mut self, inbox: &Inbox, generation: &Generation) -> Option<bool> {
         let mut scratch = Scratch::new(generation, Arc::clone(&self.gauge));
         while !scratch.is_spent() {
-            let patience = [scratch.patience(), self.space.patience()];
+            let patience = [
+                scratch.patience(),
+                self.space.patience(),
+                self.checkpoint.patience(self.gauge.log_bytes()),
+            ];
             let patience = patience.into_iter().flatten().min();
             let room = match self.space.is_full() {
                 true => Room::None,
@@ -193,6 +197,10 @@ impl Commits<'_> {
         }
         match next {
             Next::Commit(gathered) => self.commit(gathered, scratch),
+            Next::Idle if self.checkpoint.patience(self.gauge.log_bytes()).is_some() => {
+                self.checkpoint.fold_back()?;
+                self.look_after_log()
+            }
             Next::Idle | Next::Gone => Ok(()),
         }
     }

@@ -64,7 +64,7 @@ impl Dispatcher {
             self.reply(peer, Reply::Close);
         } else {
             self.answer(peer, receipt, Promise::WithBatch);
-            self.reply_when_durable(peer, Reply::Close);
+            self.reply_when_durable(peer, Reply::Close, Promise::WithBatch);
         }
     }
 

@@ -5,13 +5,14 @@ use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
 use super::key::{PeerKey, SubscriptionKey};
 use super::peer::Claims;
-use super::subscription::{Credit, Ends, Pending, Source, Subscription};
+use super::subscription::{Credit, Ends, Pending, Serial, Source, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::port::{
     AckMode, DeliveryCounter, Prefetch, ReceiptId, Subscribing, SubscriptionHandle,
 };
+use stompbox_protocol::Version;
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
@@ -42,8 +43,10 @@ impl Dispatcher {
                 )
             }
         };
-        let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
+        let names_messages = self.peers[peer.0].opening.version < Version::V1_2;
+        self.last_serial = Serial(self.last_serial.0 + 1);
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
+            serial: self.last_serial,
             peer,
             handle,
             source,
@@ -54,6 +57,7 @@ impl Dispatcher {
             queued: false,
             pending: Pending::new(&self.settings.budget),
             delayed: Default::default(),
+            place: 0,
             is_full: false,
             has_claims: false,
         }));
@@ -64,7 +68,11 @@ impl Dispatcher {
                 self.queues[queue.0].consumer_count += 1;
                 self.offer(key);
             }
-            Source::Topic(topic) => self.topics[topic.0].subscriptions.push(key),
+            Source::Topic(topic) => {
+                let members = &mut self.topics[topic.0].subscriptions;
+                self.subscriptions[key.0].place = members.len();
+                members.push(key);
+            }
         }
     }
 
@@ -93,29 +101,18 @@ impl Dispatcher {
         keys: &[SubscriptionKey],
         returning: &mut Vec<(Delivered, Outcome)>,
     ) {
-        let mut left = Vec::new();
         for key in keys {
-            self.end_subscription(*key, returning, &mut left);
+            self.end_subscription(*key, returning);
         }
-        left.sort_unstable();
-        left.dedup();
-        // Once a destination, not once a subscription: ten thousand may end with one connection.
         let subscriptions = &self.subscriptions;
-        let lives = |key: &SubscriptionKey| subscriptions.contains(key.0);
-        for source in left {
-            match source {
-                Source::Queue(queue) => self.queues[queue.0].available.retain(lives),
-                Source::Topic(topic) => self.topics[topic.0].subscriptions.retain(lives),
-            }
-        }
-        self.dirty_subscriptions.retain(lives);
+        self.dirty_subscriptions
+            .retain(|key| subscriptions.contains(key.0));
     }
 
     fn end_subscription(
         &mut self,
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
-        left: &mut Vec<Source>,
     ) {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
@@ -137,15 +134,20 @@ impl Dispatcher {
         while let Some(slot) = subscription.open.first {
             self.deliveries.unlink(&mut subscription.open, slot);
             if let Some(delivered) = self.deliveries.close(slot) {
-                self.peers[subscription.peer.0].in_flight -= 1;
+                let peer = &mut self.peers[subscription.peer.0];
+                peer.in_flight -= 1;
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.forget(delivered.entry.number, slot);
+                }
                 returning.push((delivered, Outcome::Returned));
             }
         }
         match subscription.source {
             Source::Queue(queue) => {
-                self.queues[queue.0].consumer_count -= 1;
+                let queue = &mut self.queues[queue.0];
+                queue.consumer_count -= 1;
                 if subscription.queued {
-                    left.push(subscription.source);
+                    queue.available.left(&self.subscriptions);
                 }
             }
             Source::Topic(topic) => {
@@ -155,7 +157,11 @@ impl Dispatcher {
                     let peer = &mut self.peers[subscription.peer.0];
                     peer.in_flight = peer.in_flight.saturating_sub(out);
                 }
-                left.push(subscription.source);
+                let members = &mut self.topics[topic.0].subscriptions;
+                members.swap_remove(subscription.place);
+                if let Some(moved) = members.get(subscription.place) {
+                    self.subscriptions[moved.0].place = subscription.place;
+                }
                 if subscription.is_full {
                     self.relieve(topic, Relief::SubscriptionGone);
                 }

@@ -171,6 +171,11 @@ impl Deliveries {
         self.slots.try_remove(slot.index())
     }
 
+    /// Every delivery.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Delivered> {
+        self.slots.iter_mut().map(|(_, delivered)| delivered)
+    }
+
     /// Whether nothing is with a consumer.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()

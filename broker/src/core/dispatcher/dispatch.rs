@@ -40,7 +40,9 @@ impl Dispatcher {
         match subscription.source {
             Source::Queue(queue) => {
                 subscription.queued = true;
-                self.queues[queue.0].available.push_back(key);
+                self.queues[queue.0]
+                    .available
+                    .join(key, subscription.serial);
                 self.mark(queue);
             }
             Source::Topic(_) => {
@@ -67,7 +69,7 @@ impl Dispatcher {
     }
 
     fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
-        while let Some(subscription) = self.next_consumer(key) {
+        while let Some(subscription) = self.queues[key.0].available.next(&mut self.subscriptions) {
             match self.queues[key.0].next(self.watermark, now) {
                 Next::Nothing => break,
                 Next::Paged(rank) => {
@@ -97,20 +99,6 @@ impl Dispatcher {
         self.read_ahead(key);
     }
 
-    /// The consumer whose turn it is; those without credit leave the round.
-    fn next_consumer(&mut self, key: QueueKey) -> Option<SubscriptionKey> {
-        let queue = &mut self.queues[key.0];
-        while let Some(&next) = queue.available.front() {
-            let subscription = &mut self.subscriptions[next.0];
-            if subscription.credit.is_left() {
-                return Some(next);
-            }
-            subscription.queued = false;
-            queue.available.pop_front();
-        }
-        None
-    }
-
     fn give(
         &mut self,
         key: QueueKey,
@@ -120,7 +108,7 @@ impl Dispatcher {
         entry: Entry,
     ) {
         let queue = &mut self.queues[key.0];
-        queue.available.rotate_left(1);
+        queue.available.pass_on();
         queue.in_flight += 1;
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
@@ -168,7 +156,10 @@ impl Dispatcher {
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
-                by_number.entry(entry.number).or_default().push(Slot(slot));
+                by_number.push(entry.number, Slot(slot));
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.push(entry.number, Slot(slot));
+                }
             }
             let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);

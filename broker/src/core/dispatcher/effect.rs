@@ -36,8 +36,9 @@ pub struct Turn {
 pub(super) struct AwaitedReply {
     ticket: Ticket,
     /// A connection's id, not its key: the key may have been given to another by then.
-    connection: ConnectionId,
-    reply: Reply,
+    pub(super) connection: ConnectionId,
+    pub(super) reply: Reply,
+    pub(super) promise: Promise,
 }
 
 /// Whether a receipt may leave now.
@@ -47,6 +48,8 @@ pub(super) enum Promise {
     Kept,
     /// It holds when this turn's batch is durable.
     WithBatch,
+    /// The same, if the disk has room for what it appends.
+    WithAppend,
 }
 
 impl Dispatcher {
@@ -72,18 +75,21 @@ impl Dispatcher {
         let Some(receipt) = receipt else { return };
         match promise {
             Promise::Kept => self.reply(peer, Reply::Receipt(receipt)),
-            Promise::WithBatch => self.reply_when_durable(peer, Reply::Receipt(receipt)),
+            Promise::WithBatch | Promise::WithAppend => {
+                self.reply_when_durable(peer, Reply::Receipt(receipt), promise);
+            }
         }
     }
 
     /// Sends a reply when everything up to and including this turn's batch is durable.
-    pub(super) fn reply_when_durable(&mut self, peer: PeerKey, reply: Reply) {
+    pub(super) fn reply_when_durable(&mut self, peer: PeerKey, reply: Reply, promise: Promise) {
         self.batch.haste = Haste::Awaited;
         let connection = self.peers[peer.0].connection;
         self.awaited.push_back(AwaitedReply {
             ticket: self.next_ticket,
             connection,
             reply,
+            promise,
         });
     }
 
@@ -125,6 +131,11 @@ impl Dispatcher {
                 Place::Topic(topic) => self.publish_held(topic, now),
             }
         }
+        while self
+            .revocable
+            .pop_front_if(|revocable| revocable.ticket <= ticket)
+            .is_some()
+        {}
         self.page_out_durable();
         self.request_waiting_pages();
     }

@@ -28,7 +28,7 @@ pub(super) const AT_ONCE: Ticket = Ticket(0);
 /// Where the disk stands with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// Never stored.
+    /// Not stored.
     Volatile,
     /// Stored when the watermark reaches this ticket.
     Pending(Ticket),
@@ -39,8 +39,16 @@ impl Durability {
     pub(super) const DURABLE: Durability = Durability::Pending(Ticket(0));
 }
 
+/// Where the store keeps messages of this mode, if it is asked to.
+fn kept_in(mode: DeliveryMode) -> Medium {
+    match mode {
+        DeliveryMode::Persistent => Medium::Database,
+        DeliveryMode::NonPersistent => Medium::Scratch,
+    }
+}
+
 /// One message in one place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) number: MessageNumber,
     pub(super) message: Arc<Message>,
@@ -100,7 +108,12 @@ impl Entry {
     }
 
     /// What the store is asked to keep of it.
-    pub(super) fn to_append(&self, key: EntryKey, annotations: Box<[u8]>) -> Append {
+    pub(super) fn to_append(
+        &self,
+        key: EntryKey,
+        annotations: Box<[u8]>,
+        sender: Sender,
+    ) -> Append {
         Append {
             key,
             number: self.number,
@@ -108,8 +121,8 @@ impl Entry {
             timestamp_ms: self.message.timestamp_ms,
             expires_ms: self.expires_ms,
             annotations,
-            medium: Medium::Database,
-            sender: Sender::default(),
+            medium: kept_in(self.mode),
+            sender,
         }
     }
 
@@ -126,6 +139,11 @@ impl Entry {
         let left_ms = self.expires_ms.saturating_sub(now.wall_ms).max(0);
         now.uptime
             .saturating_add(Duration::from_millis(left_ms.unsigned_abs()))
+    }
+
+    /// Where the store has it or will have it.
+    pub(super) fn medium(&self) -> Option<Medium> {
+        self.is_stored().then(|| kept_in(self.mode))
     }
 
     /// Whether the store has it or will have it.

@@ -1,16 +1,19 @@
 //! Messages whose time has passed: found at dispatch, on return, and by a sweep of what nobody asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use stompbox_store::{EntryKey, Expired, Move, Operation, Rank, Sequence, Ticket};
+use stompbox_store::{EntryKey, Expired, Medium, Move, Operation, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::Entry;
+use super::full::{Home, Undo};
 use super::key::QueueKey;
 use super::redelivery::{Reason, annotate};
 use crate::core::clock::Now;
+use crate::core::destination::DestinationName;
 use crate::core::message::DeliveryMode;
 
 /// How often idle queues are swept.
@@ -120,6 +123,13 @@ impl Dispatcher {
         }
     }
 
+    /// Where an unread message goes that has expired.
+    fn grave_of(&self, key: QueueKey, medium: Medium) -> Option<Arc<DestinationName>> {
+        let queue = &self.queues[key.0];
+        let is_kept = queue.policy.dead_letter_expired && medium == Medium::Database;
+        queue.dead_letter.clone().filter(|_| is_kept)
+    }
+
     /// The store has found expired entries. Those that are known by name are looked at when they are met.
     pub(super) fn expired_came(&mut self, expired: &Expired, now: Now) {
         self.expired_read.is_reading = false;
@@ -129,11 +139,20 @@ impl Dispatcher {
             self.expired_read.rows_max = (self.expired_read.rows_max * 2).min(EXPIRED_ROWS_MAX);
             self.expired_read.next_sweep = now.uptime;
         }
+        if self.is_disk_full {
+            // What has to become a dead letter stays, and would be found again at once.
+            self.expired_read.rows_max = EXPIRED_ROWS;
+            self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
+        }
         for row in &expired.rows {
             let Some(&key) = self.queue_ids.get(&row.key.destination) else {
                 continue;
             };
             let (rank, sequence) = (row.key.rank, row.key.sequence);
+            let target = self.grave_of(key, row.medium);
+            if target.is_some() && self.is_disk_full {
+                continue;
+            }
             if self.expired_read.gone.contains_key(&row.key)
                 || !self.queues[key.0].take_paged(rank, sequence, row.bytes)
             {
@@ -143,11 +162,7 @@ impl Dispatcher {
             self.counters.expired += 1;
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;
-            match queue
-                .dead_letter
-                .clone()
-                .filter(|_| queue.policy.dead_letter_expired)
-            {
+            match target {
                 None => self.store(
                     key,
                     Operation::Settle {
@@ -170,6 +185,11 @@ impl Dispatcher {
                         annotations,
                     };
                     self.store(target, Operation::Move(moved));
+                    let undo = Undo::Burial {
+                        home: Home::Paged(key, rank, sequence, row.bytes),
+                        entry: None,
+                    };
+                    self.remember(to_key, undo);
                     let ticket = self.next_ticket;
                     self.queues[target.0].append_paged(rank, to, row.bytes, ticket);
                     self.mark(target);

@@ -1,9 +1,69 @@
-//! Producers are held back while a topic's subscriber is at its limit or the memory is full (dialect, Flow
-//! control). Only those that send to what is full; a session that is told so goes on acknowledging.
+//! Producers are held back at a limit (dialect, Flow control): a topic's subscriber that does not keep up, the
+//! memory, the disk, the write-ahead log. Only those that send to what is full; a session that is told so goes on
+//! acknowledging.
+
+use stompbox_store::StoreStatistics;
 
 use super::key::{PeerKey, QueueKey, TopicKey};
 use super::{Dispatcher, Place};
+use crate::core::message::DeliveryMode;
 use crate::core::port::Reply;
+
+/// How much of the disk may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// Bytes of database, log and scratch file; none for as much as there is.
+    pub bytes_max: Option<u64>,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes_max: u64,
+}
+
+impl DiskLimits {
+    /// As much as there is.
+    pub const UNLIMITED: DiskLimits = DiskLimits {
+        bytes_max: None,
+        wal_bytes_max: u64::MAX,
+    };
+}
+
+/// What holds a connection's SENDs back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocker {
+    /// A subscription of this topic is at its pending limit.
+    Topic(TopicKey),
+    /// Messages in memory have reached `limits.memory_bytes`.
+    Memory,
+    /// What is stored has reached `store.disk_bytes_max`.
+    Disk,
+    /// The log has reached `store.wal_bytes_max`: a foreign reader keeps it from being folded back.
+    Log,
+}
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    memory: Vec<PeerKey>,
+    disk: Vec<PeerKey>,
+    log: Vec<PeerKey>,
+    /// Queues whose consumers get no more from the disk until memory is free again.
+    starved: Vec<QueueKey>,
+    is_disk_over: bool,
+    is_log_over: bool,
+}
+
+impl Flow {
+    /// Whether what is stored has reached its limit.
+    pub(super) fn is_disk_over(&self) -> bool {
+        self.is_disk_over || self.is_log_over
+    }
+
+    fn is_anyone_waiting(&self) -> bool {
+        !(self.memory.is_empty()
+            && self.disk.is_empty()
+            && self.log.is_empty()
+            && self.starved.is_empty())
+    }
+}
 
 /// Why a topic has one full subscription less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +76,62 @@ pub(super) enum Relief {
 
 impl Dispatcher {
     /// After a SEND: holds the connection's next ones back if what it sent to is full.
-    pub(super) fn hold_producer_back(&mut self, key: PeerKey, place: Place) {
-        let was_blocked = self.peers[key.0].is_blocked();
-        if let Place::Topic(topic) = place
-            && self.topics[topic.0].full_count > 0
-            && !self.peers[key.0].blocked_by.contains(&topic)
-        {
-            self.peers[key.0].blocked_by.push(topic);
-            self.topics[topic.0].blocked.push(key);
+    pub(super) fn hold_producer_back(&mut self, key: PeerKey, place: Place, mode: DeliveryMode) {
+        match place {
+            Place::Topic(topic) if self.topics[topic.0].full_count > 0 => {
+                self.block(key, Blocker::Topic(topic));
+            }
+            Place::Queue(_) if mode == DeliveryMode::Persistent => {
+                if self.flow.is_disk_over {
+                    self.block(key, Blocker::Disk);
+                }
+                if self.flow.is_log_over {
+                    self.block(key, Blocker::Log);
+                }
+            }
+            Place::Topic(_) | Place::Queue(_) => {}
         }
-        if self.settings.budget.is_over() && !self.peers[key.0].blocked_by_memory {
-            self.peers[key.0].blocked_by_memory = true;
-            self.memory_blocked.push(key);
+        if self.settings.budget.is_over() {
+            self.block(key, Blocker::Memory);
         }
-        if !was_blocked && self.peers[key.0].is_blocked() {
+    }
+
+    fn block(&mut self, key: PeerKey, blocker: Blocker) {
+        let peer = &mut self.peers[key.0];
+        if peer.blocked_by.contains(&blocker) {
+            return;
+        }
+        let was_blocked = peer.is_blocked();
+        peer.blocked_by.push(blocker);
+        self.waiting(blocker).push(key);
+        if !was_blocked {
             self.reply(key, Reply::Block);
+        }
+    }
+
+    fn waiting(&mut self, blocker: Blocker) -> &mut Vec<PeerKey> {
+        match blocker {
+            Blocker::Topic(topic) => &mut self.topics[topic.0].blocked,
+            Blocker::Memory => &mut self.flow.memory,
+            Blocker::Disk => &mut self.flow.disk,
+            Blocker::Log => &mut self.flow.log,
+        }
+    }
+
+    fn unblock(&mut self, blocker: Blocker) {
+        for key in std::mem::take(self.waiting(blocker)) {
+            let peer = &mut self.peers[key.0];
+            peer.blocked_by.retain(|other| *other != blocker);
+            if !peer.is_blocked() {
+                self.reply(key, Reply::Unblock);
+            }
+        }
+    }
+
+    /// A connection is gone: nothing has to tell it any more.
+    pub(super) fn unblock_gone(&mut self, key: PeerKey) {
+        for blocker in std::mem::take(&mut self.peers[key.0].blocked_by) {
+            self.waiting(blocker).retain(|blocked| *blocked != key);
         }
     }
 
@@ -39,56 +140,86 @@ impl Dispatcher {
         let state = &mut self.topics[topic.0];
         state.full_count -= 1;
         tracing::debug!(topic = %state.name, ?relief, full_count = state.full_count, "relieved");
-        if state.full_count > 0 {
-            return;
+        if state.full_count == 0 {
+            self.unblock(Blocker::Topic(topic));
         }
-        for peer in std::mem::take(&mut state.blocked) {
-            self.peers[peer.0]
-                .blocked_by
-                .retain(|blocking| *blocking != topic);
-            self.unblock(peer);
+    }
+
+    /// What the console calls it: the key of the limit, or the topic.
+    pub(super) fn name_of(&self, blocker: Blocker) -> String {
+        match blocker {
+            Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
+            Blocker::Memory => "limits.memory_bytes".to_owned(),
+            Blocker::Disk => "store.disk_bytes_max".to_owned(),
+            Blocker::Log => "store.wal_bytes_max".to_owned(),
         }
     }
 
     /// A queue's consumers get no more from the disk until memory is free again.
-    pub(super) fn wait_for_memory(&mut self, queue: QueueKey) {
-        if !self.memory_starved.contains(&queue) {
-            self.memory_starved.push(queue);
+    pub(super) fn wait_for_memory(&mut self, key: QueueKey) {
+        let queue = &mut self.queues[key.0];
+        if !queue.is_starved {
+            queue.is_starved = true;
+            self.flow.starved.push(key);
         }
     }
 
     /// Producers, and consumers of what is on disk, go on when enough memory is free again.
     pub(super) fn unblock_by_memory(&mut self) {
-        if !self.is_memory_blocking() || !self.settings.budget.has_recovered() {
+        if !self.is_waiting_for_room() || !self.settings.budget.has_recovered() {
             return;
         }
-        for queue in std::mem::take(&mut self.memory_starved) {
-            self.mark(queue);
+        for key in std::mem::take(&mut self.flow.starved) {
+            self.queues[key.0].is_starved = false;
+            self.mark(key);
         }
-        for peer in std::mem::take(&mut self.memory_blocked) {
-            self.peers[peer.0].blocked_by_memory = false;
-            self.unblock(peer);
+        self.unblock(Blocker::Memory);
+    }
+
+    /// Takes notice of what is stored; wanted often while somebody waits for room.
+    pub fn store_is(&mut self, statistics: &StoreStatistics) {
+        let limits = self.settings.disk;
+        let used = (statistics.database_bytes + statistics.wal_bytes + statistics.scratch_bytes)
+            .saturating_sub(statistics.database_free_bytes);
+        let is_over = crosses(self.flow.is_disk_over, used, limits.bytes_max);
+        if is_over != self.flow.is_disk_over {
+            tracing::warn!(used, limit = ?limits.bytes_max, is_over, "disk_bytes_max");
+            self.flow.is_disk_over = is_over;
+            if !is_over {
+                self.unblock(Blocker::Disk);
+            }
+        }
+        let is_over = crosses(
+            self.flow.is_log_over,
+            statistics.wal_bytes,
+            Some(limits.wal_bytes_max),
+        );
+        if is_over != self.flow.is_log_over {
+            tracing::warn!(
+                wal_bytes = statistics.wal_bytes,
+                limit = limits.wal_bytes_max,
+                is_over,
+                "wal_bytes_max: a process that reads the database keeps its log from being folded back"
+            );
+            self.flow.is_log_over = is_over;
+            if !is_over {
+                self.unblock(Blocker::Log);
+            }
         }
     }
 
-    fn unblock(&mut self, peer: PeerKey) {
-        if !self.peers[peer.0].is_blocked() {
-            self.reply(peer, Reply::Unblock);
-        }
+    /// Whether somebody waits for memory or disk, neither of which tells when it becomes free.
+    pub(super) fn is_waiting_for_room(&self) -> bool {
+        self.flow.is_anyone_waiting()
     }
+}
 
-    /// A connection is gone: nothing has to tell it any more.
-    pub(super) fn unblock_gone(&mut self, key: PeerKey) {
-        for topic in std::mem::take(&mut self.peers[key.0].blocked_by) {
-            self.topics[topic.0]
-                .blocked
-                .retain(|blocked| *blocked != key);
-        }
-        self.peers[key.0].blocked_by_memory = false;
-        self.memory_blocked.retain(|blocked| *blocked != key);
-    }
-
-    pub(super) fn is_memory_blocking(&self) -> bool {
-        !self.memory_blocked.is_empty() || !self.memory_starved.is_empty()
+/// Whether `used` is over its limit: from there on, until a tenth is free again.
+fn crosses(was_over: bool, used: u64, limit: Option<u64>) -> bool {
+    let Some(limit) = limit else { return false };
+    if was_over {
+        used >= limit / 10 * 9
+    } else {
+        used >= limit
     }
 }

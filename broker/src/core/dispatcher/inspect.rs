@@ -1,7 +1,7 @@
 //! What the console sees, and the last batch of a clean stop.
 
 use stompbox_console::{ConnectionView, ListQuery, Listing, Overview, QueueView, TopicView};
-use stompbox_store::{Batch, Haste, Operation, Rank, Ticket};
+use stompbox_store::{Batch, Haste, Medium, Operation, Rank, Ticket};
 
 use super::key::{QueueKey, TopicKey};
 use super::{Dispatcher, Place};
@@ -89,6 +89,11 @@ impl Dispatcher {
                 in_flight: peer.in_flight,
                 transactions: peer.transactions.len() as u64,
                 blocked: peer.is_blocked(),
+                blocked_by: peer
+                    .blocked_by
+                    .iter()
+                    .map(|blocker| self.name_of(*blocker))
+                    .collect(),
             }
         })
     }
@@ -148,7 +153,7 @@ impl Dispatcher {
                 });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             for ((rank, sequence), entry) in waiting.chain(delayed) {
-                if entry.is_stored() && entry.deliveries > 0 {
+                if entry.medium() == Some(Medium::Database) && entry.deliveries > 0 {
                     self.batch.operations.push(Operation::Count {
                         key: queue.key(rank, sequence),
                         deliveries: entry.deliveries,

@@ -76,6 +76,17 @@ impl Lane {
         self.resident.get(&sequence)
     }
 
+    /// The entry, to be changed in place.
+    pub(super) fn get_mut(&mut self, sequence: Sequence) -> Option<&mut Entry> {
+        self.resident.get_mut(&sequence)
+    }
+
+    /// The last resident position before this one.
+    pub(super) fn resident_before(&self, sequence: Sequence) -> Option<Sequence> {
+        let (before, _) = self.resident.range(..sequence).next_back()?;
+        Some(*before)
+    }
+
     /// Resident entries in order.
     pub(super) fn resident(&self) -> impl Iterator<Item = (Sequence, &Entry)> {
         self.resident

@@ -16,20 +16,24 @@ mod effect;
 mod entry;
 mod expiry;
 mod flow;
+mod full;
 mod inspect;
 mod key;
 mod lane;
 mod paging;
 mod peer;
+mod pressure;
 mod publish;
 mod queue;
 mod redelivery;
+mod round;
 mod subscription;
 mod timer;
 mod topic;
 mod transaction;
 
 pub use effect::{Read, Turn};
+pub use flow::DiskLimits;
 pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -53,7 +57,7 @@ use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
 use peer::{Peer, Standing};
 use queue::Queue;
-use subscription::Subscription;
+use subscription::{Serial, Subscription};
 use timer::Timers;
 use topic::Topic;
 
@@ -70,6 +74,8 @@ pub struct Settings {
     pub budget: Arc<MemoryBudget>,
     /// What of a queue is resident.
     pub window: Window,
+    /// What may be stored.
+    pub disk: DiskLimits,
 }
 
 /// A destination's place in the tables.
@@ -112,6 +118,7 @@ pub struct Dispatcher {
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
     subscriptions: Slab<Subscription>,
+    last_serial: Serial,
     deliveries: Deliveries,
 
     /// What this turn asks of the store; its ticket will be `next_ticket`.
@@ -133,8 +140,10 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
-    memory_blocked: Vec<PeerKey>,
-    memory_starved: Vec<QueueKey>,
+    flow: flow::Flow,
+    pressure: pressure::Pressure,
+    is_disk_full: bool,
+    revocable: VecDeque<full::Revocable>,
     counters: Counters,
 }
 
@@ -156,6 +165,7 @@ impl Dispatcher {
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
             subscriptions: Slab::new(),
+            last_serial: Serial(0),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),
@@ -173,8 +183,10 @@ impl Dispatcher {
             timers: Timers::default(),
             expiring_queues: FxHashSet::default(),
             expired_read: expiry::ExpiredRead::default(),
-            memory_blocked: Vec::new(),
-            memory_starved: Vec::new(),
+            flow: flow::Flow::default(),
+            pressure: pressure::Pressure::default(),
+            is_disk_full: false,
+            revocable: VecDeque::new(),
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -275,7 +287,9 @@ impl Dispatcher {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
-            _ => {}
+            StoreEvent::Refused(operations) => self.refused(&operations, now),
+            StoreEvent::Resumed => self.disk_resumed(),
+            StoreEvent::Failed(_) => {}
         }
     }
 
@@ -284,6 +298,7 @@ impl Dispatcher {
         self.run_timers(now);
         self.unblock_by_memory();
         self.dispatch_dirty(now);
+        self.relieve_pressure(now);
         self.take_turn()
     }
 

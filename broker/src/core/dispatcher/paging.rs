@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stompbox_store::{Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
+use stompbox_store::{Medium, Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
@@ -58,7 +58,7 @@ impl Dispatcher {
             return;
         };
         let queue = &self.queues[key.0];
-        if queue.is_deep(&self.settings.window) || queue.lane(rank).paged().is_some() {
+        if queue.is_deep(&self.window()) || queue.lane(rank).paged().is_some() {
             self.page_outs.push_back(PageOut {
                 ticket,
                 queue: key,
@@ -71,7 +71,7 @@ impl Dispatcher {
     /// Lets go of entries far behind the head that have become durable and were never delivered: what was
     /// delivered keeps its count, which the store does not know.
     pub(super) fn page_out_durable(&mut self) {
-        let watermark = self.watermark;
+        let (watermark, window) = (self.watermark, self.window());
         while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
             let queue = &mut self.queues[out.queue.0];
             let lane = queue.lane(out.rank);
@@ -79,7 +79,7 @@ impl Dispatcher {
             let may = lane.get(out.sequence).is_some_and(|entry| {
                 entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
             });
-            if may && (is_behind || queue.is_deep(&self.settings.window)) {
+            if may && (is_behind || queue.is_deep(&window)) {
                 queue.page_out(out.rank, out.sequence);
             }
         }
@@ -111,7 +111,7 @@ impl Dispatcher {
         if queue.paging != Paging::Idle
             || queue.consumer_count == 0
             || self.settings.budget.is_over()
-            || !queue.is_shallow(&self.settings.window)
+            || !queue.is_shallow(&self.window())
         {
             return;
         }
@@ -134,6 +134,7 @@ impl Dispatcher {
     }
 
     fn request_page(&mut self, key: QueueKey) {
+        let window = self.window();
         let queue = &mut self.queues[key.0];
         let Paging::Waiting { rank, .. } = queue.paging else {
             return;
@@ -161,8 +162,8 @@ impl Dispatcher {
             rank,
             from: range.first,
             through: range.last,
-            rows_max: self.settings.window.page_messages,
-            bytes_max: self.settings.window.page_bytes,
+            rows_max: window.page_messages,
+            bytes_max: window.page_bytes,
         }));
     }
 
@@ -207,10 +208,13 @@ impl Dispatcher {
         let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
         let sequence = row.sequence;
         let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
+        let mode = match row.medium {
+            Medium::Database => DeliveryMode::Persistent,
+            Medium::Scratch => DeliveryMode::NonPersistent,
+        };
         let (number, expires_ms) = (row.number, row.expires_ms);
         let (deliveries, failures) = (row.deliveries, row.failures);
         let message = Arc::new(Message::from_page(row, rank, &self.settings.budget));
-        let mode = DeliveryMode::Persistent;
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
         entry.deliveries = deliveries.max(u32::from(is_uncertain));
         entry.failures = failures;

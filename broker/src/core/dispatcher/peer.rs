@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use stompbox_protocol::Version;
 
 use super::delivery::Slot;
-use super::key::{SubscriptionKey, TopicKey};
+use super::flow::Blocker;
+use super::key::SubscriptionKey;
+use super::subscription::ByNumber;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -54,15 +57,15 @@ pub(super) struct Peer {
     pub(super) connected_ms: i64,
     pub(super) standing: Standing,
     pub(super) subscriptions: FxHashMap<SubscriptionHandle, SubscriptionKey>,
+    /// Open deliveries of all its subscriptions, where its ACKs need not name one.
+    pub(super) by_number: Option<ByNumber>,
     /// What open transactions have claimed.
     pub(super) transactions: FxHashMap<TransactionHandle, Claims>,
     /// The last delivery made.
     pub(super) counter: DeliveryCounter,
     pub(super) in_flight: u64,
-    /// Full topics that hold its SENDs back.
-    pub(super) blocked_by: Vec<TopicKey>,
-    /// Whether the memory limit does.
-    pub(super) blocked_by_memory: bool,
+    /// What holds its SENDs back.
+    pub(super) blocked_by: Vec<Blocker>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
 }
@@ -71,6 +74,7 @@ impl Peer {
     pub(super) fn new(connection: ConnectionId, opening: Arc<Opening>, connected_ms: i64) -> Self {
         Self {
             connection,
+            by_number: (opening.version == Version::V1_0).then(Default::default),
             opening,
             connected_ms,
             standing: Standing::Open,
@@ -79,13 +83,12 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
-            blocked_by_memory: false,
             replies: Vec::new(),
         }
     }
 
     /// Whether anything holds its SENDs back.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_by_memory || !self.blocked_by.is_empty()
+        !self.blocked_by.is_empty()
     }
 }

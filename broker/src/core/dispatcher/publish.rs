@@ -1,9 +1,10 @@
 //! A message comes in: into its queue, or to each subscription of its topic.
 
-use stompbox_store::{MessageNumber, Operation, Sequence, Ticket};
+use stompbox_store::{MessageNumber, Operation, Sender, Sequence, Ticket};
 
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
+use super::full::NOBODY;
 use super::key::{PeerKey, QueueKey, TopicKey};
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
@@ -23,9 +24,14 @@ impl Dispatcher {
             Ok(place) => place,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
-        let promise = self.publish(place, publication, AT_ONCE, now);
+        let mode = publication.mode;
+        if self.is_disk_full && is_stored(place, mode) {
+            return self.refuse_for_disk(peer, receipt);
+        }
+        let sender = Sender(self.peers[peer.0].connection.0);
+        let promise = self.publish(place, publication, AT_ONCE, sender, now);
         self.answer(peer, receipt, promise);
-        self.hold_producer_back(peer, place);
+        self.hold_producer_back(peer, place, mode);
     }
 
     /// Routes one message. It becomes visible when the watermark has reached `visible_after`.
@@ -34,6 +40,7 @@ impl Dispatcher {
         place: Place,
         publication: Publication,
         visible_after: Ticket,
+        sender: Sender,
         now: Now,
     ) -> Promise {
         self.counters.enqueued += 1;
@@ -42,7 +49,7 @@ impl Dispatcher {
         match place {
             Place::Queue(queue) => {
                 self.queues[queue.0].counters.enqueued += 1;
-                self.enqueue(queue, sequence, number, publication, visible_after)
+                self.enqueue(queue, sequence, publication, visible_after, sender)
             }
             Place::Topic(topic) => {
                 self.topics[topic.0].counters.enqueued += 1;
@@ -56,9 +63,9 @@ impl Dispatcher {
         &mut self,
         key: QueueKey,
         sequence: Sequence,
-        number: MessageNumber,
         publication: Publication,
         visible_after: Ticket,
+        sender: Sender,
     ) -> Promise {
         let Publication {
             message,
@@ -67,21 +74,22 @@ impl Dispatcher {
             ..
         } = publication;
         let rank = message.priority.rank();
-        let queue = &self.queues[key.0];
+        let number = MessageNumber(sequence.0);
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
         entry.visible_after = visible_after;
-        let promise = match mode {
-            DeliveryMode::NonPersistent => Promise::Kept,
-            DeliveryMode::Persistent => {
-                entry.durability = Durability::Pending(self.next_ticket);
-                if queue.policy.dispatch == Dispatch::Durable {
-                    entry.visible_after = self.next_ticket;
-                }
-                let append = entry.to_append(queue.key(rank, sequence), Box::default());
-                self.store(key, Operation::Append(append));
-                Promise::WithBatch
-            }
+        let (promise, sender) = match mode {
+            DeliveryMode::NonPersistent => (Promise::Kept, NOBODY),
+            DeliveryMode::Persistent => (Promise::WithAppend, sender),
         };
+        if promise == Promise::WithAppend || self.spills(key) {
+            entry.durability = Durability::Pending(self.next_ticket);
+            let queue = &self.queues[key.0];
+            if promise == Promise::WithAppend && queue.policy.dispatch == Dispatch::Durable {
+                entry.visible_after = self.next_ticket;
+            }
+            let append = entry.to_append(queue.key(rank, sequence), Box::default(), sender);
+            self.store(key, Operation::Append(append));
+        }
         self.add(key, rank, sequence, entry);
         promise
     }
@@ -139,4 +147,9 @@ impl Dispatcher {
             self.fan_out(key, number, &publication, now);
         }
     }
+}
+
+/// Whether a message that goes there is stored.
+pub(super) fn is_stored(place: Place, mode: DeliveryMode) -> bool {
+    matches!(place, Place::Queue(_)) && mode == DeliveryMode::Persistent
 }

@@ -3,16 +3,16 @@
 //! Owns what waits; what is with a consumer is owned by [`super::delivery::Deliveries`]. *Invariant*: every
 //! stored entry of the queue is in exactly one of: a lane's resident entries, a lane's range, `held`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 
 use super::entry::Entry;
-use super::key::SubscriptionKey;
 use super::lane::{Front, Lane, Range};
 use super::paging::Window;
+use super::round::Round;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -76,6 +76,8 @@ pub(super) struct Queue {
     held: FxHashSet<(Rank, Sequence)>,
     /// Those of `held` that were settled while a page was being read: forgotten when it has come.
     leaving: Vec<(Rank, Sequence)>,
+    /// Rows that are to be part of a range again when the page that is being read has come.
+    regained: Vec<(Rank, Sequence)>,
     pub(super) paging: Paging,
     /// The last batch that put something on disk that was never resident: a page that is read before sees
     /// less than the ranges span.
@@ -84,11 +86,13 @@ pub(super) struct Queue {
     pub(super) paged_may_expire: bool,
     pub(super) consumer_count: usize,
     /// Consumers with credit, the next one first. A consumer is in here at most once (`Subscription::queued`).
-    pub(super) available: VecDeque<SubscriptionKey>,
+    pub(super) available: Round,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
     /// Whether it stands in the dispatcher's list of queues to look at.
     pub(super) dirty: bool,
+    /// Whether its consumers wait for memory before anything more is read back.
+    pub(super) is_starved: bool,
     pub(super) depth: u64,
     pub(super) depth_bytes: u64,
     pub(super) in_flight: u64,
@@ -114,13 +118,15 @@ impl Queue {
             delayed: BTreeMap::new(),
             held: FxHashSet::default(),
             leaving: Vec::new(),
+            regained: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
             consumer_count: 0,
-            available: VecDeque::new(),
+            available: Round::default(),
             last_ticket: Ticket(0),
             dirty: false,
+            is_starved: false,
             depth: 0,
             depth_bytes: 0,
             in_flight: 0,
@@ -227,6 +233,21 @@ impl Queue {
         }
     }
 
+    /// An entry that had left for good is with its owner again; it is in no lane.
+    pub(super) fn recall(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
+        self.depth += 1;
+        self.depth_bytes += entry.message.bytes() as u64;
+        if entry.is_stored() {
+            self.leaving.retain(|left| *left != (rank, sequence));
+            self.held.insert((rank, sequence));
+        }
+    }
+
+    /// A stored entry is not stored after all.
+    pub(super) fn disown(&mut self, rank: Rank, sequence: Sequence) {
+        self.release(rank, sequence);
+    }
+
     fn release(&mut self, rank: Rank, sequence: Sequence) {
         if self.paging == Paging::Idle {
             self.held.remove(&(rank, sequence));
@@ -240,11 +261,33 @@ impl Queue {
         self.held.contains(&(rank, sequence)) || self.lane(rank).contains(sequence)
     }
 
+    /// The resident entry that stands last among those before `at`; none for the last of all.
+    pub(super) fn resident_before(&self, at: Option<(Rank, Sequence)>) -> Option<(Rank, Sequence)> {
+        let last = at.map_or(LANE_COUNT as u8, |(rank, _)| rank.0 + 1);
+        (0..last).rev().map(Rank).find_map(|rank| {
+            let before = at.filter(|(at, _)| *at == rank);
+            let sequence = self
+                .lane(rank)
+                .resident_before(before.map_or(Sequence::MAX, |(_, sequence)| sequence))?;
+            Some((rank, sequence))
+        })
+    }
+
+    /// A resident entry, to note where it is stored.
+    pub(super) fn resident_mut(&mut self, rank: Rank, sequence: Sequence) -> Option<&mut Entry> {
+        self.lane_mut(rank).get_mut(sequence)
+    }
+
     /// Resident entries that wait.
     pub(super) fn resident_count(&self) -> usize {
         self.occupied()
             .map(|rank| self.lane(rank).resident_count())
             .sum()
+    }
+
+    /// Bytes of them.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.resident_bytes
     }
 
     /// Whether so much is resident that stored entries may be let go of.
@@ -325,6 +368,37 @@ impl Queue {
         true
     }
 
+    /// What [`Self::append_paged`] put there has not arrived.
+    pub(super) fn unappend_paged(&mut self, rank: Rank, bytes: u64) {
+        if let Some(range) = self.lane(rank).paged() {
+            let count = range.count - 1;
+            self.lane_mut(rank)
+                .set_paged(Some(Range { count, ..range }));
+            self.note_occupied(rank);
+        }
+        self.depth -= 1;
+        self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+    }
+
+    /// What [`Self::take_paged`] took is on disk only again, at once or behind the page that is being read.
+    pub(super) fn untake_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) {
+        self.depth += 1;
+        self.depth_bytes += bytes;
+        self.paged_may_expire = true;
+        self.regained.push((rank, sequence));
+        if self.paging == Paging::Idle {
+            self.regain();
+        }
+    }
+
+    fn regain(&mut self) {
+        for (rank, sequence) in std::mem::take(&mut self.regained) {
+            self.held.remove(&(rank, sequence));
+            self.lane_mut(rank).extend_paged(sequence);
+            self.note_occupied(rank);
+        }
+    }
+
     /// A page has come: what follows it is still on disk. Entries are already in their places.
     pub(super) fn page_came(&mut self, rank: Rank, rest: Option<Range>) {
         self.lane_mut(rank).set_paged(rest);
@@ -333,5 +407,6 @@ impl Queue {
         for key in self.leaving.drain(..) {
             self.held.remove(&key);
         }
+        self.regain();
     }
 }

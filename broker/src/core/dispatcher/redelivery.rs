@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stompbox_protocol::canonical;
-use stompbox_store::{Move, Operation, Rank, Sequence};
+use stompbox_store::{Medium, Move, Operation, Rank, Sequence};
 
 use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Outcome};
 use super::entry::Entry;
+use super::full::{Home, NOBODY, Undo};
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::timer::Timer;
 use crate::config::{Policy, RedeliveryOrder};
@@ -125,17 +126,13 @@ impl Dispatcher {
             }
         }
         let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &queue.policy));
-        if entry.is_stored() {
-            let key_in_store = queue.key(rank, sequence);
-            let (deliveries, failures) = (entry.deliveries, entry.failures);
-            self.store(
-                key,
-                Operation::Count {
-                    key: key_in_store,
-                    deliveries,
-                    failures,
-                },
-            );
+        if entry.medium() == Some(Medium::Database) {
+            let count = Operation::Count {
+                key: queue.key(rank, sequence),
+                deliveries: entry.deliveries,
+                failures: entry.failures,
+            };
+            self.store(key, count);
         }
         if delay.is_zero() {
             self.put_back(key, rank, sequence, entry);
@@ -144,7 +141,7 @@ impl Dispatcher {
         }
     }
 
-    fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+    pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
@@ -204,11 +201,14 @@ impl Dispatcher {
         now: Now,
     ) {
         let queue = &self.queues[key.0];
-        let may = entry.is_stored() || queue.policy.dead_letter_non_persistent;
+        let may = entry.mode == DeliveryMode::Persistent || queue.policy.dead_letter_non_persistent;
         let Some(target) = queue.dead_letter.clone().filter(|_| may) else {
             self.counters.dropped += 1;
             return self.remove(key, rank, sequence, &entry);
         };
+        if self.is_disk_full {
+            return self.stay(key, rank, sequence, entry, reason, now);
+        }
         let annotations = annotate(&queue.name, reason, entry.deliveries, now);
         self.queues[key.0].counters.dead_lettered += 1;
         let target = self.ensure_queue(&target, now);
@@ -217,21 +217,35 @@ impl Dispatcher {
         queue.forget(rank, sequence, &entry);
         let from_key = queue.key(rank, sequence);
         let to_key = self.queues[target.0].key(rank, to);
-        let (is_stored, expires_ms) = (entry.is_stored(), entry.expires_ms);
+        let medium = entry.medium();
+        if medium.is_some() {
+            self.queues[key.0].last_ticket = self.next_ticket;
+            self.leaves(from_key, entry.expires_ms);
+        }
+        let undo = Undo::Burial {
+            home: Home::Queue(key, rank, sequence, reason),
+            entry: Some(entry.clone()),
+        };
+        self.remember(to_key, undo);
         let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
-        if !is_stored {
-            let append = arrived.to_append(to_key, annotations);
-            self.store(target, Operation::Append(append));
-        } else {
+        if medium == Some(Medium::Database) {
             let moved = Move {
                 from: from_key,
                 to: to_key,
                 expires_ms: 0,
                 annotations,
             };
-            self.queues[key.0].last_ticket = self.next_ticket;
-            self.leaves(from_key, expires_ms);
             self.store(target, Operation::Move(moved));
+        } else {
+            let append = arrived.to_append(to_key, annotations, NOBODY);
+            self.store(target, Operation::Append(append));
+        }
+        if let Some(medium @ Medium::Scratch) = medium {
+            let settle = Operation::Settle {
+                key: from_key,
+                medium,
+            };
+            self.store(key, settle);
         }
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);
@@ -262,7 +276,7 @@ impl Dispatcher {
                 }
             };
             if let Some(reason) = reason {
-                return self.bury_copy(topic, entry, reason, now);
+                return self.bury_copy(topic, key, sequence, entry, reason, now);
             }
         }
         let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &policy));
@@ -278,12 +292,23 @@ impl Dispatcher {
     }
 
     /// A topic's message failed for good: one subscription's copy becomes a dead letter.
-    fn bury_copy(&mut self, topic: TopicKey, entry: Entry, reason: Reason, now: Now) {
+    fn bury_copy(
+        &mut self,
+        topic: TopicKey,
+        subscription: SubscriptionKey,
+        sequence: Sequence,
+        entry: Entry,
+        reason: Reason,
+        now: Now,
+    ) {
         let topic = &self.topics[topic.0];
         let persistent = entry.mode == DeliveryMode::Persistent;
         if !persistent && !topic.policy.dead_letter_non_persistent {
             self.counters.dropped += 1;
             return;
+        }
+        if self.is_disk_full {
+            return self.copy_stays(subscription, sequence, entry, now);
         }
         let target = topic.policy.dead_letter_queue_of(topic.name.name());
         let target = Arc::new(DestinationName::new(
@@ -295,8 +320,20 @@ impl Dispatcher {
         let rank = entry.message.priority.rank();
         let to = self.next_sequence();
         let to_key = self.queues[target.0].key(rank, to);
+        let owner = &self.subscriptions[subscription.0];
+        let home = Home::Copy {
+            connection: self.peers[owner.peer.0].connection,
+            subscription,
+            handle: owner.handle,
+            sequence,
+        };
+        let undo = Undo::Burial {
+            home,
+            entry: Some(entry.clone()),
+        };
+        self.remember(to_key, undo);
         let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
-        let append = arrived.to_append(to_key, annotations);
+        let append = arrived.to_append(to_key, annotations, NOBODY);
         self.store(target, Operation::Append(append));
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);

@@ -128,12 +128,38 @@ pub(super) struct Ends {
     pub(super) last: Option<Slot>,
 }
 
-/// Open deliveries by message: for STOMP 1.0 and 1.1, whose ACK names the message.
-pub(super) type ByNumber = FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>;
+/// Open deliveries by message, the oldest first: for STOMP 1.0 and 1.1, whose ACK names the message. A subscription
+/// has one, and in 1.0, whose ACK need not name the subscription, the connection one for all of them.
+#[derive(Debug, Default)]
+pub(super) struct ByNumber(FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>);
+
+impl ByNumber {
+    pub(super) fn push(&mut self, number: MessageNumber, slot: Slot) {
+        self.0.entry(number).or_default().push(slot);
+    }
+
+    pub(super) fn oldest(&self, number: MessageNumber) -> Option<Slot> {
+        self.0.get(&number)?.first().copied()
+    }
+
+    pub(super) fn forget(&mut self, number: MessageNumber, slot: Slot) {
+        if let Some(slots) = self.0.get_mut(&number) {
+            slots.retain(|open| *open != slot);
+            if slots.is_empty() {
+                self.0.remove(&number);
+            }
+        }
+    }
+}
+
+/// Names a subscription for the life of the process, which its key does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Serial(pub(super) u64);
 
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    pub(super) serial: Serial,
     pub(super) peer: PeerKey,
     pub(super) handle: SubscriptionHandle,
     pub(super) source: Source,
@@ -146,6 +172,8 @@ pub(super) struct Subscription {
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).
     pub(super) delayed: BTreeMap<Sequence, (TimerKey, Entry)>,
+    /// Where it stands among the subscriptions of its topic.
+    pub(super) place: usize,
     /// Whether `pending` is at its limit and holds producers back.
     pub(super) is_full: bool,
     /// Whether a transaction may have claimed something of it.

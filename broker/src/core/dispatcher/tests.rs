@@ -3,7 +3,9 @@
 mod connection;
 mod dead_letter;
 mod expiry;
+mod full;
 mod paging;
+mod pressure;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -33,6 +35,7 @@ pub(super) struct Draft {
     mode: DeliveryMode,
     priority: i64,
     ttl_ms: i64,
+    receipt: Option<&'static str>,
 }
 
 pub(super) fn draft(text: &'static str) -> Draft {
@@ -41,6 +44,7 @@ pub(super) fn draft(text: &'static str) -> Draft {
         mode: DeliveryMode::Persistent,
         priority: 4,
         ttl_ms: 0,
+        receipt: None,
     }
 }
 
@@ -58,6 +62,13 @@ impl Draft {
 
     pub(super) fn ttl_ms(self, ttl_ms: i64) -> Self {
         Self { ttl_ms, ..self }
+    }
+
+    pub(super) fn receipt(self, receipt: &'static str) -> Self {
+        Self {
+            receipt: Some(receipt),
+            ..self
+        }
     }
 }
 
@@ -98,6 +109,10 @@ impl Bench {
     }
 
     pub(super) fn with(window: Window, policies: Policies) -> Self {
+        Self::with_memory(window, policies, 1 << 30)
+    }
+
+    pub(super) fn with_memory(window: Window, policies: Policies, memory_bytes: usize) -> Self {
         let disk = MemoryDisk::default();
         let events = Events::default();
         let sink = Arc::clone(&events);
@@ -107,13 +122,14 @@ impl Bench {
         };
         let (store, recovered) =
             MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
-        let budget = MemoryBudget::new(1 << 30);
+        let budget = MemoryBudget::new(memory_bytes);
         let settings = Settings {
             policies,
             limits: Limits::default(),
             client_id: ClientIdPolicy::Refuse,
             budget: Arc::clone(&budget),
             window,
+            disk: DiskLimits::UNLIMITED,
         };
         Self {
             dispatcher: Dispatcher::new(settings, &recovered),
@@ -129,6 +145,10 @@ impl Bench {
             tags: Vec::new(),
             numbers: HashMap::new(),
         }
+    }
+
+    pub(super) fn limit_disk(&mut self, bytes_max: u64) {
+        self.dispatcher.settings.disk.bytes_max = Some(bytes_max);
     }
 
     pub(super) fn pass(&mut self, ms: u64) {
@@ -174,7 +194,7 @@ impl Bench {
 
     pub(super) fn send(&mut self, connection: u64, to: &str, draft: Draft) {
         let publication = self.publication(to, &draft);
-        let receipt = None;
+        let receipt = draft.receipt.map(|id| ReceiptId(id.as_bytes().into()));
         self.ask(
             connection,
             Request::Send {

@@ -7,6 +7,7 @@ use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
 use super::key::{QueueKey, SubscriptionKey};
+use super::redelivery::Reason;
 use crate::core::clock::Now;
 
 /// How soon a broker at its memory limit looks again: messages are dropped by connections, which do not tell.
@@ -17,6 +18,8 @@ const MEMORY_RECHECK: Duration = Duration::from_millis(20);
 pub(super) enum Timer {
     /// A delayed entry returns to its lane.
     Redeliver(QueueKey, Rank, Sequence),
+    /// A delayed entry becomes a dead letter, if the disk has room for it by then.
+    Bury(QueueKey, Rank, Sequence, Reason),
     /// A delayed copy returns to its subscription, whose end cancels it.
     RedeliverCopy(SubscriptionKey, Sequence),
     /// The front of a lane has become due.
@@ -67,9 +70,10 @@ impl Dispatcher {
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Option<Duration> {
         let memory = self
-            .is_memory_blocking()
+            .is_waiting_for_room()
             .then(|| now.uptime + MEMORY_RECHECK);
-        [self.timers.next(), memory, self.next_sweep()]
+        let pressure = self.next_pressure(now);
+        [self.timers.next(), memory, pressure, self.next_sweep()]
             .into_iter()
             .flatten()
             .min()
@@ -80,6 +84,11 @@ impl Dispatcher {
             match timer {
                 Timer::Redeliver(queue, rank, sequence) => {
                     self.redeliver(queue, rank, sequence, now);
+                }
+                Timer::Bury(queue, rank, sequence, reason) => {
+                    if let Some(entry) = self.queues[queue.0].delayed.remove(&(rank, sequence)) {
+                        self.bury(queue, rank, sequence, entry, reason, now);
+                    }
                 }
                 Timer::RedeliverCopy(key, sequence) => self.redeliver_copy(key, sequence),
                 Timer::Look(queue) => self.mark(queue),

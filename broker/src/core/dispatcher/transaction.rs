@@ -3,6 +3,7 @@
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
+use super::full::{Acknowledged, Placed, Undo};
 use super::key::PeerKey;
 use super::peer::Claims;
 use super::{Dispatcher, Place};
@@ -10,6 +11,7 @@ use crate::core::clock::Now;
 use crate::core::destination::DestinationKind;
 use crate::core::message::{DeliveryMode, Publication};
 use crate::core::port::{ReceiptId, TransactionHandle};
+use stompbox_store::{MessageNumber, Sender};
 
 impl Dispatcher {
     pub(super) fn commit(
@@ -32,26 +34,62 @@ impl Dispatcher {
             .transactions
             .remove(&transaction)
             .unwrap_or_default();
+        let claimed = self.take_claimed(&claims);
+        let grows = sends.iter().any(is_stored_send);
+        if grows && self.is_disk_full {
+            for (delivered, _) in claimed {
+                self.conclude(delivered, Outcome::Returned, now);
+            }
+            return self.refuse_for_disk(peer, receipt);
+        }
+        let may_be_refused = grows
+            || claimed
+                .iter()
+                .any(|(_, outcome)| *outcome != Outcome::Acked);
+        let acknowledged = claimed
+            .iter()
+            .filter(|(_, outcome)| may_be_refused && *outcome == Outcome::Acked)
+            .filter_map(|(delivered, _)| Acknowledged::of(delivered))
+            .collect();
         let operations = self.batch.operations.len();
-        for (delivered, outcome) in self.take_claimed(&claims) {
+        for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
         }
         // Only a batch that is really written makes visible what waits for it.
-        let is_stored =
-            sends.iter().any(is_stored_send) || self.batch.operations.len() > operations;
+        let is_stored = grows || self.batch.operations.len() > operations;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
+        let connection = self.peers[peer.0].connection;
+        let mut placed = Vec::with_capacity(if may_be_refused { sends.len() } else { 0 });
         for publication in sends {
+            let rank = publication.message.priority.rank();
             let place = match publication.destination.kind() {
                 DestinationKind::Queue => {
                     Place::Queue(self.ensure_queue(&publication.destination, now))
                 }
                 DestinationKind::Topic => Place::Topic(self.ensure_topic(&publication.destination)),
             };
-            self.publish(place, publication, visible_after, now);
-            self.hold_producer_back(peer, place);
+            let mode = publication.mode;
+            let sender = Sender(connection.0);
+            self.publish(place, publication, visible_after, sender, now);
+            if may_be_refused {
+                let sequence = self.last_sequence;
+                placed.push(match place {
+                    Place::Queue(key) => Placed::Queue(key, rank, sequence),
+                    Place::Topic(key) => Placed::Topic(key, MessageNumber(sequence.0)),
+                });
+            }
+            self.hold_producer_back(peer, place, mode);
+        }
+        if may_be_refused {
+            let undo = Undo::Commit {
+                connection,
+                placed,
+                acknowledged,
+            };
+            self.as_one(operations, undo);
         }
         let promise = if is_stored {
-            Promise::WithBatch
+            Promise::WithAppend
         } else {
             Promise::Kept
         };

@@ -1,0 +1,405 @@
+//! A full disk: what the store refused is taken back as if it had not been asked for, and its senders are told.
+//!
+//! Owns whether the disk is full and what would have to be undone. *Invariant*: what makes room (ACKs, expiry without a
+//! dead letter) goes on; nothing that was refused is promised; what is with a consumer stays there and is forgotten
+//! when it is settled.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+use stompbox_store::{EntryKey, Medium, MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
+
+use super::Dispatcher;
+use super::delivery::{Delivered, Origin};
+use super::effect::Promise;
+use super::entry::{Durability, Entry};
+use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
+use super::redelivery::Reason;
+use super::timer::Timer;
+use crate::core::clock::Now;
+use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply, SubscriptionHandle};
+
+/// The sender of what the broker appends by itself: there is nobody to be told.
+pub(super) const NOBODY: Sender = Sender(0);
+
+/// How long a dead letter that cannot be written stays where it is.
+const STAYS: Duration = Duration::from_secs(60);
+
+/// Where a dead letter came from.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// From a queue.
+    Queue(QueueKey, Rank, Sequence, Reason),
+    /// From a queue, unread: it was on disk only. Its bytes.
+    Paged(QueueKey, Rank, Sequence, u64),
+    /// From a subscription of a topic.
+    Copy {
+        connection: ConnectionId,
+        subscription: SubscriptionKey,
+        handle: SubscriptionHandle,
+        sequence: Sequence,
+    },
+}
+
+/// Where something was put that a COMMIT sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Placed {
+    Queue(QueueKey, Rank, Sequence),
+    Topic(TopicKey, MessageNumber),
+}
+
+/// What was acknowledged in a transaction.
+#[derive(Debug)]
+pub(super) struct Acknowledged {
+    key: QueueKey,
+    rank: Rank,
+    sequence: Sequence,
+    entry: Entry,
+}
+
+impl Acknowledged {
+    /// A copy of a delivery that is about to be settled, where it came from a queue.
+    pub(super) fn of(delivered: &Delivered) -> Option<Self> {
+        let Origin::Queue(key, rank) = delivered.origin else {
+            return None;
+        };
+        Some(Self {
+            key,
+            rank,
+            sequence: delivered.sequence,
+            entry: delivered.entry.clone(),
+        })
+    }
+}
+
+/// What has to be done if an operation is refused.
+#[derive(Debug)]
+pub(super) enum Undo {
+    /// A message became a dead letter.
+    Burial { home: Home, entry: Option<Entry> },
+    /// A transaction was committed.
+    Commit {
+        connection: ConnectionId,
+        placed: Vec<Placed>,
+        acknowledged: Vec<Acknowledged>,
+    },
+}
+
+/// Kept until the batch is durable.
+#[derive(Debug)]
+pub(super) struct Revocable {
+    pub(super) ticket: Ticket,
+    /// The key that one of its operations makes: what the refusal is recognised by.
+    made: EntryKey,
+    undo: Undo,
+}
+
+/// The key that an operation makes an entry with.
+fn made_by(operation: &Operation) -> Option<EntryKey> {
+    match operation {
+        Operation::Append(append) => Some(append.key),
+        Operation::Move(change) => Some(change.to),
+        Operation::Create(_)
+        | Operation::Remove(_)
+        | Operation::Settle { .. }
+        | Operation::Count { .. } => None,
+    }
+}
+
+fn is_for_database(operation: &Operation) -> bool {
+    match operation {
+        Operation::Append(append) => append.medium == Medium::Database,
+        Operation::Move(_) => true,
+        Operation::Create(_)
+        | Operation::Remove(_)
+        | Operation::Settle { .. }
+        | Operation::Count { .. } => false,
+    }
+}
+
+impl Dispatcher {
+    /// Remembers what to do if the operation that makes this key in this turn's batch is refused.
+    pub(super) fn remember(&mut self, made: EntryKey, undo: Undo) {
+        self.revocable.push_back(Revocable {
+            ticket: self.next_ticket,
+            made,
+            undo,
+        });
+    }
+
+    /// The operations of this turn's batch from `start` on are refused together or not at all.
+    pub(super) fn as_one(&mut self, start: usize, undo: Undo) {
+        let operations = &self.batch.operations;
+        if let Some(made) = operations.iter().skip(start).find_map(made_by) {
+            self.batch.units.push(start..operations.len());
+            self.remember(made, undo);
+        }
+    }
+
+    /// What a SEND meets that the disk has no room for.
+    pub(super) fn refuse_for_disk(&mut self, peer: PeerKey, receipt: Option<ReceiptId>) {
+        let refusal = Refusal::new(
+            "disk is full",
+            "the disk that holds the data folder is full, and a persistent message could not be kept: \
+             consumers go on; send again when store.disk_resume bytes are free",
+        );
+        self.refuse(peer, refusal, receipt);
+    }
+
+    /// The disk has room again.
+    pub(super) fn disk_resumed(&mut self) {
+        tracing::info!("the disk has room again: persistent messages are accepted");
+        self.is_disk_full = false;
+    }
+
+    /// The store has not carried these out.
+    pub(super) fn refused(&mut self, operations: &[Operation], now: Now) {
+        let made: FxHashSet<EntryKey> = operations.iter().filter_map(made_by).collect();
+        if operations.iter().any(is_for_database) {
+            self.is_disk_full = true;
+            tracing::error!(
+                refused = made.len(),
+                "the disk is full: persistent messages are refused until store.disk_resume bytes are free"
+            );
+        } else {
+            self.spill_refused(now);
+        }
+        let mut told = BTreeSet::new();
+        let returned = self.undo(&made, &mut told, now);
+        let mut strays = FxHashSet::default();
+        for operation in operations {
+            match operation {
+                Operation::Append(append) => {
+                    if append.sender != NOBODY {
+                        told.insert(ConnectionId(append.sender.0));
+                    }
+                    if !self.take_out(append.key, append.medium) {
+                        strays.insert(append.key);
+                    }
+                }
+                Operation::Settle { key, .. } if returned.contains(key) => {}
+                // They stood beside what was refused, and hold all the same.
+                Operation::Settle { .. } | Operation::Count { .. } => {
+                    self.batch.operations.push(operation.clone());
+                }
+                Operation::Move(_) | Operation::Create(_) | Operation::Remove(_) => {}
+            }
+        }
+        self.disown(&strays);
+        for connection in told {
+            self.tell(connection);
+        }
+    }
+
+    /// Undoes what went with refused operations; answers which entries are with their queues again.
+    fn undo(
+        &mut self,
+        made: &FxHashSet<EntryKey>,
+        told: &mut BTreeSet<ConnectionId>,
+        now: Now,
+    ) -> FxHashSet<EntryKey> {
+        let mut back = FxHashSet::default();
+        let all = std::mem::take(&mut self.revocable);
+        let (refused, others) = all
+            .into_iter()
+            .partition(|revocable| made.contains(&revocable.made));
+        self.revocable = others;
+        for Revocable { made, undo, .. } in refused {
+            match undo {
+                Undo::Burial { home, entry } => self.exhume(made, home, entry, now),
+                Undo::Commit {
+                    connection,
+                    placed,
+                    acknowledged,
+                } => {
+                    told.insert(connection);
+                    for place in placed {
+                        self.unplace(place);
+                    }
+                    for returned in acknowledged {
+                        let (key, rank, sequence) =
+                            (returned.key, returned.rank, returned.sequence);
+                        back.insert(self.queues[key.0].key(rank, sequence));
+                        self.queues[key.0].recall(rank, sequence, &returned.entry);
+                        self.put_back(key, rank, sequence, returned.entry);
+                    }
+                }
+            }
+        }
+        back
+    }
+
+    fn unplace(&mut self, placed: Placed) {
+        match placed {
+            Placed::Queue(key, rank, sequence) => {
+                let queue = &mut self.queues[key.0];
+                if let Some(entry) = queue.take_at(rank, sequence) {
+                    queue.forget(rank, sequence, &entry);
+                    self.mark(key);
+                }
+            }
+            Placed::Topic(key, number) => {
+                self.topics[key.0]
+                    .held
+                    .retain(|(_, held, _)| *held != number);
+            }
+        }
+    }
+
+    /// A dead letter is not in its queue after all. It stays where it was, and the way is tried again.
+    fn exhume(&mut self, made: EntryKey, home: Home, entry: Option<Entry>, now: Now) {
+        if let Some(&target) = self.queue_ids.get(&made.destination) {
+            self.unplace(Placed::Queue(target, made.rank, made.sequence));
+        }
+        self.counters.dead_lettered = self.counters.dead_lettered.saturating_sub(1);
+        match (home, entry) {
+            (Home::Queue(key, rank, sequence, reason), Some(entry)) => {
+                let counters = &mut self.queues[key.0].counters;
+                counters.dead_lettered = counters.dead_lettered.saturating_sub(1);
+                self.queues[key.0].recall(rank, sequence, &entry);
+                if entry.medium() == Some(Medium::Database) {
+                    let count = Operation::Count {
+                        key: self.queues[key.0].key(rank, sequence),
+                        deliveries: entry.deliveries,
+                        failures: entry.failures,
+                    };
+                    self.store(key, count);
+                }
+                self.stay(key, rank, sequence, entry, reason, now);
+            }
+            (Home::Paged(key, rank, sequence, bytes), _) => {
+                if let Some(&target) = self.queue_ids.get(&made.destination) {
+                    self.queues[target.0].unappend_paged(made.rank, bytes);
+                }
+                let queue = &mut self.queues[key.0];
+                queue.counters.dead_lettered = queue.counters.dead_lettered.saturating_sub(1);
+                queue.untake_paged(rank, sequence, bytes);
+                self.expiring_queues.insert(key);
+            }
+            (
+                Home::Copy {
+                    connection,
+                    subscription,
+                    handle,
+                    sequence,
+                },
+                Some(entry),
+            ) => {
+                if self.is_subscription(connection, subscription, handle) {
+                    self.copy_stays(subscription, sequence, entry, now);
+                }
+            }
+            (Home::Queue(..) | Home::Copy { .. }, None) => {}
+        }
+    }
+
+    fn is_subscription(
+        &self,
+        connection: ConnectionId,
+        key: SubscriptionKey,
+        handle: SubscriptionHandle,
+    ) -> bool {
+        self.connections
+            .get(&connection)
+            .is_some_and(|peer| self.peers[peer.0].subscriptions.get(&handle) == Some(&key))
+    }
+
+    /// A message that has to become a dead letter waits for room.
+    pub(super) fn stay(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        mut entry: Entry,
+        reason: Reason,
+        now: Now,
+    ) {
+        entry.not_before = now.uptime + STAYS;
+        self.timers
+            .set(entry.not_before, Timer::Bury(key, rank, sequence, reason));
+        self.queues[key.0].delayed.insert((rank, sequence), entry);
+    }
+
+    /// The same for a subscription's copy, which is then delivered once more.
+    pub(super) fn copy_stays(
+        &mut self,
+        key: SubscriptionKey,
+        sequence: Sequence,
+        entry: Entry,
+        now: Now,
+    ) {
+        let again = Timer::RedeliverCopy(key, sequence);
+        let timer = self.timers.set(now.uptime + STAYS, again);
+        if let Some(subscription) = self.subscriptions.get_mut(key.0) {
+            subscription.delayed.insert(sequence, (timer, entry));
+        }
+    }
+
+    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane or for its time.
+    fn take_out(&mut self, key: EntryKey, medium: Medium) -> bool {
+        let Some(&queue_key) = self.queue_ids.get(&key.destination) else {
+            return true;
+        };
+        let queue = &mut self.queues[queue_key.0];
+        if let Some(entry) = queue.delayed.get_mut(&(key.rank, key.sequence)) {
+            entry.durability = Durability::Volatile;
+            queue.disown(key.rank, key.sequence);
+            return true;
+        }
+        match medium {
+            Medium::Database => {
+                let is_there = queue.lane(key.rank).contains(key.sequence);
+                self.unplace(Placed::Queue(queue_key, key.rank, key.sequence));
+                is_there
+            }
+            Medium::Scratch => match queue.resident_mut(key.rank, key.sequence) {
+                Some(entry) => {
+                    entry.durability = Durability::Volatile;
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// What was refused and is with a consumer is not stored: settling it asks nothing of the store.
+    fn disown(&mut self, strays: &FxHashSet<EntryKey>) {
+        if strays.is_empty() {
+            return;
+        }
+        for delivered in self.deliveries.iter_mut() {
+            let Origin::Queue(key, rank) = delivered.origin else {
+                continue;
+            };
+            let queue = &mut self.queues[key.0];
+            if strays.contains(&queue.key(rank, delivered.sequence)) {
+                delivered.entry.durability = Durability::Volatile;
+                queue.disown(rank, delivered.sequence);
+            }
+        }
+    }
+
+    /// Tells a sender; the ERROR names the first receipt that cannot be given.
+    fn tell(&mut self, connection: ConnectionId) {
+        let Some(&peer) = self.connections.get(&connection) else {
+            return;
+        };
+        if self.peers[peer.0].standing != super::peer::Standing::Open {
+            return;
+        }
+        let receipt = self
+            .awaited
+            .iter()
+            .find_map(|awaited| match &awaited.reply {
+                Reply::Receipt(receipt)
+                    if awaited.connection == connection
+                        && awaited.promise == Promise::WithAppend =>
+                {
+                    Some(receipt.clone())
+                }
+                _ => None,
+            });
+        self.refuse_for_disk(peer, receipt);
+    }
+}

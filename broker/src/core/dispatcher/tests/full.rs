@@ -1,0 +1,222 @@
+//! A full disk: what it refuses is undone, what makes room goes on.
+
+use super::*;
+use crate::core::port::Requeue;
+use stompbox_store::Medium;
+
+const QUEUE: &str = "/queue/q";
+const DEAD_LETTERS: &str = "/queue/ActiveMQ.DLQ";
+
+const TO_DEAD_LETTERS: Verdict = Verdict::Nack {
+    delay: None,
+    requeue: Requeue::Forbidden,
+};
+
+/// Three connections and a queue with `a`, which is stored.
+fn with_a_stored() -> Bench {
+    let mut bench = Bench::new();
+    for connection in [1, 2, 3] {
+        bench.open(connection);
+    }
+    bench.send(1, QUEUE, draft("a"));
+    bench.rest();
+    bench.heard();
+    bench
+}
+
+fn take(bench: &mut Bench, connection: u64, from: &str) -> Vec<String> {
+    bench.subscribe(connection, 9, from, AckMode::ClientIndividual, 100);
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.retain(|heard| heard.contains('#'));
+    heard
+}
+
+#[test]
+fn a_send_that_finds_the_disk_full_is_refused_and_nothing_else_is() {
+    let mut bench = with_a_stored();
+    bench.disk.fill(Medium::Database);
+    bench.send(1, QUEUE, draft("b").receipt("rb"));
+    bench.send(2, QUEUE, draft("c").non_persistent().receipt("rc"));
+    bench.rest();
+    let heard = bench.heard();
+    assert!(heard.contains(&"2<receipt rc".to_owned()), "{heard:?}");
+    let refused = heard
+        .iter()
+        .position(|heard| heard == "1<refused: disk is full");
+    let receipt = heard.iter().position(|heard| heard == "1<receipt rb");
+    assert!(
+        refused.is_some() && (receipt.is_none() || refused < receipt),
+        "{heard:?}"
+    );
+    assert_eq!(bench.view("q").depth, 2);
+    bench.send(2, QUEUE, draft("d").receipt("rd"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<refused: disk is full"], "at once");
+    assert_eq!(take(&mut bench, 3, QUEUE), ["3<a#1", "3<c#1"]);
+    for text in ["a", "c"] {
+        bench.ack(3, text);
+    }
+    bench.rest();
+    assert_eq!(bench.view("q").depth, 0);
+}
+
+#[test]
+fn messages_are_accepted_again_when_there_is_room() {
+    let mut bench = with_a_stored();
+    bench.disk.fill(Medium::Database);
+    bench.send(1, QUEUE, draft("b"));
+    bench.rest();
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.heard();
+    bench.send(2, QUEUE, draft("c").receipt("rc"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<receipt rc"]);
+    assert_eq!(take(&mut bench, 3, QUEUE), ["3<a#1", "3<c#1"]);
+}
+
+#[test]
+fn what_was_dispatched_before_it_was_refused_stays_with_its_consumer_and_is_forgotten() {
+    let mut bench = with_a_stored();
+    bench.subscribe(3, 9, QUEUE, AckMode::ClientIndividual, 100);
+    bench.rest();
+    bench.heard();
+    bench.disk.fill(Medium::Database);
+    bench.send(1, QUEUE, draft("b").receipt("rb"));
+    bench.rest();
+    assert_eq!(bench.heard()[..2], ["3<b#1", "1<refused: disk is full"]);
+    assert_eq!(bench.view("q").in_flight, 2);
+    bench.ack(3, "b");
+    bench.rest();
+    assert_eq!(
+        bench.disk.tallies()[0].count,
+        1,
+        "a, and nothing else was ever stored"
+    );
+    bench.ack(3, "a");
+    bench.rest();
+    assert!(bench.disk.tallies().is_empty());
+    assert_eq!(bench.view("q").depth, 0);
+}
+
+#[test]
+fn a_transaction_is_refused_as_a_whole_and_what_it_acknowledged_returns() {
+    for known in [false, true] {
+        let mut bench = with_a_stored();
+        bench.send(1, QUEUE, draft("b").non_persistent());
+        bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 100);
+        bench.rest();
+        for text in ["a", "b"] {
+            bench.acknowledge(1, text, Verdict::Ack, Some(7));
+        }
+        bench.rest();
+        bench.heard();
+        bench.disk.fill(Medium::Database);
+        if known {
+            bench.send(2, "/queue/other", draft("l"));
+            bench.rest();
+            bench.heard();
+        }
+        let sends = [
+            bench.publication("/queue/r", &draft("c").non_persistent()),
+            bench.publication("/queue/r", &draft("d")),
+            bench.publication("/topic/t", &draft("e")),
+        ];
+        bench.ask(
+            1,
+            Request::Commit {
+                transaction: TransactionHandle(7),
+                sends: sends.into(),
+                receipt: Some(ReceiptId(b"rc"[..].into())),
+            },
+        );
+        bench.subscribe(3, 1, "/topic/t", AckMode::Auto, 100);
+        bench.rest();
+        assert_eq!(
+            bench.heard()[0],
+            "1<refused: disk is full",
+            "known: {known}"
+        );
+        assert_eq!(bench.view("q").depth, 2);
+        bench.lose(1, 2);
+        bench.subscribe(3, 2, "/queue/r", AckMode::Auto, 100);
+        assert_eq!(
+            take(&mut bench, 3, QUEUE),
+            ["3<a#2", "3<b#2"],
+            "known: {known}"
+        );
+        assert_eq!(bench.disk.tallies()[0].count, 1);
+        for text in ["a", "b"] {
+            bench.ack(3, text);
+        }
+        bench.rest();
+        assert!(bench.disk.tallies().is_empty());
+    }
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_written_stays_and_is_tried_again() {
+    for (sent, known) in [
+        (draft("a"), false),
+        (draft("a"), true),
+        (draft("a").non_persistent(), false),
+        (draft("a").non_persistent(), true),
+    ] {
+        let mut bench = Bench::new();
+        for connection in [1, 2] {
+            bench.open(connection);
+        }
+        bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 1);
+        bench.send(1, QUEUE, sent);
+        bench.rest();
+        bench.disk.fill(Medium::Database);
+        if known {
+            bench.send(2, QUEUE, draft("l"));
+            bench.rest();
+        }
+        bench.acknowledge(1, "a", TO_DEAD_LETTERS, None);
+        bench.rest();
+        let view = bench.view("q");
+        assert_eq!(
+            (view.depth, view.delayed, view.dead_lettered_total),
+            (1, 1, 0)
+        );
+        bench.disk.free(Medium::Database);
+        bench.hear();
+        bench.heard();
+        bench.pass(61_000);
+        bench.rest();
+        assert_eq!(bench.view("q").depth, 0);
+        assert_eq!(bench.view("ActiveMQ.DLQ").depth, 1);
+        assert_eq!(take(&mut bench, 1, DEAD_LETTERS), ["1<a#1"]);
+    }
+}
+
+#[test]
+fn what_expired_unread_on_the_disk_becomes_a_dead_letter_when_there_is_room() {
+    let mut bench = Bench::paging(0, 10);
+    bench.open(1);
+    bench.send(1, QUEUE, draft("c"));
+    bench.send(1, QUEUE, draft("a").ttl_ms(500));
+    bench.send(1, QUEUE, draft("b"));
+    bench.rest();
+    assert_eq!(bench.view("q").paged, 2);
+    bench.disk.fill(Medium::Database);
+    for _ in 0..3 {
+        bench.pass(1_000);
+        bench.rest();
+    }
+    let view = bench.view("q");
+    assert_eq!((view.depth, view.paged), (3, 2));
+    assert_eq!(bench.view("ActiveMQ.DLQ").depth, 0);
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.pass(1_000);
+    bench.rest();
+    assert_eq!(
+        (bench.view("q").depth, bench.view("ActiveMQ.DLQ").depth),
+        (2, 1)
+    );
+    assert_eq!(take(&mut bench, 1, QUEUE), ["1<c#1", "1<b#1"]);
+}
