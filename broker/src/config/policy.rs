@@ -55,6 +55,8 @@ section! {
             ("pass", RedeliveryOrder::Pass),
             ("hold", RedeliveryOrder::Hold),
         ]);
+        /// Whether a new consumer of a queue takes part at once: message groups with nothing in flight get a new owner.
+        pub group_rebalance: bool = false, Flag;
         /// The queue for messages that failed or expired. "{name}" in it stands for the name of the destination
         /// that they come from.
         pub dead_letter_queue: String = "ActiveMQ.DLQ".to_owned(), Text {

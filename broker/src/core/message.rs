@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem;
 use stompbox_protocol::canonical;
-use stompbox_store::{PageRow, Payload, Rank};
+use stompbox_store::{Medium, PageRow, Payload, Rank};
 
 use super::destination::DestinationName;
 use super::memory::{Charge, MemoryBudget};
@@ -59,7 +60,29 @@ pub struct Message {
     pub priority: Priority,
     /// When it was sent, ms since 1970.
     pub timestamp_ms: i64,
+    group: Option<Box<Group>>,
     _charge: Charge,
+}
+
+/// The message group that a message belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name: the value of `JMSXGroupID`.
+    pub id: Arc<[u8]>,
+    /// Whether this message ends it: its `JMSXGroupSeq` is -1.
+    pub closes: bool,
+}
+
+impl Group {
+    /// What a canonical header block says of it. An empty name is none.
+    fn of(head: &[u8]) -> Option<Box<Self>> {
+        let id = canonical::find(head, b"JMSXGroupID").filter(|id| !id.is_empty())?;
+        let seq = canonical::find(head, b"JMSXGroupSeq");
+        Some(Box::new(Self {
+            id: Arc::from(&*id),
+            closes: seq.is_some_and(|seq| seq.trim_ascii() == b"-1"),
+        }))
+    }
 }
 
 impl Message {
@@ -86,14 +109,26 @@ impl Message {
             has_escapes: canonical::has_escapes(head),
             priority,
             timestamp_ms,
+            group: None,
             _charge: charge,
         }
+    }
+
+    /// The same, having noticed that its head names a group.
+    #[must_use]
+    pub fn in_group(mut self) -> Self {
+        self.group = Group::of(self.head());
+        self
     }
 
     /// Makes a message from what the store kept of it.
     #[must_use]
     pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
+        let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
+        let group = names_group
+            .then(|| Group::of(&row.data[..head_bytes]))
+            .flatten();
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
             _charge: budget.charge(row.data.len()),
@@ -102,6 +137,7 @@ impl Message {
             large_body: None,
             priority: Priority::of(rank),
             timestamp_ms: row.timestamp_ms,
+            group,
         }
     }
 
@@ -126,6 +162,12 @@ impl Message {
         self.head().len() + self.body().len()
     }
 
+    /// The group that it belongs to.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_deref()
+    }
+
     /// Whether the head holds escapes, so that it must be rewritten for receivers before STOMP 1.2.
     #[must_use]
     pub fn has_escapes(&self) -> bool {
@@ -140,6 +182,15 @@ impl Payload for Message {
 
     fn body(&self) -> &[u8] {
         Message::body(self)
+    }
+}
+
+impl From<Medium> for DeliveryMode {
+    fn from(medium: Medium) -> Self {
+        match medium {
+            Medium::Database => DeliveryMode::Persistent,
+            Medium::Scratch => DeliveryMode::NonPersistent,
+        }
     }
 }
 

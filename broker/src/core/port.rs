@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 use stompbox_store::MessageNumber;
 
 use super::destination::DestinationName;
+use super::dispatcher::{ConsumerPriority, Exclusivity};
 use super::message::{Message, Publication};
+use super::selector::Selector;
 
 /// Names a connection for the life of the process; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,6 +170,12 @@ pub struct Subscribing {
     pub mode: AckMode,
     /// How much it holds.
     pub prefetch: Prefetch,
+    /// Which messages it takes; none takes all.
+    pub selector: Option<Arc<Selector>>,
+    /// Who is served before it.
+    pub priority: ConsumerPriority,
+    /// Whether it wants a queue for itself.
+    pub exclusivity: Exclusivity,
     /// Answered before the first delivery.
     pub receipt: Option<ReceiptId>,
 }

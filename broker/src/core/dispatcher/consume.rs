@@ -1,11 +1,13 @@
 //! Subscriptions come and go.
 
+use std::collections::BTreeSet;
+
 use super::Dispatcher;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
-use super::key::{PeerKey, SubscriptionKey};
+use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::peer::Claims;
-use super::subscription::{Credit, Ends, Pending, Source, Subscription};
+use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
@@ -20,33 +22,26 @@ impl Dispatcher {
             destination,
             mode,
             prefetch,
+            selector,
+            priority,
+            exclusivity,
             receipt,
         } = subscribing;
         let place = match self.ensure(&destination, now) {
             Ok(place) => place,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
-        let (source, credit) = match place {
-            Place::Queue(key) => {
-                let policy = &self.queues[key.0].policy;
-                (
-                    Source::Queue(key),
-                    credit(prefetch, policy.prefetch_queue, policy),
-                )
-            }
-            Place::Topic(key) => {
-                let policy = &self.topics[key.0].policy;
-                (
-                    Source::Topic(key),
-                    credit(prefetch, policy.prefetch_topic, policy),
-                )
-            }
-        };
+        let credit = self.credit_at(place, prefetch);
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
-            source,
+            consumers: Default::default(),
+            parked: Vec::new(),
+            topics: Default::default(),
+            selector,
+            priority,
+            exclusivity,
             mode,
             credit,
             open: Ends::default(),
@@ -54,17 +49,30 @@ impl Dispatcher {
             queued: false,
             pending: Pending::new(&self.settings.budget),
             delayed: Default::default(),
-            is_full: false,
+            full_for: Default::default(),
             has_claims: false,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
         self.answer(peer, receipt, Promise::Kept);
-        match source {
-            Source::Queue(queue) => {
-                self.queues[queue.0].consumer_count += 1;
-                self.offer(key);
+        match place {
+            Place::Queue(queue) => self.join(key, queue),
+            Place::Topic(topic) => {
+                self.subscriptions[key.0].topics.push(topic);
+                self.topics[topic.0].subscriptions.push(key);
             }
-            Source::Topic(topic) => self.topics[topic.0].subscriptions.push(key),
+        }
+    }
+
+    fn credit_at(&self, place: Place, prefetch: Prefetch) -> Credit {
+        match place {
+            Place::Queue(key) => {
+                let policy = &self.queues[key.0].policy;
+                credit(prefetch, policy.prefetch_queue, policy)
+            }
+            Place::Topic(key) => {
+                let policy = &self.topics[key.0].policy;
+                credit(prefetch, policy.prefetch_topic, policy)
+            }
         }
     }
 
@@ -93,20 +101,18 @@ impl Dispatcher {
         keys: &[SubscriptionKey],
         returning: &mut Vec<(Delivered, Outcome)>,
     ) {
-        let mut left = Vec::new();
+        let mut left = Left::default();
         for key in keys {
             self.end_subscription(*key, returning, &mut left);
         }
-        left.sort_unstable();
-        left.dedup();
         // Once a destination, not once a subscription: ten thousand may end with one connection.
+        for queue in left.queues {
+            self.left(queue);
+        }
         let subscriptions = &self.subscriptions;
         let lives = |key: &SubscriptionKey| subscriptions.contains(key.0);
-        for source in left {
-            match source {
-                Source::Queue(queue) => self.queues[queue.0].available.retain(lives),
-                Source::Topic(topic) => self.topics[topic.0].subscriptions.retain(lives),
-            }
+        for topic in left.topics {
+            self.topics[topic.0].subscriptions.retain(lives);
         }
         self.dirty_subscriptions.retain(lives);
     }
@@ -115,7 +121,7 @@ impl Dispatcher {
         &mut self,
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
-        left: &mut Vec<Source>,
+        left: &mut Left,
     ) {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
@@ -131,7 +137,7 @@ impl Dispatcher {
                 }
             }
         }
-        for (timer, _) in std::mem::take(&mut subscription.delayed).into_values() {
+        for (timer, ..) in std::mem::take(&mut subscription.delayed).into_values() {
             self.timers.cancel(timer);
         }
         while let Some(slot) = subscription.open.first {
@@ -141,27 +147,31 @@ impl Dispatcher {
                 returning.push((delivered, Outcome::Returned));
             }
         }
-        match subscription.source {
-            Source::Queue(queue) => {
-                self.queues[queue.0].consumer_count -= 1;
-                if subscription.queued {
-                    left.push(subscription.source);
-                }
+        for consumer in &subscription.consumers {
+            let consumer = self.consumers.remove(consumer.0);
+            if let Some(scan) = consumer.scan {
+                self.queues[consumer.queue.0].leave_scan(scan);
             }
-            Source::Topic(topic) => {
-                // An auto subscription's deliveries are in no list: they are gone with it.
-                if subscription.mode == AckMode::Auto {
-                    let out = u64::from(subscription.credit.messages);
-                    let peer = &mut self.peers[subscription.peer.0];
-                    peer.in_flight = peer.in_flight.saturating_sub(out);
-                }
-                left.push(subscription.source);
-                if subscription.is_full {
-                    self.relieve(topic, Relief::SubscriptionGone);
-                }
-            }
+            left.queues.insert(consumer.queue);
         }
+        // Deliveries that are in no list are gone with it.
+        if !subscription.keeps_deliveries() {
+            let out = u64::from(subscription.credit.messages);
+            let peer = &mut self.peers[subscription.peer.0];
+            peer.in_flight = peer.in_flight.saturating_sub(out);
+        }
+        for topic in &subscription.full_for {
+            self.relieve(*topic, Relief::SubscriptionGone);
+        }
+        left.topics.extend(subscription.topics);
     }
+}
+
+/// Destinations that subscriptions have left.
+#[derive(Debug, Default)]
+struct Left {
+    queues: BTreeSet<QueueKey>,
+    topics: BTreeSet<TopicKey>,
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {

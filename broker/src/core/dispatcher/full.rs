@@ -38,6 +38,7 @@ pub(super) enum Home {
         connection: ConnectionId,
         subscription: SubscriptionKey,
         handle: SubscriptionHandle,
+        topic: TopicKey,
         sequence: Sequence,
     },
 }
@@ -282,12 +283,13 @@ impl Dispatcher {
                     connection,
                     subscription,
                     handle,
+                    topic,
                     sequence,
                 },
                 Some(entry),
             ) => {
                 if self.is_subscription(connection, subscription, handle) {
-                    self.copy_stays(subscription, sequence, entry, now);
+                    self.copy_stays(subscription, sequence, topic, entry, now);
                 }
             }
             (Home::Queue(..) | Home::Copy { .. }, None) => {}
@@ -326,13 +328,14 @@ impl Dispatcher {
         &mut self,
         key: SubscriptionKey,
         sequence: Sequence,
+        topic: TopicKey,
         entry: Entry,
         now: Now,
     ) {
         let again = Timer::RedeliverCopy(key, sequence);
         let timer = self.timers.set(now.uptime + STAYS, again);
         if let Some(subscription) = self.subscriptions.get_mut(key.0) {
-            subscription.delayed.insert(sequence, (timer, entry));
+            subscription.delayed.insert(sequence, (timer, topic, entry));
         }
     }
 

@@ -10,27 +10,34 @@
 mod acknowledge;
 mod connect;
 mod consume;
+mod consumer;
 mod delivery;
 mod dispatch;
 mod effect;
 mod entry;
 mod expiry;
+mod fan_out;
 mod flow;
 mod full;
+mod group;
 mod inspect;
 mod key;
 mod lane;
 mod paging;
 mod peer;
 mod pressure;
+mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod round;
+mod scan;
 mod subscription;
 mod timer;
 mod topic;
 mod transaction;
 
+pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
 pub use paging::Window;
@@ -50,6 +57,7 @@ use super::destination::DestinationName;
 use super::memory::MemoryBudget;
 use super::port::{ConnectionId, Refusal, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
+use consumer::Consumer;
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -102,6 +110,8 @@ struct Counters {
 #[derive(Debug)]
 pub struct Dispatcher {
     settings: Settings,
+    /// The database's random name.
+    instance: Arc<str>,
     /// Rows with a position of this epoch or an earlier one may have been delivered by a life that crashed.
     uncertain_through: Epoch,
     last_sequence: Sequence,
@@ -117,6 +127,7 @@ pub struct Dispatcher {
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
     subscriptions: Slab<Subscription>,
+    consumers: Slab<Consumer>,
     deliveries: Deliveries,
 
     /// What this turn asks of the store; its ticket will be `next_ticket`.
@@ -128,6 +139,8 @@ pub struct Dispatcher {
     awaited: VecDeque<AwaitedReply>,
 
     dirty_queues: Vec<QueueKey>,
+    /// Queues that a turn has not finished with.
+    unfinished: Vec<QueueKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
@@ -151,6 +164,7 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let mut dispatcher = Self {
             settings,
+            instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
             last_sequence: recovered.epoch.first(),
             next_destination: recovered.next_destination,
@@ -163,6 +177,7 @@ impl Dispatcher {
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
             subscriptions: Slab::new(),
+            consumers: Slab::new(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),
@@ -171,6 +186,7 @@ impl Dispatcher {
             replied: Vec::new(),
             awaited: VecDeque::new(),
             dirty_queues: Vec::new(),
+            unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
@@ -282,7 +298,7 @@ impl Dispatcher {
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
-            StoreEvent::Page(page) => self.page_came(page),
+            StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
@@ -294,6 +310,9 @@ impl Dispatcher {
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
         self.unblock_by_memory();
+        for queue in std::mem::take(&mut self.unfinished) {
+            self.mark(queue);
+        }
         self.dispatch_dirty(now);
         self.relieve_pressure(now);
         self.take_turn()

@@ -7,19 +7,14 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
+use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
-use super::key::{PeerKey, QueueKey, TopicKey};
+use super::key::{ConsumerKey, PeerKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::memory::{Charge, MemoryBudget};
 use crate::core::port::{AckMode, SubscriptionHandle};
-
-/// Where a subscription takes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    Queue(QueueKey),
-    Topic(TopicKey),
-}
+use crate::core::selector::Selector;
 
 /// How much may be unacknowledged.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +58,9 @@ const COPY_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Pending {
     /// First deliveries, in order.
-    pub(super) fresh: VecDeque<(Sequence, Entry)>,
+    pub(super) fresh: VecDeque<(Sequence, TopicKey, Entry)>,
     /// What came back: goes first.
-    pub(super) returned: BTreeMap<Sequence, Entry>,
+    pub(super) returned: BTreeMap<Sequence, (TopicKey, Entry)>,
     pub(super) bytes: usize,
     charge: Charge,
 }
@@ -84,35 +79,33 @@ impl Pending {
         self.fresh.len() + self.returned.len()
     }
 
-    pub(super) fn push(&mut self, sequence: Sequence, entry: Entry) {
+    pub(super) fn push(&mut self, sequence: Sequence, topic: TopicKey, entry: Entry) {
         self.count(&entry);
-        self.fresh.push_back((sequence, entry));
+        self.fresh.push_back((sequence, topic, entry));
     }
 
-    pub(super) fn put_back(&mut self, sequence: Sequence, entry: Entry) {
+    pub(super) fn put_back(&mut self, sequence: Sequence, topic: TopicKey, entry: Entry) {
         self.count(&entry);
-        self.returned.insert(sequence, entry);
+        self.returned.insert(sequence, (topic, entry));
     }
 
     /// The next one, unless it is not due.
-    pub(super) fn pop(&mut self) -> Option<(Sequence, Entry)> {
-        let popped = self
-            .returned
-            .pop_first()
+    pub(super) fn pop(&mut self) -> Option<(Sequence, TopicKey, Entry)> {
+        let returned = self.returned.pop_first();
+        let popped = returned
+            .map(|(sequence, (topic, entry))| (sequence, topic, entry))
             .or_else(|| self.fresh.pop_front())?;
-        self.bytes -= popped.1.message.bytes();
+        self.bytes -= popped.2.message.bytes();
         self.charge.shrink(COPY_BYTES);
         Some(popped)
     }
 
-    /// Drops the oldest of those that were never delivered.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let Some((_, entry)) = self.fresh.pop_front() else {
-            return false;
-        };
+    /// Drops the oldest of those that were never delivered; answers which topic's it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+        let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        true
+        Some(topic)
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -136,20 +129,37 @@ pub(super) type ByNumber = FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>;
 pub(super) struct Subscription {
     pub(super) peer: PeerKey,
     pub(super) handle: SubscriptionHandle,
-    pub(super) source: Source,
+    /// Its places at queues.
+    pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
+    /// Those of them that wait for credit.
+    pub(super) parked: Vec<ConsumerKey>,
+    /// The topics that it hears.
+    pub(super) topics: SmallVec<[TopicKey; 1]>,
+    pub(super) selector: Option<Arc<Selector>>,
+    pub(super) priority: ConsumerPriority,
+    pub(super) exclusivity: Exclusivity,
     pub(super) mode: AckMode,
     pub(super) credit: Credit,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
-    /// Whether it stands in its queue's `available`, or, on a topic, in the dispatcher's list to look at.
+    /// Whether it stands in the dispatcher's list to look at.
     pub(super) queued: bool,
+    /// What waits for it of its topics.
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).
-    pub(super) delayed: BTreeMap<Sequence, (TimerKey, Entry)>,
-    /// Whether `pending` is at its limit and holds producers back.
-    pub(super) is_full: bool,
+    pub(super) delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
+    /// Topics whose producers are held back because `pending` is at its limit.
+    pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+}
+
+impl Subscription {
+    /// Whether its deliveries are kept until they are acknowledged: those of topics need not be, where the hand-over
+    /// acknowledges them.
+    pub(super) fn keeps_deliveries(&self) -> bool {
+        self.mode != AckMode::Auto || !self.consumers.is_empty()
+    }
 }
 
 #[cfg(test)]

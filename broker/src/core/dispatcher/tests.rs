@@ -1,11 +1,14 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
 mod connection;
+mod consumer;
 mod dead_letter;
 mod expiry;
 mod full;
+mod group;
 mod paging;
 mod pressure;
+mod selector;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -35,6 +38,7 @@ pub(super) struct Draft {
     mode: DeliveryMode,
     priority: i64,
     ttl_ms: i64,
+    head: &'static str,
     receipt: Option<&'static str>,
 }
 
@@ -44,6 +48,7 @@ pub(super) fn draft(text: &'static str) -> Draft {
         mode: DeliveryMode::Persistent,
         priority: 4,
         ttl_ms: 0,
+        head: "",
         receipt: None,
     }
 }
@@ -62,6 +67,11 @@ impl Draft {
 
     pub(super) fn ttl_ms(self, ttl_ms: i64) -> Self {
         Self { ttl_ms, ..self }
+    }
+
+    /// Its own headers, as lines.
+    pub(super) fn head(self, head: &'static str) -> Self {
+        Self { head, ..self }
     }
 
     pub(super) fn receipt(self, receipt: &'static str) -> Self {
@@ -180,7 +190,9 @@ impl Bench {
     pub(super) fn publication(&self, to: &str, draft: &Draft) -> Publication {
         let body = Bytes::from_static(draft.text.as_bytes());
         let priority = Priority::clamped(draft.priority);
-        let message = Message::new(b"", &body, priority, self.now.wall_ms, &self.budget);
+        let head = draft.head.as_bytes();
+        let message =
+            Message::new(head, &body, priority, self.now.wall_ms, &self.budget).in_group();
         Publication {
             destination: Arc::new(DestinationName::parse(to.as_bytes()).expect("a name")),
             message: Arc::new(message),
@@ -212,8 +224,21 @@ impl Bench {
         mode: AckMode,
         prefetch: u32,
     ) {
+        self.subscribe_with(connection, subscription, to, mode, prefetch, |_| {});
+    }
+
+    /// The same, with whatever else `wishes` adds.
+    pub(super) fn subscribe_with(
+        &mut self,
+        connection: u64,
+        subscription: u32,
+        to: &str,
+        mode: AckMode,
+        prefetch: u32,
+        wishes: impl FnOnce(&mut Subscribing),
+    ) {
         let destination = Arc::new(DestinationName::parse(to.as_bytes()).expect("a name"));
-        let request = Request::Subscribe(Box::new(Subscribing {
+        let mut subscribing = Subscribing {
             subscription: SubscriptionHandle(subscription),
             destination,
             mode,
@@ -221,9 +246,13 @@ impl Bench {
                 messages: Some(prefetch),
                 bytes: None,
             },
+            selector: None,
+            priority: ConsumerPriority::default(),
+            exclusivity: Exclusivity::default(),
             receipt: None,
-        }));
-        self.ask(connection, request);
+        };
+        wishes(&mut subscribing);
+        self.ask(connection, Request::Subscribe(Box::new(subscribing)));
     }
 
     /// Acknowledges the latest delivery of this text on this connection.

@@ -22,6 +22,7 @@ struct Fields<'a> {
     expiration: Option<&'a [u8]>,
     ttl: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
+    has_group: bool,
 }
 
 /// What becomes of a header.
@@ -45,6 +46,10 @@ impl<'a> Fields<'a> {
             b"expiration" => &mut self.expiration,
             b"ttl" => &mut self.ttl,
             b"timestamp" => &mut self.timestamp,
+            b"JMSXGroupID" => {
+                self.has_group = true;
+                return Use::Kept;
+            }
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
             | b"ack" | b"JMSXDeliveryCount" | b"JMSXUserID" => return Use::Consumed,
             b"AMQ_SCHEDULED_DELAY"
@@ -134,6 +139,11 @@ impl Session {
             .transpose()?;
         let budget = &self.settings.budget;
         let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
+        let message = if fields.has_group {
+            message.in_group()
+        } else {
+            message
+        };
         self.scratch = head;
         let mode = if persistent {
             DeliveryMode::Persistent

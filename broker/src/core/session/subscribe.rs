@@ -9,9 +9,11 @@ use stompbox_store::DestinationKind;
 use super::output::Output;
 use super::{Session, field};
 use crate::core::destination::DestinationName;
+use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
 use crate::core::port::{
     AckMode, Prefetch, ReceiptId, Refusal, Request, Subscribing, SubscriptionHandle,
 };
+use crate::core::selector::Selector;
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,8 +57,7 @@ impl Ended {
 }
 
 /// Headers that change which messages come and that this version does not know: refused, not ignored.
-const UNSUPPORTED: [(&str, &str); 8] = [
-    ("selector", "selectors are"),
+const UNSUPPORTED: [(&str, &str); 5] = [
     ("activemq.subscriptionName", "durable subscriptions are"),
     ("durable-subscription-name", "durable subscriptions are"),
     ("durable-subscriber-name", "durable subscriptions are"),
@@ -65,16 +66,13 @@ const UNSUPPORTED: [(&str, &str); 8] = [
         "activemq.maximumPendingMessageLimit",
         "a limit of a subscription's own is",
     ),
-    ("activemq.priority", "consumer priority is"),
-    ("x-priority", "consumer priority is"),
 ];
 
-const UNSUPPORTED_FLAGS: [(&str, &str); 8] = [
+const UNSUPPORTED_FLAGS: [(&str, &str); 7] = [
     ("browser", "browsing is"),
     ("durable", "durable subscriptions are"),
     ("persistent", "durable subscriptions are"),
     ("x-shared", "shared subscriptions are"),
-    ("activemq.exclusive", "exclusive consumers are"),
     ("activemq.noLocal", "no-local subscriptions are"),
     ("no-local", "no-local subscriptions are"),
     ("activemq.retroactive", "retroactive subscriptions are"),
@@ -93,6 +91,8 @@ impl Session {
         let destination = self.destination(name)?.name;
         let mode = ack_mode(frame)?;
         let prefetch = prefetch(frame, options)?;
+        let (selector, priority, exclusivity) =
+            (selector(frame)?, priority(frame)?, exclusivity(frame)?);
         let id = frame.header("id");
         let name = match &id {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
@@ -120,6 +120,9 @@ impl Session {
             destination,
             mode,
             prefetch,
+            selector,
+            priority,
+            exclusivity,
             receipt,
         };
         output
@@ -220,6 +223,35 @@ fn split_options(text: &[u8]) -> (&[u8], &[u8]) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, b""),
     }
+}
+
+fn selector(frame: &Frame) -> Result<Option<Arc<Selector>>, Refusal> {
+    let Some(text) = frame.header("selector") else {
+        return Ok(None);
+    };
+    match Selector::parse_header(&text) {
+        Ok(selector) => Ok(selector.map(Arc::new)),
+        Err(error) => Err(Refusal::new("selector is invalid", error.to_string())),
+    }
+}
+
+/// ActiveMQ's name of it, or RabbitMQ's.
+fn priority(frame: &Frame) -> Result<ConsumerPriority, Refusal> {
+    for name in ["activemq.priority", "x-priority"] {
+        if let Some(value) = field::integer(frame, name)? {
+            let limit = i64::from(i32::MAX);
+            return Ok(ConsumerPriority(value.clamp(-limit, limit) as i32));
+        }
+    }
+    Ok(ConsumerPriority::default())
+}
+
+fn exclusivity(frame: &Frame) -> Result<Exclusivity, Refusal> {
+    Ok(if field::flag(frame, "activemq.exclusive")? {
+        Exclusivity::Exclusive
+    } else {
+        Exclusivity::Shared
+    })
 }
 
 fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {

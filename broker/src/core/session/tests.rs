@@ -248,8 +248,8 @@ fn frames_out_of_turn_are_refused_in_every_version() {
             "ERROR ack mode is unknown",
         ),
         (
-            "SUBSCRIBE\nid:s\ndestination:/queue/a\nselector:a=1\n\n\0",
-            "ERROR selector is not",
+            "SUBSCRIBE\nid:s\ndestination:/queue/a\nselector:a=\n\n\0",
+            "ERROR selector is invalid",
         ),
         ("COMMIT\ntransaction:t\n\n\0", "ERROR unknown transaction"),
         ("ABORT\n\n\0", "ERROR transaction is missing"),

@@ -77,6 +77,7 @@ impl Model {
                     mode,
                     prefetch,
                     receipt,
+                    ..
                 } = &**subscribing;
                 let queue = self.queue(destination.name());
                 let prefetch = prefetch.messages.expect("every client says it") as usize;

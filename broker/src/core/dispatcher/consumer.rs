@@ -1,0 +1,158 @@
+//! A consumer: a subscription's place at one queue. A subscription to several queues has one at each, and one credit.
+//!
+//! Owns whether it may be given something now:
+//!
+//! ```text
+//!              no credit                   credit again
+//!   InRound --------------> Parked ------------------------> InRound
+//!      |  ^
+//!      |  +--- its selector has found something ---+
+//!      +--- nothing there that it may take ----> Idle
+//!   Excluded: another one has the queue for itself
+//! ```
+
+use super::Dispatcher;
+use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+
+/// Which consumers are served first (`activemq.priority`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ConsumerPriority(pub i32);
+
+/// Whether a consumer wants a queue for itself (`activemq.exclusive`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exclusivity {
+    /// It shares.
+    #[default]
+    Shared,
+    /// It does not.
+    Exclusive,
+}
+
+/// Whether a consumer may be given something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It stands in its queue's round.
+    InRound,
+    /// It waits for credit, in its subscription's list.
+    Parked,
+    /// It waits until its selector finds something, in its scan's list.
+    Idle,
+    /// An exclusive one has the queue.
+    Excluded,
+}
+
+/// A subscription's place at one queue.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) subscription: SubscriptionKey,
+    pub(super) queue: QueueKey,
+    pub(super) priority: ConsumerPriority,
+    pub(super) exclusivity: Exclusivity,
+    pub(super) standing: Standing,
+    /// What its selector has seen of the queue.
+    pub(super) scan: Option<ScanKey>,
+}
+
+impl Dispatcher {
+    /// Gives a subscription a place at a queue.
+    pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
+        let subscription = &self.subscriptions[key.0];
+        let (priority, exclusivity) = (subscription.priority, subscription.exclusivity);
+        let scan = subscription
+            .selector
+            .clone()
+            .map(|selector| self.queues[queue.0].join_scan(selector, &self.instance));
+        let consumer = ConsumerKey(self.consumers.insert(Consumer {
+            subscription: key,
+            queue,
+            priority,
+            exclusivity,
+            standing: Standing::Excluded,
+            scan,
+        }));
+        self.subscriptions[key.0].consumers.push(consumer);
+        let joined = &mut self.queues[queue.0];
+        joined.consumers.push(consumer);
+        if joined.policy.group_rebalance {
+            joined.groups.rebalance();
+        }
+        if exclusivity == Exclusivity::Exclusive {
+            self.choose_exclusive(queue);
+        }
+        let exclusive = self.queues[queue.0].exclusive;
+        if exclusive.is_none_or(|exclusive| exclusive == consumer) {
+            self.enter_round(consumer);
+        }
+    }
+
+    /// A consumer may be given something again.
+    pub(super) fn enter_round(&mut self, key: ConsumerKey) {
+        let consumer = &mut self.consumers[key.0];
+        if consumer.standing == Standing::InRound {
+            return;
+        }
+        consumer.standing = Standing::InRound;
+        let queue = consumer.queue;
+        self.queues[queue.0].round.push(consumer.priority, key);
+        self.mark(queue);
+    }
+
+    /// Of those that want the queue for themselves one gets it: the one of the highest priority, of these the oldest.
+    pub(super) fn choose_exclusive(&mut self, key: QueueKey) {
+        let queue = &self.queues[key.0];
+        let wants = |consumer: &&ConsumerKey| {
+            self.consumers[consumer.0].exclusivity == Exclusivity::Exclusive
+        };
+        let priority = |consumer: &ConsumerKey| self.consumers[consumer.0].priority;
+        // Of equals `max_by_key` takes the last one.
+        let chosen = queue
+            .consumers
+            .iter()
+            .rev()
+            .filter(wants)
+            .copied()
+            .max_by_key(priority);
+        if queue.exclusive == chosen {
+            return;
+        }
+        let members = queue.consumers.clone();
+        self.queues[key.0].exclusive = chosen;
+        for member in members {
+            let is_in = chosen.is_none_or(|chosen| chosen == member);
+            let standing = self.consumers[member.0].standing;
+            match (is_in, standing) {
+                (true, Standing::Excluded) => self.enter_round(member),
+                (false, _) => self.consumers[member.0].standing = Standing::Excluded,
+                (true, Standing::InRound | Standing::Parked | Standing::Idle) => {}
+            }
+        }
+        let consumers = &self.consumers;
+        self.queues[key.0]
+            .round
+            .retain(|member| consumers[member.0].standing == Standing::InRound);
+        self.mark(key);
+    }
+
+    /// Consumers have gone from a queue, which may have held others back.
+    pub(super) fn left(&mut self, key: QueueKey) {
+        let consumers = &self.consumers;
+        let lives = |member: ConsumerKey| consumers.contains(member.0);
+        let queue = &mut self.queues[key.0];
+        queue.consumers.retain(|member| lives(*member));
+        queue.round.retain(lives);
+        queue.forget_idle(lives);
+        if queue.exclusive.is_some_and(|exclusive| !lives(exclusive)) {
+            queue.exclusive = None;
+            self.choose_exclusive(key);
+            if self.queues[key.0].exclusive.is_none() {
+                for member in self.queues[key.0].consumers.clone() {
+                    if self.consumers[member.0].standing == Standing::Excluded {
+                        self.enter_round(member);
+                    }
+                }
+            }
+        }
+        self.release_groups(key);
+        self.mark(key);
+    }
+}
