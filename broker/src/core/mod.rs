@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod destination;
 pub mod dispatcher;
+pub mod excerpt;
 pub mod memory;
 pub mod message;
 pub mod port;
