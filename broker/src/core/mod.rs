@@ -9,5 +9,6 @@ pub mod dispatcher;
 pub mod excerpt;
 pub mod memory;
 pub mod message;
+pub mod pattern_index;
 pub mod port;
 pub mod session;
