@@ -6,8 +6,10 @@
 pub mod clock;
 pub mod destination;
 pub mod dispatcher;
+pub mod excerpt;
 pub mod memory;
 pub mod message;
+pub mod pattern_index;
 pub mod port;
 pub mod selector;
 pub mod session;
