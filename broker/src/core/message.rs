@@ -69,7 +69,7 @@ pub struct Message {
 pub struct Group {
     /// Its name: the value of `JMSXGroupID`.
     pub id: Arc<[u8]>,
-    /// Whether this message ends it: its `JMSXGroupSeq` is -1.
+    /// Whether this message ends it: its `JMSXGroupSeq` is negative, by convention -1.
     pub closes: bool,
 }
 
@@ -78,9 +78,10 @@ impl Group {
     fn of(head: &[u8]) -> Option<Box<Self>> {
         let id = canonical::find(head, b"JMSXGroupID").filter(|id| !id.is_empty())?;
         let seq = canonical::find(head, b"JMSXGroupSeq");
+        let seq = seq.as_deref().and_then(|seq| std::str::from_utf8(seq).ok());
         Some(Box::new(Self {
             id: Arc::from(&*id),
-            closes: seq.is_some_and(|seq| seq.trim_ascii() == b"-1"),
+            closes: seq.is_some_and(|seq| seq.trim().parse::<i64>().is_ok_and(|seq| seq < 0)),
         }))
     }
 }
@@ -203,11 +204,31 @@ pub enum DeliveryMode {
     NonPersistent,
 }
 
+/// Where a SEND goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To one destination.
+    One(Arc<DestinationName>),
+    /// To each of several, or to none of them.
+    Each(Arc<Vec<Arc<DestinationName>>>),
+}
+
+impl Target {
+    /// The destinations; never none.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<DestinationName>] {
+        match self {
+            Target::One(name) => std::slice::from_ref(name),
+            Target::Each(names) => names,
+        }
+    }
+}
+
 /// One SEND, ready to be routed.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// Where to.
-    pub destination: Arc<DestinationName>,
+    pub target: Target,
     /// What.
     pub message: Arc<Message>,
     /// How.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use stompbox_store::MessageNumber;
 
-use super::destination::DestinationName;
+use super::destination::{DestinationName, Pattern};
 use super::dispatcher::{ConsumerPriority, Exclusivity};
 use super::message::{Message, Publication};
 use super::selector::Selector;
@@ -159,13 +159,32 @@ pub enum Ending {
     Stop,
 }
 
+/// One of the places that a subscription takes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// This destination.
+    One(Arc<DestinationName>),
+    /// Whatever matches, now and later.
+    Matching(Arc<Pattern>),
+}
+
+/// Whether a subscription hears what its own connection publishes (`no-local`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locality {
+    /// It does.
+    #[default]
+    All,
+    /// It does not. Topics only, as in JMS.
+    NoLocal,
+}
+
 /// What a SUBSCRIBE asks for.
 #[derive(Debug)]
 pub struct Subscribing {
     /// Named by the session.
     pub subscription: SubscriptionHandle,
-    /// Where from.
-    pub destination: Arc<DestinationName>,
+    /// Where from: at least one.
+    pub sources: SmallVec<[Source; 1]>,
     /// How it acknowledges.
     pub mode: AckMode,
     /// How much it holds.
@@ -176,6 +195,8 @@ pub struct Subscribing {
     pub priority: ConsumerPriority,
     /// Whether it wants a queue for itself.
     pub exclusivity: Exclusivity,
+    /// Whether it hears its own connection.
+    pub locality: Locality,
     /// Answered before the first delivery.
     pub receipt: Option<ReceiptId>,
 }
@@ -192,6 +213,8 @@ pub enum Request {
         /// Answered when its promise holds.
         receipt: Option<ReceiptId>,
     },
+    /// A temporary destination of this connection comes into being.
+    MakeTemporary(Arc<DestinationName>),
     /// SUBSCRIBE.
     Subscribe(Box<Subscribing>),
     /// UNSUBSCRIBE.
@@ -274,6 +297,8 @@ pub struct Delivery {
     pub mode: super::message::DeliveryMode,
     /// Header lines that belong to this copy alone.
     pub annotations: Option<Arc<[u8]>>,
+    /// Where it comes from, if the subscription takes from several places.
+    pub destination: Option<Arc<DestinationName>>,
 }
 
 /// From the dispatcher to a session.
@@ -285,6 +310,8 @@ pub enum Reply {
     Deliver(Delivery),
     /// A promise that holds now.
     Receipt(ReceiptId),
+    /// The same, of a SEND to a temporary destination that has gone: it was dropped.
+    Unrouted(ReceiptId),
     /// ERROR, then close.
     Refused(Refusal),
     /// Close without ERROR: the answer to DISCONNECT, or the broker stops.

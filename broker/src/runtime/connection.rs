@@ -100,10 +100,14 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
     if context.dispatcher.send(attach).await.is_err() {
         return;
     }
+    let Ok(secret) = random() else {
+        tracing::error!(%peer, "the system gives no random numbers: connection closed");
+        return;
+    };
     let now = Instant::now();
     let mut connection = Connection {
         id,
-        session: Session::new(Arc::clone(&context.settings), id.0, peer),
+        session: Session::new(Arc::clone(&context.settings), id.0, secret, peer),
         decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
         buffer: OutputBuffer::default(),
         inbox,
@@ -132,6 +136,13 @@ pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String,
         }
         Outcome::Refused => connection.part(&mut stream).await,
     }
+}
+
+/// What nobody can guess.
+fn random() -> Result<u128, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 impl Connection {

@@ -53,7 +53,7 @@ impl Connection {
             client,
             arriving,
             inbox: VecDeque::new(),
-            session: Session::new(Arc::clone(settings), id.0, "simulated".to_owned()),
+            session: Session::new(Arc::clone(settings), id.0, 0, "simulated".to_owned()),
             decoder: Decoder::new(Role::Server, Limits::default()),
             buffer: OutputBuffer::default(),
             phase: Phase::Running,

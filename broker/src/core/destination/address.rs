@@ -8,7 +8,7 @@ use super::prefix::{self, Scope};
 use crate::core::excerpt::excerpt;
 
 /// One destination as a header names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// `/queue/NAME`, `/topic/NAME` or `NAME`: made on first use.
     Named(DestinationName),

@@ -19,7 +19,7 @@ pub struct SubscribeTarget {
 }
 
 /// One of the places that a subscription takes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// This one.
     One(Address),

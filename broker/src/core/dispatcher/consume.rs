@@ -1,6 +1,9 @@
 //! Subscriptions come and go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::Dispatcher;
 use super::delivery::{Delivered, Outcome};
@@ -11,27 +14,63 @@ use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
+use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
 use crate::core::port::{
-    AckMode, DeliveryCounter, Prefetch, ReceiptId, Subscribing, SubscriptionHandle,
+    AckMode, DeliveryCounter, Prefetch, ReceiptId, Refusal, Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
-        let Subscribing {
-            subscription: handle,
-            destination,
-            mode,
-            prefetch,
-            selector,
-            priority,
-            exclusivity,
-            receipt,
-        } = subscribing;
-        let place = match self.ensure(&destination, now) {
-            Ok(place) => place,
-            Err(refusal) => return self.refuse(peer, refusal, receipt),
-        };
-        let credit = self.credit_at(place, prefetch);
+        let mut places: SmallVec<[Place; 1]> = SmallVec::new();
+        for source in &subscribing.sources {
+            let Source::One(name) = source else { continue };
+            match self.ensure(name, now) {
+                Ok(Some(place)) if self.may_consume(peer, name, place) => places.push(place),
+                Ok(_) => {
+                    let refusal = Refusal::new(
+                        "not your temporary destination",
+                        format!(
+                            "{name} has gone, or belongs to another connection: only the one that made a \
+                             temporary destination may SUBSCRIBE to it"
+                        ),
+                    );
+                    return self.refuse(peer, refusal, subscribing.receipt);
+                }
+                Err(refusal) => return self.refuse(peer, refusal, subscribing.receipt),
+            }
+        }
+        let receipt = subscribing.receipt.clone();
+        let patterns: Vec<Arc<Pattern>> = subscribing
+            .sources
+            .iter()
+            .filter_map(|source| match source {
+                Source::One(_) => None,
+                Source::Matching(pattern) => Some(Arc::clone(pattern)),
+            })
+            .collect();
+        let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
+        self.answer(peer, receipt, Promise::Kept);
+        for place in places {
+            self.take_from(key, place);
+        }
+        for pattern in patterns {
+            self.take_from_matching(key, &pattern);
+        }
+    }
+
+    fn may_consume(&self, peer: PeerKey, name: &DestinationName, place: Place) -> bool {
+        !name.is_temporary() || self.peers[peer.0].temporaries.contains(&place)
+    }
+
+    fn insert_subscription(
+        &mut self,
+        peer: PeerKey,
+        subscribing: Subscribing,
+        places: &[Place],
+        patterns: Vec<Arc<Pattern>>,
+    ) -> SubscriptionKey {
+        let handle = subscribing.subscription;
+        let mode = subscribing.mode;
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
@@ -39,11 +78,14 @@ impl Dispatcher {
             consumers: Default::default(),
             parked: Vec::new(),
             topics: Default::default(),
-            selector,
-            priority,
-            exclusivity,
+            selector: subscribing.selector,
+            priority: subscribing.priority,
+            exclusivity: subscribing.exclusivity,
+            locality: subscribing.locality,
+            is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
-            credit,
+            credit: self.credit_for(places.first(), patterns.first(), subscribing.prefetch),
+            patterns,
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
             queued: false,
@@ -53,13 +95,56 @@ impl Dispatcher {
             has_claims: false,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
-        self.answer(peer, receipt, Promise::Kept);
+        key
+    }
+
+    /// A subscription begins to take from a destination.
+    fn take_from(&mut self, key: SubscriptionKey, place: Place) {
         match place {
             Place::Queue(queue) => self.join(key, queue),
             Place::Topic(topic) => {
                 self.subscriptions[key.0].topics.push(topic);
                 self.topics[topic.0].subscriptions.push(key);
+                self.topics[topic.0].audience_at = None;
             }
+        }
+    }
+
+    /// The same for whatever matches a pattern, now and later. Topics are looked up when they are published to.
+    fn take_from_matching(&mut self, key: SubscriptionKey, pattern: &Pattern) {
+        self.patterns.insert(pattern, key);
+        if pattern.kind() == DestinationKind::Topic {
+            return;
+        }
+        let queues: Vec<QueueKey> = names_matching(pattern, &self.ordered_names)
+            .filter_map(|(_, place)| match place {
+                Place::Queue(queue) => Some(*queue),
+                Place::Topic(_) => None,
+            })
+            .collect();
+        for queue in queues {
+            self.join(key, queue);
+        }
+    }
+
+    /// The first place that a subscription takes from decides what it may hold.
+    fn credit_for(
+        &self,
+        place: Option<&Place>,
+        pattern: Option<&Arc<Pattern>>,
+        prefetch: Prefetch,
+    ) -> Credit {
+        match (place, pattern) {
+            (Some(place), _) => self.credit_at(*place, prefetch),
+            (None, Some(pattern)) => {
+                let policy = self.settings.policies.default_policy();
+                let default = match pattern.kind() {
+                    DestinationKind::Queue => policy.prefetch_queue,
+                    DestinationKind::Topic => policy.prefetch_topic,
+                };
+                credit(prefetch, default, policy)
+            }
+            (None, None) => Credit::new(1, 0),
         }
     }
 
@@ -113,6 +198,7 @@ impl Dispatcher {
         let lives = |key: &SubscriptionKey| subscriptions.contains(key.0);
         for topic in left.topics {
             self.topics[topic.0].subscriptions.retain(lives);
+            self.topics[topic.0].audience_at = None;
         }
         self.dirty_subscriptions.retain(lives);
     }
@@ -162,6 +248,9 @@ impl Dispatcher {
         }
         for topic in &subscription.full_for {
             self.relieve(*topic, Relief::SubscriptionGone);
+        }
+        for pattern in &subscription.patterns {
+            self.patterns.remove(pattern, &key);
         }
         left.topics.extend(subscription.topics);
     }

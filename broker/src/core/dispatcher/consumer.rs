@@ -57,6 +57,10 @@ impl Dispatcher {
     /// Gives a subscription a place at a queue.
     pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
         let subscription = &self.subscriptions[key.0];
+        let is_there = |consumer: &ConsumerKey| self.consumers[consumer.0].queue == queue;
+        if subscription.consumers.iter().any(is_there) {
+            return;
+        }
         let (priority, exclusivity) = (subscription.priority, subscription.exclusivity);
         let scan = subscription
             .selector

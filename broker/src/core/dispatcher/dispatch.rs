@@ -20,7 +20,9 @@ const NO_SLOT: u32 = u32::MAX;
 impl Dispatcher {
     /// A queue has to be looked at before the turn ends.
     pub(super) fn mark(&mut self, key: QueueKey) {
-        let queue = &mut self.queues[key.0];
+        let Some(queue) = self.queues.get_mut(key.0) else {
+            return;
+        };
         if !queue.dirty {
             queue.dirty = true;
             self.dirty_queues.push(key);
@@ -63,8 +65,10 @@ impl Dispatcher {
             let Some(key) = self.dirty_queues.pop() else {
                 return;
             };
-            self.queues[key.0].dirty = false;
-            self.dispatch_queue(key, now);
+            if let Some(queue) = self.queues.get_mut(key.0) {
+                queue.dirty = false;
+                self.dispatch_queue(key, now);
+            }
         }
     }
 
@@ -239,7 +243,8 @@ impl Dispatcher {
         } else {
             NO_SLOT
         };
-        let delivery = Delivery {
+        let is_manifold = subscription.is_manifold;
+        let mut delivery = Delivery {
             subscription: subscription.handle,
             tag: DeliveryTag { slot, counter },
             number: entry.number,
@@ -248,6 +253,7 @@ impl Dispatcher {
             expires_ms: entry.expires_ms,
             mode: entry.mode,
             annotations: entry.annotations.clone(),
+            destination: None,
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
@@ -255,6 +261,12 @@ impl Dispatcher {
             }
             let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
+        }
+        if is_manifold {
+            delivery.destination = Some(match origin {
+                Origin::Queue(key, _) => Arc::clone(&self.queues[key.0].name),
+                Origin::Topic(key) => Arc::clone(&self.topics[key.0].name),
+            });
         }
         self.reply(peer_key, Reply::Deliver(delivery));
     }

@@ -52,6 +52,17 @@ pub(super) enum Promise {
     WithAppend,
 }
 
+impl Promise {
+    /// What holds when both do.
+    pub(super) fn and(self, other: Promise) -> Promise {
+        match (self, other) {
+            (Promise::Kept, other) => other,
+            (Promise::WithAppend, _) | (_, Promise::WithAppend) => Promise::WithAppend,
+            (Promise::WithBatch, _) => Promise::WithBatch,
+        }
+    }
+}
+
 impl Dispatcher {
     pub(super) fn reply(&mut self, peer: PeerKey, reply: Reply) {
         let replies = &mut self.peers[peer.0].replies;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sequence};
+use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
 use super::delivery::Origin;
@@ -15,7 +15,7 @@ use super::subscription::Pending;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::Publication;
-use crate::core::port::Refusal;
+use crate::core::port::{Locality, Refusal};
 
 impl Dispatcher {
     /// One message to every subscription of a topic.
@@ -24,6 +24,7 @@ impl Dispatcher {
         key: TopicKey,
         number: MessageNumber,
         publication: &Publication,
+        publisher: Sender,
         now: Now,
     ) {
         if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
@@ -32,12 +33,13 @@ impl Dispatcher {
         }
         let sequence = Sequence(number.0);
         let mut slow = Vec::new();
-        for index in 0..self.topics[key.0].subscriptions.len() {
-            let to = self.topics[key.0].subscriptions[index];
+        self.refresh_audience(key);
+        for index in 0..self.topics[key.0].audience.len() {
+            let to = self.topics[key.0].audience[index];
             let message = Arc::clone(&publication.message);
             let (mode, expires_ms) = (publication.mode, publication.expires_ms);
             let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
-            if !self.is_wanted(key, to, &entry) {
+            if !self.is_wanted(key, to, &entry, publisher) {
                 continue;
             }
             let subscription = &mut self.subscriptions[to.0];
@@ -56,8 +58,20 @@ impl Dispatcher {
         }
     }
 
-    fn is_wanted(&self, key: TopicKey, to: SubscriptionKey, entry: &Entry) -> bool {
-        let Some(selector) = &self.subscriptions[to.0].selector else {
+    fn is_wanted(
+        &self,
+        key: TopicKey,
+        to: SubscriptionKey,
+        entry: &Entry,
+        publisher: Sender,
+    ) -> bool {
+        let subscription = &self.subscriptions[to.0];
+        if subscription.locality == Locality::NoLocal
+            && self.peers[subscription.peer.0].connection.0 == publisher.0
+        {
+            return false;
+        }
+        let Some(selector) = &subscription.selector else {
             return true;
         };
         let place = Place {

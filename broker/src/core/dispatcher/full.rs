@@ -243,7 +243,7 @@ impl Dispatcher {
             Placed::Topic(key, number) => {
                 self.topics[key.0]
                     .held
-                    .retain(|(_, held, _)| *held != number);
+                    .retain(|(_, held, ..)| *held != number);
             }
         }
     }

@@ -120,12 +120,7 @@ impl Dispatcher {
 
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
-        let members = || {
-            topic
-                .subscriptions
-                .iter()
-                .map(|key| &self.subscriptions[key.0])
-        };
+        let members = || topic.audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
             consumers: topic.subscriptions.len() as u64,

@@ -12,6 +12,7 @@ mod connect;
 mod consume;
 mod consumer;
 mod delivery;
+mod directory;
 mod dispatch;
 mod effect;
 mod entry;
@@ -48,14 +49,14 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, DestinationRecord, Epoch, Operation, PageId, Recovered,
-    Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
 };
 
 use super::clock::Now;
 use super::destination::DestinationName;
 use super::memory::MemoryBudget;
-use super::port::{ConnectionId, Refusal, Reply, Request};
+use super::pattern_index::PatternIndex;
+use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::Consumer;
 use delivery::Deliveries;
@@ -126,6 +127,10 @@ pub struct Dispatcher {
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
+    /// Subscriptions by the patterns that they take from.
+    patterns: PatternIndex<SubscriptionKey>,
+    /// Queues that get a copy of what a virtual topic gets, whether or not the topic is there.
+    virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
     consumers: Slab<Consumer>,
     deliveries: Deliveries,
@@ -176,6 +181,8 @@ impl Dispatcher {
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
+            patterns: PatternIndex::default(),
+            virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
             consumers: Slab::new(),
             deliveries: Deliveries::default(),
@@ -256,6 +263,7 @@ impl Dispatcher {
                 publication,
                 receipt,
             } => self.send(peer, publication, receipt, now),
+            Request::MakeTemporary(name) => self.make_temporary(peer, &name),
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
@@ -332,87 +340,6 @@ impl Dispatcher {
     fn next_sequence(&mut self) -> Sequence {
         self.last_sequence = self.last_sequence.next();
         self.last_sequence
-    }
-
-    fn insert_queue(&mut self, id: DestinationId, name: Arc<DestinationName>) -> QueueKey {
-        let policy = self
-            .settings
-            .policies
-            .effective(DestinationKind::Queue, name.name());
-        let dead_letter = (!self.settings.policies.is_dead_letter_queue(name.name())).then(|| {
-            let target = policy.dead_letter_queue_of(name.name());
-            Arc::new(DestinationName::new(DestinationKind::Queue, &target))
-        });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
-        let key = QueueKey(self.queues.insert(queue));
-        self.queue_ids.insert(id, key);
-        self.names.insert(Arc::clone(&name), Place::Queue(key));
-        self.ordered_names.insert(name, Place::Queue(key));
-        key
-    }
-
-    /// The queue of this name, made and stored if need be.
-    fn ensure_queue(&mut self, name: &Arc<DestinationName>, now: Now) -> QueueKey {
-        if let Some(Place::Queue(key)) = self.names.get(name) {
-            return *key;
-        }
-        let id = self.next_destination;
-        self.next_destination = DestinationId(id.0 + 1);
-        self.batch
-            .operations
-            .push(Operation::Create(DestinationRecord {
-                id,
-                kind: DestinationKind::Queue,
-                name: name.name().into(),
-                created_ms: now.wall_ms,
-            }));
-        self.insert_queue(id, Arc::clone(name))
-    }
-
-    fn ensure_topic(&mut self, name: &Arc<DestinationName>) -> TopicKey {
-        if let Some(Place::Topic(key)) = self.names.get(name) {
-            return *key;
-        }
-        let policy = self
-            .settings
-            .policies
-            .effective(DestinationKind::Topic, name.name());
-        let key = TopicKey(
-            self.topics
-                .insert(Topic::new(Arc::clone(name), Arc::new(policy))),
-        );
-        self.names.insert(Arc::clone(name), Place::Topic(key));
-        self.ordered_names
-            .insert(Arc::clone(name), Place::Topic(key));
-        key
-    }
-
-    /// The destination of this name, made if need be.
-    fn ensure(&mut self, name: &Arc<DestinationName>, now: Now) -> Result<Place, Refusal> {
-        if let Some(place) = self.names.get(name) {
-            return Ok(*place);
-        }
-        self.check_destinations(1)?;
-        Ok(match name.kind() {
-            DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
-            DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
-        })
-    }
-
-    /// Whether so many more destinations may be made.
-    fn check_destinations(&self, more: usize) -> Result<(), Refusal> {
-        let limit = self.settings.limits.destinations;
-        if self.names.len() + more <= limit {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "too many destinations",
-            format!(
-                "the broker holds {} destinations and limits.destinations is {limit}: use one that \
-                 exists, or raise the limit",
-                self.names.len()
-            ),
-        ))
     }
 }
 

@@ -9,7 +9,7 @@ use super::effect::Read;
 use super::entry::{Durability, Entry};
 use super::key::QueueKey;
 use super::lane::Range;
-use super::queue::{Paging, Purpose};
+use super::queue::{Paging, Purpose, Queue};
 use crate::core::clock::Now;
 use crate::core::message::Message;
 
@@ -74,7 +74,9 @@ impl Dispatcher {
     pub(super) fn page_out_durable(&mut self) {
         let (watermark, window) = (self.watermark, self.window());
         while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
-            let queue = &mut self.queues[out.queue.0];
+            let Some(queue) = self.queues.get_mut(out.queue.0) else {
+                continue;
+            };
             let lane = queue.lane(out.rank);
             let is_behind = lane.paged().is_some_and(|range| range.first < out.sequence);
             let may = lane.get(out.sequence).is_some_and(|entry| {
@@ -146,7 +148,9 @@ impl Dispatcher {
 
     fn request_page(&mut self, key: QueueKey) {
         let window = self.window();
-        let queue = &mut self.queues[key.0];
+        let Some(queue) = self.queues.get_mut(key.0) else {
+            return;
+        };
         let Paging::Waiting {
             rank, ref purpose, ..
         } = queue.paging
@@ -192,15 +196,23 @@ impl Dispatcher {
         let Some(key) = self.page_reads.remove(&page.id) else {
             return;
         };
-        let Paging::Reading {
-            rank,
-            through,
-            ref purpose,
+        let Some(Queue {
+            paging:
+                Paging::Reading {
+                    rank,
+                    through,
+                    id,
+                    purpose,
+                },
             ..
-        } = self.queues[key.0].paging
+        }) = self.queues.get(key.0)
         else {
             return;
         };
+        let (rank, through) = (*rank, *through);
+        if *id != page.id {
+            return;
+        }
         match purpose.clone() {
             Purpose::Head => self.head_page_came(key, rank, through, page),
             Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),

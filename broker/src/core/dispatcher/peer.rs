@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Place;
 use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
@@ -62,6 +63,8 @@ pub(super) struct Peer {
     pub(super) in_flight: u64,
     /// What holds its SENDs back.
     pub(super) blocked_by: Vec<Blocker>,
+    /// Temporary destinations that go with it.
+    pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
 }
@@ -78,6 +81,7 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
+            temporaries: Vec::new(),
             replies: Vec::new(),
         }
     }

@@ -257,6 +257,18 @@ impl Queue {
         self.occupied |= 1 << rank.0;
     }
 
+    /// Whether anything of it is in the store.
+    pub(super) fn has_stored(&self) -> bool {
+        let is_resident_stored = || {
+            self.occupied().any(|rank| {
+                self.lane(rank)
+                    .resident()
+                    .any(|(_, entry)| entry.is_stored())
+            })
+        };
+        !self.held.is_empty() || self.paged_count() > 0 || is_resident_stored()
+    }
+
     /// Whether a message belongs to a group that a consumer has.
     pub(super) fn is_owned(&self, entry: &Entry) -> bool {
         let group = entry.message.group();

@@ -184,9 +184,20 @@ impl Dispatcher {
         }
     }
 
+    /// What waits out a delay, if its queue is still there.
+    pub(super) fn take_delayed(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+    ) -> Option<Entry> {
+        let queue = self.queues.get_mut(key.0)?;
+        queue.delayed.remove(&(rank, sequence))
+    }
+
     /// A redelivery delay is over, or its message has expired.
     pub(super) fn redeliver(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, now: Now) {
-        let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else {
+        let Some(entry) = self.take_delayed(key, rank, sequence) else {
             return;
         };
         if entry.is_expired(now.wall_ms) {

@@ -12,8 +12,9 @@ use super::delivery::Slot;
 use super::entry::Entry;
 use super::key::{ConsumerKey, PeerKey, TopicKey};
 use super::timer::TimerKey;
+use crate::core::destination::Pattern;
 use crate::core::memory::{Charge, MemoryBudget};
-use crate::core::port::{AckMode, SubscriptionHandle};
+use crate::core::port::{AckMode, Locality, SubscriptionHandle};
 use crate::core::selector::Selector;
 
 /// How much may be unacknowledged.
@@ -138,6 +139,11 @@ pub(super) struct Subscription {
     pub(super) selector: Option<Arc<Selector>>,
     pub(super) priority: ConsumerPriority,
     pub(super) exclusivity: Exclusivity,
+    pub(super) locality: Locality,
+    /// Patterns that it takes from.
+    pub(super) patterns: Vec<Arc<Pattern>>,
+    /// Whether each message has to say where it comes from.
+    pub(super) is_manifold: bool,
     pub(super) mode: AckMode,
     pub(super) credit: Credit,
     pub(super) open: Ends,

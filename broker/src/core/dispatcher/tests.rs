@@ -3,6 +3,7 @@
 mod connection;
 mod consumer;
 mod dead_letter;
+mod destination;
 mod expiry;
 mod full;
 mod group;
@@ -23,11 +24,12 @@ use stompbox_store::{Store, StoreEvent};
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::destination::SubscribeTarget;
+use crate::core::message::{DeliveryMode, Message, Priority, Publication, Target};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Opening, Prefetch,
-    ReceiptId, SubscriptionHandle, TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Locality, Opening,
+    Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
@@ -194,7 +196,7 @@ impl Bench {
         let message =
             Message::new(head, &body, priority, self.now.wall_ms, &self.budget).in_group();
         Publication {
-            destination: Arc::new(DestinationName::parse(to.as_bytes()).expect("a name")),
+            target: target(to),
             message: Arc::new(message),
             mode: draft.mode,
             expires_ms: match draft.ttl_ms {
@@ -237,10 +239,9 @@ impl Bench {
         prefetch: u32,
         wishes: impl FnOnce(&mut Subscribing),
     ) {
-        let destination = Arc::new(DestinationName::parse(to.as_bytes()).expect("a name"));
         let mut subscribing = Subscribing {
             subscription: SubscriptionHandle(subscription),
-            destination,
+            sources: sources(to),
             mode,
             prefetch: Prefetch {
                 messages: Some(prefetch),
@@ -249,6 +250,7 @@ impl Bench {
             selector: None,
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
+            locality: Locality::All,
             receipt: None,
         };
         wishes(&mut subscribing);
@@ -363,6 +365,9 @@ impl Bench {
                         format!("receipt {}", String::from_utf8_lossy(id))
                     }
                     Reply::Refused(refusal) => format!("refused: {}", refusal.summary),
+                    Reply::Unrouted(ReceiptId(id)) => {
+                        format!("unrouted {}", String::from_utf8_lossy(id))
+                    }
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
                     Reply::Unblock => "unblock".to_owned(),
@@ -383,6 +388,44 @@ impl Bench {
             .find(|view| view.name == name)
             .expect("a queue of that name")
     }
+}
+
+/// Where a SEND goes: names separated by commas.
+fn target(to: &str) -> Target {
+    let mut names: Vec<_> = to.split(',').map(name).collect();
+    match names.len() {
+        1 => Target::One(names.remove(0)),
+        _ => Target::Each(Arc::new(names)),
+    }
+}
+
+/// What a SUBSCRIBE takes from: names and patterns separated by commas.
+fn sources(to: &str) -> smallvec::SmallVec<[Source; 1]> {
+    to.split(',').map(source).collect()
+}
+
+fn source(text: &str) -> Source {
+    if text.starts_with("/remote-temp-") {
+        return Source::One(name(text));
+    }
+    let target = SubscribeTarget::parse(text.as_bytes()).expect("a source");
+    match &target.sources[0] {
+        crate::core::destination::Source::Matching(pattern) => {
+            Source::Matching(Arc::new(pattern.clone()))
+        }
+        crate::core::destination::Source::One(_) => Source::One(name(text)),
+    }
+}
+
+fn name(text: &str) -> Arc<DestinationName> {
+    let temporary = |kind, id| Arc::new(DestinationName::temporary(kind, id));
+    if let Some(id) = text.strip_prefix("/remote-temp-queue/") {
+        return temporary(DestinationKind::Queue, id);
+    }
+    if let Some(id) = text.strip_prefix("/remote-temp-topic/") {
+        return temporary(DestinationKind::Topic, id);
+    }
+    Arc::new(DestinationName::parse(text.as_bytes()).expect("a name"))
 }
 
 /// Bodies are static texts; this finds which.

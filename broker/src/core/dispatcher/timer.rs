@@ -90,7 +90,7 @@ impl Dispatcher {
                     self.redeliver(queue, rank, sequence, now);
                 }
                 Timer::Bury(queue, rank, sequence, reason) => {
-                    if let Some(entry) = self.queues[queue.0].delayed.remove(&(rank, sequence)) {
+                    if let Some(entry) = self.take_delayed(queue, rank, sequence) {
                         self.bury(queue, rank, sequence, entry, reason, now);
                     }
                 }

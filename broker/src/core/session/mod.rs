@@ -13,9 +13,12 @@ mod output_buffer;
 mod send;
 mod stash;
 mod subscribe;
+mod temporary;
 mod transaction;
+mod wish;
 
 pub use connect::HeartBeat;
+use output::Routed;
 pub use output::{End, Mark, Output, WrittenReceipt};
 pub use output_buffer::OutputBuffer;
 
@@ -31,9 +34,10 @@ use super::clock::Now;
 use super::memory::MemoryBudget;
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
 use crate::config::{Limits, Policies};
-use destination_cache::{DestinationCache, Known};
+use destination_cache::DestinationCache;
 use stash::Stash;
 use subscribe::{Ended, Subscribed, SubscriptionName};
+use temporary::Temporaries;
 use transaction::OpenTransaction;
 
 /// What all sessions of a broker share.
@@ -86,6 +90,7 @@ pub struct Session {
     transactions: HashMap<Box<[u8]>, OpenTransaction>,
     next_transaction: super::port::TransactionHandle,
     destinations: DestinationCache,
+    temporaries: Temporaries,
     /// The last delivery that was put into the output.
     given: DeliveryCounter,
     unanswered: Unanswered,
@@ -104,9 +109,10 @@ struct Unanswered {
 }
 
 impl Session {
-    /// The session of a connection that has just been accepted. `number` is unique in this life of the broker.
+    /// The session of a connection that has just been accepted. `number` is unique in this life of the broker,
+    /// `secret` is random: who does not know it cannot guess the names of its temporary destinations.
     #[must_use]
-    pub fn new(settings: Arc<SessionSettings>, number: u64, peer: String) -> Self {
+    pub fn new(settings: Arc<SessionSettings>, number: u64, secret: u128, peer: String) -> Self {
         let (instance, epoch) = (&settings.instance, settings.epoch.0);
         Self {
             name: format!("{instance}-{epoch}-{number}").into(),
@@ -124,6 +130,7 @@ impl Session {
             transactions: HashMap::new(),
             next_transaction: super::port::TransactionHandle(0),
             destinations: DestinationCache::default(),
+            temporaries: Temporaries::new(secret),
             given: DeliveryCounter(0),
             unanswered: Unanswered::default(),
             topic_subscriptions: 0,
@@ -198,6 +205,7 @@ impl Session {
             Reply::Deliver(delivery) => self.subscriptions.contains_key(&delivery.subscription),
             Reply::Opened
             | Reply::Receipt(_)
+            | Reply::Unrouted(_)
             | Reply::Refused(_)
             | Reply::Close
             | Reply::Block
@@ -306,6 +314,7 @@ impl Session {
                 }
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
+            Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
                 self.stage = Stage::Ending;
@@ -355,16 +364,13 @@ impl Session {
     }
 
     fn receipt(&mut self, receipt: &ReceiptId, output: &mut Output) {
-        self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
-        self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
-        output::write_receipt(output, self.version, receipt);
+        self.answer(receipt, Routed::Yes, output);
     }
 
-    /// The destination of a decoded name.
-    fn destination(&mut self, text: &[u8]) -> Result<Known, Refusal> {
-        self.destinations
-            .get(text, &self.settings.policies)
-            .map_err(|error| Refusal::new("destination is invalid", error.to_string()))
+    fn answer(&mut self, receipt: &ReceiptId, routed: Routed, output: &mut Output) {
+        self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
+        self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
+        output::write_receipt(output, self.version, receipt, routed);
     }
 }
 

@@ -97,6 +97,10 @@ impl Session {
         let message = &delivery.message;
         bytes.reserve(message.bytes() + 512);
         bytes.extend_from_slice(&subscribed.opening);
+        if let Some(destination) = &delivery.destination {
+            let wire = destination.wire().as_bytes();
+            encode::header(bytes, self.version, b"destination", wire);
+        }
         bytes.extend_from_slice(b"message-id:");
         bytes.extend_from_slice(&self.message_id_prefix);
         write_number(bytes, Sequence(delivery.number.0));
@@ -153,11 +157,28 @@ fn write_number(bytes: &mut Vec<u8>, number: Sequence) {
     bytes.push(b'\n');
 }
 
-pub(super) fn write_receipt(output: &mut Output, version: Version, receipt: &ReceiptId) {
+/// What a RECEIPT says beside its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routed {
+    /// Nothing: it means what it promises.
+    Yes,
+    /// The message went nowhere (`x-routed:0`).
+    Nowhere,
+}
+
+pub(super) fn write_receipt(
+    output: &mut Output,
+    version: Version,
+    receipt: &ReceiptId,
+    routed: Routed,
+) {
     let start = output.position();
     let bytes = &mut output.bytes;
     bytes.extend_from_slice(b"RECEIPT\n");
     encode::header(bytes, version, b"receipt-id", &receipt.0);
+    if routed == Routed::Nowhere {
+        bytes.extend_from_slice(b"x-routed:0\n");
+    }
     bytes.extend_from_slice(&[b'\n', 0, FRAME_GAP]);
     let end = output.position();
     let bytes = (end - start) as usize;
@@ -199,7 +220,12 @@ mod tests {
     #[test]
     fn a_line_feed_follows_every_frame() {
         let mut output = Output::default();
-        write_receipt(&mut output, Version::V1_2, &ReceiptId(b"r"[..].into()));
+        write_receipt(
+            &mut output,
+            Version::V1_2,
+            &ReceiptId(b"r"[..].into()),
+            Routed::Yes,
+        );
         assert_eq!(output.bytes, b"RECEIPT\nreceipt-id:r\n\n\0\n");
         let mut error = Vec::new();
         write_error(&mut error, Version::V1_2, &Refusal::new("no", "not so"));

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use stompbox_protocol::{Frame, Header, canonical, unescape};
 
 use super::output::Output;
+use super::temporary::invalid;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
+use crate::core::destination::TemporaryName;
 use crate::core::message::{DeliveryMode, Message, Priority, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
@@ -23,6 +25,8 @@ struct Fields<'a> {
     ttl: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
     has_group: bool,
+    /// One that names a temporary destination of the sender's.
+    reply_to: Option<&'a [u8]>,
 }
 
 /// What becomes of a header.
@@ -57,7 +61,7 @@ impl<'a> Fields<'a> {
             | b"AMQ_SCHEDULED_REPEAT"
             | b"AMQ_SCHEDULED_CRON"
             | b"x-delay" => return Use::Unsupported,
-            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::Unsupported,
+            b"reply-to" if header.value.starts_with(b"/temp-") => &mut self.reply_to,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -125,7 +129,10 @@ impl Session {
             ));
         };
         let text = self.decoded(destination)?;
-        let destination = self.destination(&text)?;
+        let destination = self.known_target(&text, output)?;
+        if let Some(reply_to) = fields.reply_to {
+            self.push_reply_to(&mut head, reply_to, output)?;
+        }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -151,7 +158,7 @@ impl Session {
             DeliveryMode::NonPersistent
         };
         let publication = Publication {
-            destination: destination.name,
+            target: destination.target,
             message: Arc::new(message),
             mode,
             expires_ms,
@@ -170,6 +177,25 @@ impl Session {
         }
     }
 
+    /// Others find a temporary destination under another name than its owner.
+    fn push_reply_to(
+        &mut self,
+        head: &mut Vec<u8>,
+        raw: &[u8],
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let text = self.decoded(raw)?;
+        match TemporaryName::in_reply_to(&text) {
+            Ok(Some(own)) => {
+                let made = self.temporary(&own, output);
+                canonical::push_decoded(head, b"reply-to", made.wire().as_bytes());
+            }
+            Ok(None) => canonical::push_decoded(head, b"reply-to", &text),
+            Err(error) => return Err(invalid(&error)),
+        }
+        Ok(())
+    }
+
     /// A raw value without its escapes. The decoder has refused undefined ones.
     pub(super) fn decoded<'a>(&self, raw: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         unescape(self.version, raw)
@@ -179,13 +205,7 @@ impl Session {
 
 fn unsupported(header: &Header<'_>) -> Refusal {
     let name = String::from_utf8_lossy(header.name).into_owned();
-    let detail = match header.name {
-        b"reply-to" => "this version has no temporary destinations: name a queue of your own in \
-                        'reply-to'"
-            .to_owned(),
-        _ => format!(
-            "this version cannot delay or schedule messages: send without the header '{name}'"
-        ),
-    };
+    let detail =
+        format!("this version cannot delay or schedule messages: send without the header '{name}'");
     Refusal::new(format!("{name} is not supported"), detail)
 }

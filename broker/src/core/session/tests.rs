@@ -40,7 +40,7 @@ impl Bench {
             budget: MemoryBudget::new(1 << 20),
         };
         Self {
-            session: Session::new(Arc::new(settings), 7, "peer".to_owned()),
+            session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
             buffer: OutputBuffer::default(),
             decoder: Decoder::new(Role::Server, WireLimits::default()),
             counter: 0,
@@ -90,6 +90,7 @@ impl Bench {
             expires_ms: 0,
             mode: DeliveryMode::Persistent,
             annotations: None,
+            destination: None,
         }));
     }
 
