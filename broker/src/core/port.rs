@@ -178,6 +178,16 @@ pub enum Locality {
     NoLocal,
 }
 
+/// What a subscription does with what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Intent {
+    /// It takes it.
+    #[default]
+    Consume,
+    /// It looks at it (`browser:true`).
+    Browse,
+}
+
 /// What a SUBSCRIBE asks for.
 #[derive(Debug)]
 pub struct Subscribing {
@@ -197,6 +207,8 @@ pub struct Subscribing {
     pub exclusivity: Exclusivity,
     /// Whether it hears its own connection.
     pub locality: Locality,
+    /// What becomes of what it gets.
+    pub intent: Intent,
     /// Answered before the first delivery.
     pub receipt: Option<ReceiptId>,
 }
@@ -312,6 +324,8 @@ pub enum Reply {
     Receipt(ReceiptId),
     /// The same, of a SEND to a temporary destination that has gone: it was dropped.
     Unrouted(ReceiptId),
+    /// A browser has seen everything.
+    BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.
     Refused(Refusal),
     /// Close without ERROR: the answer to DISCONNECT, or the broker stops.

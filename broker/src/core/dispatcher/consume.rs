@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Dispatcher;
+use super::browse::Walk;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -16,7 +17,8 @@ use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
 use crate::core::port::{
-    AckMode, DeliveryCounter, Prefetch, ReceiptId, Refusal, Source, Subscribing, SubscriptionHandle,
+    AckMode, DeliveryCounter, Intent, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    SubscriptionHandle,
 };
 
 impl Dispatcher {
@@ -39,6 +41,9 @@ impl Dispatcher {
                 Err(refusal) => return self.refuse(peer, refusal, subscribing.receipt),
             }
         }
+        if subscribing.intent == Intent::Browse {
+            return self.browse(peer, subscribing, &places, now);
+        }
         let receipt = subscribing.receipt.clone();
         let patterns: Vec<Arc<Pattern>> = subscribing
             .sources
@@ -58,6 +63,23 @@ impl Dispatcher {
         }
     }
 
+    /// A browser walks one queue, with a credit of its own.
+    fn browse(&mut self, peer: PeerKey, subscribing: Subscribing, places: &[Place], now: Now) {
+        let receipt = subscribing.receipt.clone();
+        let &[Place::Queue(queue)] = places else {
+            let refusal = Refusal::new(
+                "a browser walks one queue",
+                "browser:true needs a destination that names one queue: subscribe to /queue/NAME, without \
+                 wildcards or a list",
+            );
+            return self.refuse(peer, refusal, receipt);
+        };
+        let key = self.insert_subscription(peer, subscribing, places, Vec::new());
+        self.answer(peer, receipt, Promise::Kept);
+        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(queue, self.last_sequence)));
+        self.walk_on(key, now);
+    }
+
     fn may_consume(&self, peer: PeerKey, name: &DestinationName, place: Place) -> bool {
         !name.is_temporary() || self.peers[peer.0].temporaries.contains(&place)
     }
@@ -71,6 +93,7 @@ impl Dispatcher {
     ) -> SubscriptionKey {
         let handle = subscribing.subscription;
         let mode = subscribing.mode;
+        let credit = self.credit_for(places.first(), patterns.first(), &subscribing);
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
@@ -84,11 +107,12 @@ impl Dispatcher {
             locality: subscribing.locality,
             is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
-            credit: self.credit_for(places.first(), patterns.first(), subscribing.prefetch),
+            credit,
             patterns,
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
             queued: false,
+            walk: None,
             pending: Pending::new(&self.settings.budget),
             delayed: Default::default(),
             full_for: Default::default(),
@@ -132,9 +156,14 @@ impl Dispatcher {
         &self,
         place: Option<&Place>,
         pattern: Option<&Arc<Pattern>>,
-        prefetch: Prefetch,
+        subscribing: &Subscribing,
     ) -> Credit {
+        let prefetch = subscribing.prefetch;
         match (place, pattern) {
+            (Some(Place::Queue(key)), _) if subscribing.intent == Intent::Browse => {
+                let policy = &self.queues[key.0].policy;
+                credit(prefetch, policy.prefetch_browser, policy)
+            }
             (Some(place), _) => self.credit_at(*place, prefetch),
             (None, Some(pattern)) => {
                 let policy = self.settings.policies.default_policy();

@@ -34,6 +34,16 @@ impl Dispatcher {
         self.unfinished.push(key);
     }
 
+    /// A subscription has to be looked at before the turn ends.
+    pub(super) fn look_at(&mut self, key: SubscriptionKey) {
+        if let Some(subscription) = self.subscriptions.get_mut(key.0)
+            && !subscription.queued
+        {
+            subscription.queued = true;
+            self.dirty_subscriptions.push(key);
+        }
+    }
+
     /// A subscription may have credit again.
     pub(super) fn offer(&mut self, key: SubscriptionKey) {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
@@ -42,10 +52,16 @@ impl Dispatcher {
         if !subscription.credit.is_left() {
             return;
         }
-        if !subscription.queued && subscription.pending.len() > 0 {
-            subscription.queued = true;
-            self.dirty_subscriptions.push(key);
+        let walks = subscription
+            .walk
+            .as_ref()
+            .is_some_and(|walk| walk.goes_on());
+        if walks || subscription.pending.len() > 0 {
+            self.look_at(key);
         }
+        let Some(subscription) = self.subscriptions.get_mut(key.0) else {
+            return;
+        };
         if subscription.parked.is_empty() {
             return;
         }
@@ -266,6 +282,7 @@ impl Dispatcher {
             delivery.destination = Some(match origin {
                 Origin::Queue(key, _) => Arc::clone(&self.queues[key.0].name),
                 Origin::Topic(key) => Arc::clone(&self.topics[key.0].name),
+                Origin::Walk => return self.reply(peer_key, Reply::Deliver(delivery)),
             });
         }
         self.reply(peer_key, Reply::Deliver(delivery));

@@ -132,6 +132,9 @@ impl Dispatcher {
             return;
         };
         subscription.queued = false;
+        if subscription.walk.is_some() {
+            return self.walk_on(to, now);
+        }
         while self.subscriptions[to.0].credit.is_left() {
             let Some((sequence, key, entry)) = self.subscriptions[to.0].pending.pop() else {
                 break;

@@ -8,6 +8,7 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod browse;
 mod connect;
 mod consume;
 mod consumer;
@@ -146,6 +147,8 @@ pub struct Dispatcher {
     dirty_queues: Vec<QueueKey>,
     /// Queues that a turn has not finished with.
     unfinished: Vec<QueueKey>,
+    /// The same of browsers.
+    walks_unfinished: Vec<SubscriptionKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
@@ -194,6 +197,7 @@ impl Dispatcher {
             awaited: VecDeque::new(),
             dirty_queues: Vec::new(),
             unfinished: Vec::new(),
+            walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
@@ -320,6 +324,9 @@ impl Dispatcher {
         self.unblock_by_memory();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
+        }
+        for walker in std::mem::take(&mut self.walks_unfinished) {
+            self.look_at(walker);
         }
         self.dispatch_dirty(now);
         self.relieve_pressure(now);

@@ -167,10 +167,13 @@ impl Dispatcher {
             };
             return self.wait_with_page(key, after);
         }
-        let Some((from, through)) = queue.bounds_of_page(rank, &purpose) else {
-            queue.end_page();
+        let bounds = queue.bounds_of_page(rank, &purpose);
+        let Some((from, through)) = bounds.and_then(|bounds| self.cut_for(&purpose, bounds)) else {
+            self.queues[key.0].end_page();
+            self.wake_walks(key);
             return self.mark(key);
         };
+        let queue = &mut self.queues[key.0];
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);
         queue.paging = Paging::Reading {
@@ -216,10 +219,26 @@ impl Dispatcher {
         match purpose.clone() {
             Purpose::Head => self.head_page_came(key, rank, through, page),
             Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),
+            Purpose::Walk(walker, at) => {
+                self.walk_page_came(key, rank, (walker, at), through, page, now);
+            }
             Purpose::Group(id, _) => {
                 self.group_page_came(key, rank, &id, page);
                 self.queues[key.0].end_page();
             }
+        }
+        self.wake_walks(key);
+    }
+
+    /// A browser reads from where it stands to the next message that is resident.
+    fn cut_for(
+        &self,
+        purpose: &Purpose,
+        (first, last): (Sequence, Sequence),
+    ) -> Option<(Sequence, Sequence)> {
+        match purpose {
+            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) => Some((first, last)),
+            Purpose::Walk(key, _) => self.bounds_of_walk(*key, first, last),
         }
     }
 

@@ -11,7 +11,7 @@ use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
-use super::key::{ConsumerKey, ScanKey};
+use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
 use super::lane::{Front, Lane, Range};
 use super::paging::Window;
 use super::round::Round;
@@ -63,6 +63,8 @@ pub(super) enum Purpose {
     Scan(ScanKey, Sequence),
     /// Parked messages of a group, from this position on.
     Group(GroupId, Sequence),
+    /// To be shown to a browser that stands here.
+    Walk(SubscriptionKey, Sequence),
 }
 
 /// Counts since the start.
@@ -112,6 +114,8 @@ pub(super) struct Queue {
     /// What selectors have seen.
     pub(super) scans: Scans,
     pub(super) groups: Groups,
+    /// Browsers that wait for something on disk.
+    pub(super) walkers: Vec<SubscriptionKey>,
     /// The last page was not read for the head, whose turn it is.
     pub(super) is_heads_turn: bool,
     /// The last batch with a change of this queue.
@@ -154,6 +158,7 @@ impl Queue {
             exclusive: None,
             scans: Scans::default(),
             groups: Groups::default(),
+            walkers: Vec::new(),
             is_heads_turn: false,
             last_ticket: Ticket(0),
             dirty: false,
@@ -496,7 +501,7 @@ impl Queue {
     ) -> Option<(Sequence, Sequence)> {
         let range = self.lane(rank).paged();
         match purpose {
-            Purpose::Head => range.map(|range| (range.first, range.last)),
+            Purpose::Head | Purpose::Walk(..) => range.map(|range| (range.first, range.last)),
             Purpose::Scan(_, from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),

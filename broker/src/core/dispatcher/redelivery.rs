@@ -87,6 +87,7 @@ impl Dispatcher {
                 self.queues[key.0].came_back(&delivered.entry);
                 self.take_back(key, rank, delivered.sequence, delivered.entry, outcome, now);
             }
+            Origin::Walk => {}
             Origin::Topic(topic) => {
                 if let Some(key) = delivered.subscription
                     && self.subscriptions.contains(key.0)

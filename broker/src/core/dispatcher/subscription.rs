@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
+use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
@@ -150,6 +151,8 @@ pub(super) struct Subscription {
     pub(super) by_number: Option<ByNumber>,
     /// Whether it stands in the dispatcher's list to look at.
     pub(super) queued: bool,
+    /// Where it stands if it browses.
+    pub(super) walk: Option<Box<Walk>>,
     /// What waits for it of its topics.
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).

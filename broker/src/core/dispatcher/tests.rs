@@ -1,5 +1,6 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod browse;
 mod connection;
 mod consumer;
 mod dead_letter;
@@ -28,7 +29,7 @@ use crate::core::destination::SubscribeTarget;
 use crate::core::message::{DeliveryMode, Message, Priority, Publication, Target};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Locality, Opening,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
     Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
 
@@ -251,6 +252,7 @@ impl Bench {
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
+            intent: Intent::Consume,
             receipt: None,
         };
         wishes(&mut subscribing);
@@ -368,6 +370,7 @@ impl Bench {
                     Reply::Unrouted(ReceiptId(id)) => {
                         format!("unrouted {}", String::from_utf8_lossy(id))
                     }
+                    Reply::BrowseEnd(_) => "end".to_owned(),
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
                     Reply::Unblock => "unblock".to_owned(),

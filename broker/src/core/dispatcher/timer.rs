@@ -72,7 +72,8 @@ impl Dispatcher {
         let memory = self
             .is_waiting_for_room()
             .then(|| now.uptime + MEMORY_RECHECK);
-        let unfinished = (!self.unfinished.is_empty()).then_some(now.uptime);
+        let is_unfinished = !(self.unfinished.is_empty() && self.walks_unfinished.is_empty());
+        let unfinished = is_unfinished.then_some(now.uptime);
         let wakes = [
             self.timers.next(),
             memory,

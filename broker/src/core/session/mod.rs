@@ -206,6 +206,7 @@ impl Session {
             Reply::Opened
             | Reply::Receipt(_)
             | Reply::Unrouted(_)
+            | Reply::BrowseEnd(_)
             | Reply::Refused(_)
             | Reply::Close
             | Reply::Block
@@ -315,6 +316,7 @@ impl Session {
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
+            Reply::BrowseEnd(subscription) => self.browse_end(subscription, output),
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
                 self.stage = Stage::Ending;

@@ -144,6 +144,19 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Tells a browser that it has seen everything, as ActiveMQ does: a MESSAGE with `browser:end` and no body.
+    pub(super) fn browse_end(&self, subscription: SubscriptionHandle, output: &mut Output) {
+        let Some(subscribed) = self.subscriptions.get(&subscription) else {
+            return;
+        };
+        let bytes = &mut output.bytes;
+        bytes.extend_from_slice(&subscribed.opening);
+        bytes.extend_from_slice(b"message-id:0\nbrowser:end\ncontent-length:0\n\n");
+        bytes.extend_from_slice(&[0, FRAME_GAP]);
+    }
+}
+
 fn integer(bytes: &mut Vec<u8>, name: &[u8], value: i64) {
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

@@ -10,7 +10,8 @@ use super::field;
 use crate::core::destination::ConsumerOptions;
 use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
 use crate::core::port::{
-    AckMode, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing, SubscriptionHandle,
+    AckMode, Intent, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    SubscriptionHandle,
 };
 use crate::core::selector::Selector;
 
@@ -23,6 +24,7 @@ pub(super) struct Wishes {
     priority: ConsumerPriority,
     exclusivity: Exclusivity,
     locality: Locality,
+    intent: Intent,
 }
 
 impl Wishes {
@@ -35,6 +37,7 @@ impl Wishes {
             priority: priority(frame, options)?,
             exclusivity: exclusivity(frame, options)?,
             locality: locality(frame, options)?,
+            intent: intent(frame)?,
         })
     }
 
@@ -54,6 +57,7 @@ impl Wishes {
             priority: self.priority,
             exclusivity: self.exclusivity,
             locality: self.locality,
+            intent: self.intent,
             receipt,
         }
     }
@@ -71,8 +75,7 @@ const UNSUPPORTED: [(&str, &str); 5] = [
     ),
 ];
 
-const UNSUPPORTED_FLAGS: [(&str, &str); 5] = [
-    ("browser", "browsing is"),
+const UNSUPPORTED_FLAGS: [(&str, &str); 4] = [
     ("durable", "durable subscriptions are"),
     ("persistent", "durable subscriptions are"),
     ("x-shared", "shared subscriptions are"),
@@ -201,6 +204,14 @@ fn refuse_unsupported_options(options: &ConsumerOptions) -> Result<(), Refusal> 
             format!("this version cannot do what the option {name} asks for: subscribe without it"),
         )),
     }
+}
+
+fn intent(frame: &Frame) -> Result<Intent, Refusal> {
+    Ok(if field::flag(frame, "browser")? {
+        Intent::Browse
+    } else {
+        Intent::Consume
+    })
 }
 
 /// ActiveMQ's name of it, or RabbitMQ's.
