@@ -102,6 +102,7 @@ fn what_others_take_or_send_meanwhile_is_not_shown() {
         }
         bench.rest();
         assert_eq!(bench.heard(), ["1<f#1", "1<g#1", "1<i#1", "1<j#1"]);
+        bench.ack(1, "f");
         bench.ack(1, "g");
         bench.rest();
         assert_eq!(bench.heard(), ["1<k#1", "1<end"]);
