@@ -9,4 +9,5 @@ pub mod dispatcher;
 pub mod memory;
 pub mod message;
 pub mod port;
+pub mod selector;
 pub mod session;
