@@ -120,9 +120,16 @@ impl Printer<'_, '_> {
             Operand::Text(text) => self.quoted('\'', text),
             Operand::Number(number) => write!(self.out, "{number}"),
             Operand::Identifier(identifier) => self.identifier(*identifier),
-            Operand::Condition(condition) => {
-                self.term(condition, !matches!(**condition, Condition::Constant(_)))
-            }
+            Operand::Condition(condition) => match **condition {
+                Condition::Constant(holds) => self.out.write_str(boolean(holds)),
+                // In parentheses alone it would be a value of any type.
+                Condition::Flag(identifier) => {
+                    self.out.write_str("(NOT NOT ")?;
+                    self.identifier(identifier)?;
+                    self.out.write_char(')')
+                }
+                _ => self.term(condition, true),
+            },
             Operand::Negated(inner) => {
                 // Two minus signs side by side would begin a comment.
                 let is_negated = matches!(**inner, Operand::Negated(_));

@@ -88,6 +88,7 @@ pub enum SelectorError {
 
 /// The limits of a selector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SelectorLimit {
     /// [`SELECTOR_BYTES_MAX`].
     Bytes,

@@ -4,11 +4,11 @@
 //! - What can be computed from literals alone is one, unless it is NULL.
 //! - Terms of one level of AND, OR, `+ -` or `* / %` are one node: however many, they do not nest.
 
-use super::evaluate;
 use super::identifier::IdentifierIndex;
 use super::like::Pattern;
-use super::number::{Arithmetic, Number};
+use super::number::{Arithmetic, Level, Number};
 use super::truth::Truth;
+use super::value::{Value, compare};
 
 /// Something that is true, false or unknown.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +149,7 @@ impl Condition {
 
     pub(super) fn comparison(left: Operand, operator: Comparison, right: Operand) -> Self {
         if let (Some(left), Some(right)) = (left.constant(), right.constant()) {
-            return Self::Constant(evaluate::compare(operator, &left, &right) == Truth::True);
+            return Self::Constant(compare(operator, &left, &right) == Truth::True);
         }
         Self::Comparison {
             left,
@@ -211,12 +211,12 @@ impl Operand {
     }
 
     /// Its value, where it is a literal.
-    fn constant(&self) -> Option<evaluate::Value<'_>> {
+    fn constant(&self) -> Option<Value<'_>> {
         match self {
-            Self::Text(text) => Some(evaluate::Value::Literal(text.as_bytes())),
-            Self::Number(number) => Some(evaluate::Value::Number(*number)),
+            Self::Text(text) => Some(Value::Literal(text.as_bytes())),
+            Self::Number(number) => Some(Value::Number(*number)),
             Self::Condition(condition) => match **condition {
-                Condition::Constant(holds) => Some(evaluate::Value::Boolean(holds)),
+                Condition::Constant(holds) => Some(Value::Boolean(holds)),
                 _ => None,
             },
             Self::Identifier(_) | Self::Negated(_) | Self::Chain { .. } => None,
@@ -224,6 +224,6 @@ impl Operand {
     }
 }
 
-pub(super) fn level_of(links: &[Link]) -> Option<super::number::Level> {
+pub(super) fn level_of(links: &[Link]) -> Option<Level> {
     links.first().map(|(operator, _)| operator.level())
 }

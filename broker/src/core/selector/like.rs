@@ -268,7 +268,10 @@ fn continues(octet: u8) -> bool {
 /// The first character, and what comes behind it.
 fn split_first(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, behind) = text.split_first()?;
-    let continued = behind.iter().take_while(|octet| continues(**octet)).count();
+    let mut continued = 0;
+    while behind.get(continued).is_some_and(|octet| continues(*octet)) {
+        continued += 1;
+    }
     Some(text.split_at(1 + continued))
 }
 

@@ -281,7 +281,7 @@ fn diagnose(text: &str, at: usize) -> SelectorError {
     if rest.starts_with('\'') {
         return unterminated("string", "close it with ', and write a ' within it as ''");
     }
-    if rest.starts_with("\"\"") {
+    if rest.starts_with("\"\"") && !rest.starts_with("\"\"\"") {
         return SelectorError::Unexpected {
             column,
             expected: "a name in double quotes",

@@ -17,6 +17,10 @@ fn a_selector_is_displayed_in_one_way() {
     check_display("not(a=1)", "NOT a = 1");
     check_display("not(a or b)", "NOT (a OR b)");
     check_display("not not not a", "NOT a");
+    check_display("not not a", "a");
+    check_display("(not not a) = b", "(NOT NOT a) = b");
+    check_display("(not not not a) = b", "(NOT a) = b");
+    check_display("(not not true) = b", "TRUE = b");
     check_display("a not between 1 and b+2", "a NOT BETWEEN 1 AND b + 2");
     check_display("a in ('z','b','it''s','b')", "a IN ('b', 'it''s', 'z')");
     check_display("a not in('x')", "a NOT IN ('x')");

@@ -302,6 +302,10 @@ fn a_literal_that_is_none_is_refused() {
             "column 1: the name that begins here has no end: close it with \", and write a \" within it as \"\"",
         ),
         (
+            "\"\"\" = 1",
+            "column 1: the name that begins here has no end: close it with \", and write a \" within it as \"\"",
+        ),
+        (
             "\"\" = 1",
             "column 1: expected a name in double quotes, found an empty one",
         ),
@@ -392,7 +396,7 @@ fn a_text_that_is_not_utf_8_is_refused_at_its_character() {
 #[test]
 fn what_a_peer_wrote_is_shown_short_and_printable() {
     let error = Selector::parse(&format!("a = 1 '{}\n'", "x".repeat(100)));
-    let message = error.map_err(|error| error.to_string()).unwrap_err();
+    let message = error.expect_err("a second string").to_string();
     assert_eq!(
         message,
         format!(
@@ -401,6 +405,6 @@ fn what_a_peer_wrote_is_shown_short_and_printable() {
         )
     );
     let error = Selector::parse("a = 1 'x\ny'");
-    let message = error.map_err(|error| error.to_string()).unwrap_err();
+    let message = error.expect_err("a second string").to_string();
     assert!(message.ends_with("found 'x y'"), "{message}");
 }

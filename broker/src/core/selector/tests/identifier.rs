@@ -72,7 +72,7 @@ fn each_is_null_where_the_message_has_none() {
             &[
                 (&format!("{name} IS NULL"), T),
                 (&format!("{name} = 1"), U),
-                (&format!("{name}"), U),
+                (name, U),
             ],
         );
     }

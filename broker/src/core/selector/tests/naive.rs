@@ -44,7 +44,7 @@ pub(super) type Message = Vec<(String, Worth)>;
 pub(super) fn write(tree: &Tree, spare: &mut u64) -> String {
     let not = |negated: &bool| if *negated { " NOT" } else { "" };
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let text = match tree {
+    match tree {
         Tree::Integer(value) => value.to_string(),
         Tree::Float(value) => format!("{value:?}"),
         Tree::Text(value) => quote(value),
@@ -100,8 +100,7 @@ pub(super) fn write(tree: &Tree, spare: &mut u64) -> String {
         Tree::Or(left, right) => {
             format!("{} OR {}", within(left, 0, spare), within(right, 0, spare))
         }
-    };
-    text
+    }
 }
 
 /// How tightly a tree holds together, from OR to what needs nothing around it.
