@@ -83,6 +83,10 @@ impl Bench {
     }
 
     fn append(&self, sequence: i64) -> Operation {
+        self.append_to(Medium::Database, sequence)
+    }
+
+    fn append_to(&self, medium: Medium, sequence: i64) -> Operation {
         Operation::Append(Append {
             key: key(sequence),
             number: MessageNumber(sequence),
@@ -90,7 +94,7 @@ impl Bench {
             timestamp_ms: 1,
             expires_ms: 0,
             annotations: Box::default(),
-            medium: Medium::Database,
+            medium,
             sender: Sender::default(),
         })
     }
@@ -266,11 +270,77 @@ fn streams(folder: &PathBuf) -> Outcome<()> {
     Ok(())
 }
 
+/// Entries of the scratch file: in, out in pages with their settles, and both in turn at a constant depth.
+fn spill(folder: &PathBuf) -> Outcome<()> {
+    const COUNT: i64 = 300_000;
+    const BATCH: i64 = 500;
+    let mut bench = Bench::open(folder)?;
+    let settle = |n| Operation::Settle {
+        key: key(n),
+        medium: Medium::Scratch,
+    };
+    let begun = Instant::now();
+    for first in (0..COUNT).step_by(BATCH as usize) {
+        let appends = (first..first + BATCH).map(|n| bench.append_to(Medium::Scratch, n));
+        let appends = appends.collect();
+        bench.commit(appends)?;
+    }
+    rate("spill", COUNT, begun)?;
+    print(
+        "scratch_mib",
+        bench.store.statistics().scratch_bytes as f64 / 1048576.0,
+    )?;
+    let begun = Instant::now();
+    for first in (0..COUNT).step_by(1_000) {
+        bench.store.read_page(PageRequest {
+            id: PageId(0),
+            destination: DESTINATION,
+            rank: RANK,
+            from: Sequence(first),
+            through: Sequence::MAX,
+            rows_max: 1_000,
+            bytes_max: usize::MAX,
+        });
+        loop {
+            match bench.events.recv()? {
+                StoreEvent::Page(page) => {
+                    assert_eq!(page.rows.len(), 1_000);
+                    break;
+                }
+                StoreEvent::Failed(error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        bench.commit((first..first + 1_000).map(settle).collect())?;
+    }
+    rate("spill_drain", COUNT, begun)?;
+    let begun = Instant::now();
+    for first in (COUNT..2 * COUNT).step_by(BATCH as usize) {
+        let appends = (first..first + BATCH).map(|n| bench.append_to(Medium::Scratch, n));
+        let behind = first - 20 * BATCH;
+        let settles = (behind..behind + BATCH).filter(|n| *n >= COUNT).map(settle);
+        let operations = appends.chain(settles).collect();
+        bench.commit(operations)?;
+    }
+    rate("spill_pairs", COUNT, begun)?;
+    print(
+        "scratch_mib",
+        bench.store.statistics().scratch_bytes as f64 / 1048576.0,
+    )?;
+    bench.store.close(Batch::default())?;
+    Ok(())
+}
+
 fn main() -> Outcome<()> {
     let folder = std::env::args()
         .nth(1)
         .ok_or("a scratch folder is needed")?;
     let folder = PathBuf::from(folder).join("bench-store");
+    if std::env::args().nth(2).as_deref() == Some("spill") {
+        spill(&folder)?;
+        std::fs::remove_dir_all(&folder)?;
+        return Ok(());
+    }
     for (batch, count) in [(1, 2_000), (16, 16_000), (100, 100_000), (1_000, 100_000)] {
         lock_step(&folder, batch, count)?;
     }

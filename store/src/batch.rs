@@ -21,7 +21,8 @@ pub enum Medium {
     /// In the database: survives the process.
     #[default]
     Database,
-    /// In the scratch file, which is emptied at every start: room for what memory has none for.
+    /// In the scratch file, which is emptied at every start: room for what memory has none for. A file that fails
+    /// loses what it held, and nobody is told which entries: a page does not have them any more.
     Scratch,
 }
 

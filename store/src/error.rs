@@ -13,13 +13,21 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// The folder cannot be created, read or written.
-    #[error("data folder {} cannot be used: {source}; check that it exists, its owner and its permissions", .folder.display())]
+    #[error("data folder {} cannot be used: {source}; check the path, its owner and its permissions, or choose another folder with --data", .folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// There is no room for so much as a start.
+    #[error("the disk of data folder {} is full ({detail}); free some space, 64 MiB at least, and start again", .folder.display())]
+    Full {
+        /// The folder.
+        folder: PathBuf,
+        /// What was said.
+        detail: String,
     },
     /// The file is a database, but not ours.
     #[error("{} is not a stompbox database ({detail}); choose another folder with --data", .file.display())]
@@ -39,8 +47,14 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// Another program keeps the file locked. Nothing was done: it can be tried again.
+    #[error("{} is locked by another program; let it finish, or find it with `fuser {}`", .file.display(), .file.display())]
+    Locked {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file is damaged.
-    #[error("{} is damaged: {detail}; restore a backup, or rescue what is readable with `sqlite3 FILE .recover`", .file.display())]
+    #[error("{} is damaged: {detail}; restore a backup, or rescue what is readable with `sqlite3 {} .recover`", .file.display(), .file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
@@ -48,7 +62,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A commit, a sync or a read failed while running.
-    #[error("the disk failed during {during}: {detail}")]
+    #[error(
+        "the disk failed during {during}: {detail}; nothing is tried twice: check the disk and start again; if the database is damaged, restore a backup, or rescue what is readable with `sqlite3 stompbox.db .recover`"
+    )]
     Disk {
         /// What was being done.
         during: &'static str,

@@ -39,7 +39,8 @@ pub enum StoreEvent {
     /// settles and counts stand in a unit with one of them. Everything else of their batches was; an append that was
     /// settled in the same commit need not be written and is not among them. Comes before the
     /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
-    /// every append and move of the database; scratch appends are tried each time.
+    /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
+    /// full disk says so in [`StoreStatistics::is_full`]. A scratch file that fails refuses its appends alone.
     Refused(Vec<Operation>),
     /// Enough of the disk is free again, and the reserve is refilled: appends are taken.
     Resumed,
@@ -60,7 +61,7 @@ pub struct Backlog {
 /// Figures for the console and `/metrics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreStatistics {
-    /// Commits that touched the disk.
+    /// Commits of the database.
     pub commit_count: u64,
     /// Operations in them.
     pub operation_count: u64,
@@ -78,7 +79,7 @@ pub struct StoreStatistics {
     pub scratch_bytes: u64,
     /// Whether the disk was full and appends are refused.
     pub is_full: bool,
-    /// Bodies that failed their checksum and were put aside.
+    /// Bodies of the database that failed their checksum and were put aside.
     pub quarantined_count: u64,
 }
 

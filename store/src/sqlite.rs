@@ -1,6 +1,7 @@
 //! The SQLite engine: a writer that commits in groups, a reader beside it, a checkpointer behind both.
 //!
-//! Each is a thread with a connection of its own; they meet in the database and in an [`EventSink`].
+//! Each is a thread with a connection of its own; they meet in the database and in an [`EventSink`]. The scratch file
+//! is the writer's alone.
 //!
 //! *Invariant.* No watermark before COMMIT has returned, no failure is retried, and one process has the folder.
 
@@ -8,18 +9,24 @@ mod apply;
 mod body;
 mod checkpoint;
 mod connection;
+mod entry;
 mod folder;
 mod gather;
 mod gauge;
 mod options;
+mod page;
 mod plan;
 mod quarantine;
 mod reader;
+mod refusal;
 mod report;
 mod schema;
+mod scratch;
+mod space;
 mod statement;
 mod takeover;
 mod tally;
+mod transaction;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -40,6 +47,7 @@ use crate::sqlite::gather::{Inbox, Limits, Submission, Submitted};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::reader::{ReadRequest, Reader};
 use crate::sqlite::report::{Reporter, Watch};
+use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
@@ -52,6 +60,7 @@ use crate::{
 /// committed is gone, and the next life knows that this one did not end cleanly.
 pub struct SqliteStore {
     file: PathBuf,
+    scratch: PathBuf,
     last_ticket: Ticket,
     gauge: Arc<Gauge>,
     abandoned: Arc<AtomicBool>,
@@ -78,19 +87,25 @@ impl SqliteStore {
         now_ms: i64,
         events: EventSink,
     ) -> Result<(Self, Recovered), StoreError> {
-        let folder = Folder::claim(&options.folder)?;
+        let mut folder = Folder::claim(&options.folder)?;
         let file = folder.database();
-        let (connection, takeover) = begin_life(&file, &options)?;
+        let (connection, takeover) = patiently(|| begin_life(&file, &options))?;
+        folder.mark_used()?;
+        let space = Space::claim(&options);
         let reporter = Arc::new(Reporter::new(events));
         let gauge = Arc::new(Gauge::default());
+        gauge.full_is(space.is_full());
         let abandoned = Arc::new(AtomicBool::new(false));
         let (submissions, submitted) = mpsc::channel();
         let (reads, requests) = mpsc::channel();
+        let (half_reads, half_read) = mpsc::channel();
         let reader = Reader {
             connection: connection::open(&file, Role::Reader, options.durability)
                 .map_err(unopened(&file))?,
             requests,
             writer: submissions.clone(),
+            half_reads,
+            gauge: Arc::clone(&gauge),
             reporter: Arc::clone(&reporter),
         };
         let limits = Limits {
@@ -100,10 +115,13 @@ impl SqliteStore {
         };
         let writer = Writer {
             connection,
-            inbox: Inbox::new(submitted, limits),
+            inbox: Inbox::new(submitted, half_read, limits),
             tallies: takeover.tallies,
             any_shared: takeover.any_shared,
             checkpointer: Checkpointer::start(&file, &options, &reporter)?,
+            file: file.clone(),
+            scratch: folder.scratch(),
+            space,
             clock: Clock {
                 opened_ms: now_ms,
                 opened: Instant::now(),
@@ -120,6 +138,7 @@ impl SqliteStore {
         };
         let store = Self {
             file,
+            scratch: folder.scratch(),
             last_ticket: Ticket(0),
             gauge,
             abandoned,
@@ -167,8 +186,8 @@ impl Store for SqliteStore {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        let database_bytes = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
-        self.gauge.statistics(database_bytes)
+        let size = |file| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        self.gauge.statistics(size(&self.file), size(&self.scratch))
     }
 
     fn close(mut self: Box<Self>, last: Batch) -> Result<(), StoreError> {
@@ -197,8 +216,46 @@ impl Drop for SqliteStore {
     }
 }
 
-/// Everything that happens before the first thread: afterwards the new epoch is durable.
+/// How long a start looks away from a lock for which SQLite itself does not wait.
+const LOCKED_PAUSE: Duration = Duration::from_millis(100);
+/// How often a start that waits for another program says so.
+const LOCKED_WARNING: Duration = Duration::from_secs(10);
+
+/// Tries again while another program keeps the database locked: nothing is lost meanwhile, and nothing is announced.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut warned: Option<Instant> = None;
+    loop {
+        match attempt() {
+            Err(error @ StoreError::Locked { .. }) => {
+                if warned.is_none_or(|warned| warned.elapsed() >= LOCKED_WARNING) {
+                    tracing::warn!("the start waits: {error}");
+                    warned = Some(Instant::now());
+                }
+                std::thread::sleep(LOCKED_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Everything that happens before the first thread: afterwards the new epoch is durable. On a full disk the reserve
+/// is given up for it.
 fn begin_life(file: &Path, options: &SqliteOptions) -> Result<(Connection, Takeover), StoreError> {
+    match first_commit(file, options) {
+        Err(StoreError::Full { folder, detail }) => {
+            if !Space::release_reserve(&folder) {
+                return Err(StoreError::Full { folder, detail });
+            }
+            first_commit(file, options)
+        }
+        done => done,
+    }
+}
+
+fn first_commit(
+    file: &Path,
+    options: &SqliteOptions,
+) -> Result<(Connection, Takeover), StoreError> {
     let failed = unopened(file);
     let mut connection =
         connection::open(file, Role::Writer, options.durability).map_err(&failed)?;

@@ -44,6 +44,7 @@ pub struct Launch {
     console: Console,
     environment: Vec<(OsString, OsString)>,
     configuration: Option<String>,
+    handles: Option<u32>,
 }
 
 impl Launch {
@@ -55,6 +56,7 @@ impl Launch {
             console: Console::Open,
             environment: Vec::new(),
             configuration: None,
+            handles: None,
         }
     }
 
@@ -78,11 +80,31 @@ impl Launch {
         self.env("LD_PRELOAD", library)
     }
 
+    /// With so many file handles and no more.
+    #[must_use]
+    pub fn handles(mut self, count: u32) -> Launch {
+        self.handles = Some(count);
+        self
+    }
+
     /// With a configuration file of this text.
     #[must_use]
     pub fn configuration(mut self, toml: impl Into<String>) -> Launch {
         self.configuration = Some(toml.into());
         self
+    }
+
+    fn command(&self) -> Command {
+        let Some(handles) = self.handles else {
+            return Command::new(&self.program);
+        };
+        // The shell is replaced by the broker, so that the process is still the one that was started.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
+            .arg(handles.to_string())
+            .arg(&self.program);
+        command
     }
 
     /// Starts in a new folder and waits until the listeners are announced.
@@ -264,7 +286,7 @@ impl Broker {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.launch.program);
+        let mut command = self.launch.command();
         command.args(["serve", "--stomp", "127.0.0.1:0", "--console"]);
         command.arg(match self.launch.console {
             Console::Open => "127.0.0.1:0",

@@ -4,10 +4,16 @@
 //! A failed expectation panics and shows the connection's transcript and the broker's output.
 
 pub mod broker;
+pub mod bystander;
 pub mod conversation;
 pub mod crash;
+pub mod flood;
+pub mod jump_clock;
 pub mod markdown;
+pub mod preload;
 pub mod process;
+pub mod resident;
+pub mod scale;
 pub mod slow_sync;
 pub mod wire;
 

@@ -4,13 +4,13 @@
 //! arrives was written before the broker learnt that the sync was done.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::broker::Launch;
+use crate::preload::compile;
 
 /// The library and its two files.
 #[derive(Debug)]
@@ -52,20 +52,7 @@ impl SlowSync {
     /// # Errors
     /// When there is no C compiler or it fails.
     pub fn build(folder: &Path) -> Result<SlowSync> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("preload/slow_sync.c");
-        let library = folder.join("slow_sync.so");
-        let output = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .arg(&library)
-            .arg(&source)
-            .arg("-ldl")
-            .output()
-            .context("cannot run cc")?;
-        ensure!(
-            output.status.success(),
-            "cc: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let library = compile("slow_sync", folder)?;
         Ok(SlowSync {
             library,
             control: folder.join("sync.control"),

@@ -10,7 +10,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const DATA_IN_USE: u8 = 3;
 /// The disk failed: nothing more could be promised.
 pub(crate) const DISK_FAILED: u8 = 4;
-/// Stopped before everything was done: at the deadline, or by a second signal.
+/// Stopped before everything was done: at the deadline, by a second signal, or while starting.
 pub(crate) const STOP_CUT_SHORT: u8 = 5;
 
 /// Each code with its meaning, for `stompbox --help` and the documentation.
@@ -31,7 +31,7 @@ pub(crate) const ALL: [(u8, &str); 6] = [
     ),
     (
         STOP_CUT_SHORT,
-        "stopped at the deadline or by a second signal, before everything was done",
+        "stopped at the deadline, by a second signal or while starting, before everything was done",
     ),
 ];
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use stompbox_protocol::{Command, Version, encode};
@@ -20,6 +20,9 @@ const BACKLOG: i32 = 4096;
 
 /// How long an accept that failed for want of handles is not tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the same complaint about connections is logged: thousands may come in a second.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a connection over the limit is told so.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
@@ -57,28 +60,43 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Accepts until the broker stops.
     pub(super) async fn run(self, listener: TcpListener) {
+        let (mut refused, mut failed) = (Complaint::default(), Complaint::default());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.context.stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.accept(stream, peer),
+                Ok((stream, peer)) => self.accept(stream, peer, &mut refused),
+                Err(error) if is_peers(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if let Some(count) = failed.due() {
+                        tracing::warn!(
+                            %error,
+                            count,
+                            "no file handle is left for a connection, which waits: raise the limit \
+                             (ulimit -n, or LimitNOFILE= of the service), or lower limits.connections"
+                        );
+                    }
+                    // Cancel-safe: nothing was accepted.
+                    tokio::select! {
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                        () = self.context.stop.cancelled() => return,
+                    }
                 }
             }
         }
     }
 
-    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
+    fn accept(&self, stream: TcpStream, peer: SocketAddr, refused: &mut Complaint) {
         if let Err(error) = self.prepare(&stream) {
             tracing::debug!(%peer, %error, "a socket option was refused");
         }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            tracing::warn!(%peer, limit = self.connections_max, "too many connections: refused");
             let limit = self.connections_max;
+            if let Some(count) = refused.due() {
+                tracing::warn!(%peer, limit, count, "too many connections: refused");
+            }
             if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
                 self.connections.spawn(async move {
                     refuse(stream, limit).await;
@@ -103,6 +121,43 @@ impl Acceptor {
             .with_interval(every / 4);
         SockRef::from(stream).set_tcp_keepalive(&keep_alive)
     }
+}
+
+/// Something that is logged when it first happens, and then from time to time with how often it has.
+#[derive(Debug, Default)]
+struct Complaint {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaint {
+    /// It has happened; how often since it was last logged, where it is time to log it.
+    fn due(&mut self) -> Option<u64> {
+        self.unsaid += 1;
+        if self
+            .said
+            .is_some_and(|said| said.elapsed() < COMPLAINT_EVERY)
+        {
+            return None;
+        }
+        self.said = Some(Instant::now());
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+/// Whether it was the peer or the network that gave up before the connection was accepted: the next one may do better.
+fn is_peers(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::Interrupted
+    )
 }
 
 /// Tells a connection over the limit why it is closed.

@@ -52,7 +52,11 @@ pub(crate) fn run(config: Config, open: OpenStore) -> ExitCode {
     let code = runtime
         .block_on(serve(config, open))
         .unwrap_or_else(|error| {
-            tracing::error!("{error:#}");
+            match error.downcast_ref::<StoreError>() {
+                // Its text says all of it, its source too.
+                Some(refused) => tracing::error!("{refused}"),
+                None => tracing::error!("{error:#}"),
+            }
             match error.downcast_ref::<StoreError>() {
                 Some(StoreError::InUse { .. }) => exit::DATA_IN_USE,
                 _ => exit::FAILED,
@@ -67,6 +71,7 @@ type Dispatching = JoinHandle<Result<(), StoreFailed>>;
 struct Broker {
     dispatcher: Inbox,
     connections: TaskTracker,
+    connections_max: usize,
     stop: CancellationToken,
     console: CancellationToken,
     health: Arc<Mutex<Health>>,
@@ -75,12 +80,20 @@ struct Broker {
 
 async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let mut signals = StopSignals::listen()?;
+    let connections_max = connections_max(config.limits.connections)?;
     let clock = Clock::start();
     let started_ms = wall_ms();
     let (sink, events) = event_sink();
     let options = store_options(&config);
     let opening = tokio::task::spawn_blocking(move || open(options, started_ms, sink));
-    let (store, recovered) = opening.await??;
+    // An opening may wait for another program; what it has not committed by then is as it was.
+    let (store, recovered) = tokio::select! {
+        opened = opening => opened??,
+        () = signals.next() => {
+            tracing::warn!("stopped before it had started");
+            return Ok(exit::STOP_CUT_SHORT);
+        }
+    };
     let stomp = bind_all(&config)?;
     let console = match config.console.listen {
         Some(address) => {
@@ -106,6 +119,7 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let broker = Broker {
         dispatcher: inbox,
         connections: TaskTracker::new(),
+        connections_max,
         stop: CancellationToken::new(),
         console: CancellationToken::new(),
         health: Arc::new(Mutex::new(Health::Ok)),
@@ -123,6 +137,8 @@ fn store_options(config: &Config) -> SqliteOptions {
         config::Durability::Power => Durability::Power,
         config::Durability::Process => Durability::Process,
     };
+    options.reserve_bytes = config.store.disk_reserve as u64;
+    options.resume_bytes = config.store.disk_resume as u64;
     options
 }
 
@@ -137,7 +153,7 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
 
 /// How many connections may be open: what was configured, or what the file handles allow. The soft limit is raised
 /// to the hard one.
-fn connections_max(configured: usize) -> usize {
+fn connections_max(configured: usize) -> anyhow::Result<usize> {
     let handles = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(handles) => handles,
         Err(error) => {
@@ -145,14 +161,19 @@ fn connections_max(configured: usize) -> usize {
             1024
         }
     };
-    let by_handles = usize::try_from(handles.saturating_sub(RESERVED_HANDLES))
+    anyhow::ensure!(
+        handles > RESERVED_HANDLES,
+        "only {handles} file handles may be open, and {RESERVED_HANDLES} are kept for the store, the console and the \
+         log: raise the limit (ulimit -n, or LimitNOFILE= of the service) to that and one more for each connection"
+    );
+    let by_handles = usize::try_from(handles - RESERVED_HANDLES)
         .unwrap_or(usize::MAX)
-        .clamp(1, Semaphore::MAX_PERMITS);
-    if configured == 0 {
+        .min(Semaphore::MAX_PERMITS);
+    Ok(if configured == 0 {
         by_handles
     } else {
         configured.min(by_handles)
-    }
+    })
 }
 
 /// Tells where it listens. A line each, for people and for scripts.
@@ -193,7 +214,6 @@ impl Broker {
         budget: Arc<MemoryBudget>,
         clock: Clock,
     ) -> anyhow::Result<Vec<SocketAddr>> {
-        let connections_max = connections_max(self.config.limits.connections);
         let settings = SessionSettings {
             limits: self.config.limits.clone(),
             policies: self.config.policies.clone(),
@@ -211,9 +231,9 @@ impl Broker {
                 stop: self.stop.clone(),
             },
             connections: self.connections.clone(),
-            permits: Arc::new(Semaphore::new(connections_max)),
+            permits: Arc::new(Semaphore::new(self.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-            connections_max,
+            connections_max: self.connections_max,
             next: Arc::new(AtomicU64::new(1)),
         };
         let mut addresses = Vec::new();

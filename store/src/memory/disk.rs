@@ -106,7 +106,8 @@ impl MemoryDisk {
         self.engine().inject(fault);
     }
 
-    /// From now on there is no room on `medium`: commits refuse what must be written there.
+    /// From now on there is no room on `medium`: commits refuse what must be written there. Once the database has
+    /// refused something, the store is full and takes nothing for either medium.
     pub fn fill(&self, medium: Medium) {
         self.engine().fill(medium);
     }

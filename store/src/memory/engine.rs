@@ -236,7 +236,7 @@ impl Engine {
     /// Ends the life that is going on.
     pub(super) fn crash(&mut self, batches_max: usize) {
         let mut batches = self.take(batches_max);
-        refuse(&mut batches, self.full);
+        self.refuse(&mut batches);
         for operation in batches.into_iter().flat_map(|batch| batch.operations) {
             self.state.apply(operation);
         }
@@ -251,6 +251,19 @@ impl Engine {
 
     fn keep_pace(&mut self, events: &mut Events) {
         while self.immediately && self.step(events) {}
+    }
+
+    /// A store that has found its disk full takes no scratch entries either.
+    fn refuse(&mut self, batches: &mut [Batch]) -> Vec<Operation> {
+        if self.full.database && !self.statistics.is_full {
+            let refused = refuse(&mut batches.to_vec(), self.full);
+            self.statistics.is_full = refused.iter().any(fills_database);
+        }
+        let full = match self.statistics.is_full {
+            true => Full::EVERYTHING,
+            false => self.full,
+        };
+        refuse(batches, full)
     }
 
     fn take(&mut self, batches_max: usize) -> Vec<Batch> {
@@ -268,7 +281,7 @@ impl Engine {
         }
         let failed_late = self.strikes(Fault::CommitKept);
         let mut batches = self.take(count);
-        let refused = refuse(&mut batches, self.full);
+        let refused = self.refuse(&mut batches);
         for batch in batches {
             if let Some(detail) = self.state.conflict(&batch) {
                 return Err(StoreError::Disk {
@@ -287,7 +300,6 @@ impl Engine {
             return Err(failure("a commit"));
         }
         if !refused.is_empty() {
-            self.statistics.is_full |= self.full.database && refused.iter().any(fills_database);
             events.push(StoreEvent::Refused(refused));
         }
         Ok(())

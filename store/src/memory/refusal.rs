@@ -15,6 +15,11 @@ pub(super) struct Full {
 }
 
 impl Full {
+    pub(super) const EVERYTHING: Self = Self {
+        database: true,
+        scratch: true,
+    };
+
     pub(super) fn medium(&mut self, medium: Medium) -> &mut bool {
         match medium {
             Medium::Database => &mut self.database,

@@ -2,21 +2,20 @@
 
 use rusqlite::Connection;
 
-use crate::sqlite::body::Bodies;
-use crate::sqlite::plan::{Insert, Step};
+use crate::sqlite::entry::{Entries, EntryRow};
+use crate::sqlite::plan::{Insert, Relocation, Step};
 use crate::sqlite::quarantine::{BadEntry, Quarantine};
-use crate::sqlite::statement::{EntryRow, Held, Statements};
+use crate::sqlite::statement::Statements;
+use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
-use crate::{EntryKey, Move, Sequence};
 
 /// The tables and what is kept in memory about them.
 pub(super) struct Tables<'c> {
+    connection: &'c Connection,
     pub(super) statements: Statements<'c>,
-    bodies: Bodies<'c>,
+    entries: Entries<'c>,
     quarantine: Quarantine<'c>,
     tallies: TallyBook,
-    /// Reused from commit to commit.
-    taken: Vec<Held>,
 }
 
 impl<'c> Tables<'c> {
@@ -26,33 +25,34 @@ impl<'c> Tables<'c> {
         any_shared: bool,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
+            connection,
             statements: Statements::prepare(connection)?,
-            bodies: Bodies::prepare(connection, any_shared)?,
+            entries: Entries::prepare(connection, any_shared)?,
             quarantine: Quarantine::prepare(connection)?,
             tallies,
-            taken: Vec::new(),
         })
     }
 
     /// One step. The order of steps is the order in which they were asked for.
-    pub(super) fn apply(&mut self, step: &Step) -> rusqlite::Result<()> {
+    pub(super) fn apply(&mut self, step: &Step<'_>) -> rusqlite::Result<()> {
         match step {
             Step::Create(record) => self.statements.create(record),
             Step::Remove(destination) => {
-                for held in self.statements.remove(*destination)? {
-                    self.bodies.release(held)?;
-                }
+                self.entries.remove(*destination)?;
                 self.tallies.forget(*destination);
-                Ok(())
+                self.statements.remove(*destination)
             }
             Step::Insert(insert) => self.insert(insert),
-            Step::Settle(keys) => self.settle(keys),
+            Step::Settle(keys) => self.entries.settle(keys, |run| {
+                self.tallies
+                    .subtract(run.first, run.last, run.entries, run.bytes);
+            }),
             Step::Count {
                 key,
                 deliveries,
                 failures,
             } => self.statements.count_entry(*key, *deliveries, *failures),
-            Step::Move(change) => self.relocate(change),
+            Step::Move(relocation) => self.relocate(*relocation),
             Step::Cancelled => Ok(()),
         }
     }
@@ -60,17 +60,16 @@ impl<'c> Tables<'c> {
     /// Takes an untrustworthy entry out of its destination.
     pub(super) fn put_aside(&mut self, entry: &BadEntry, now_ms: i64) -> rusqlite::Result<()> {
         self.quarantine.put_aside(entry, now_ms)?;
-        if let Some(held) = self.statements.take_entry(entry.key)? {
+        if let Some(held) = self.entries.delete(entry.key)? {
             self.tallies
                 .subtract(entry.key, entry.key.sequence, 1, held.bytes);
-            self.bodies.release(held)?;
         }
         Ok(())
     }
 
     /// What is written once per commit, after all steps.
     pub(super) fn finish(&mut self, closing: bool) -> rusqlite::Result<()> {
-        self.bodies.sweep()?;
+        self.entries.sweep()?;
         self.tallies.write(&mut self.statements)?;
         if closing {
             self.statements.mark_clean()
@@ -79,63 +78,38 @@ impl<'c> Tables<'c> {
         }
     }
 
-    fn insert(&mut self, insert: &Insert) -> rusqlite::Result<()> {
-        let append = &insert.append;
-        let held = self.bodies.write(append)?;
-        self.tallies.add(append.key, held.bytes);
-        self.statements.insert_entry(&EntryRow {
-            key: append.key,
-            held,
-            expires_ms: append.expires_ms,
-            deliveries: insert.deliveries,
-            failures: insert.failures,
-            annotations: &append.annotations,
-        })
-    }
-
-    /// `keys` are in order. Neighbours go together: whatever stands between two of them was named as well.
-    fn settle(&mut self, keys: &[EntryKey]) -> rusqlite::Result<()> {
-        for run in keys.chunk_by(|a, b| are_neighbours(*a, *b)) {
-            let (first, last) = (run[0], run[run.len() - 1].sequence);
-            self.taken.clear();
-            if run.len() == 1 {
-                self.taken.extend(self.statements.take_entry(first)?);
-            } else {
-                self.statements.take_entries(first, last, &mut self.taken)?;
-            }
-            let bytes = self.taken.iter().map(|held| held.bytes).sum();
-            self.tallies
-                .subtract(first, last, self.taken.len() as u64, bytes);
-            for held in &self.taken {
-                self.bodies.release(*held)?;
-            }
+    /// Undoes the transaction, and what is kept in memory about it.
+    pub(super) fn roll_back(&mut self) -> rusqlite::Result<()> {
+        // A full disk may have done it already.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
         }
+        self.entries.rolled_back();
+        self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
         Ok(())
     }
 
-    fn relocate(&mut self, change: &Move) -> rusqlite::Result<()> {
-        // Quarantined meanwhile: there is nothing to move.
-        let Some(held) = self.statements.take_entry(change.from)? else {
+    fn insert(&mut self, insert: &Insert<'_>) -> rusqlite::Result<()> {
+        let held = self.entries.insert(insert)?;
+        self.tallies.add(insert.key, held.bytes);
+        Ok(())
+    }
+
+    fn relocate(&mut self, relocation: Relocation<'_>) -> rusqlite::Result<()> {
+        let Relocation { from, last } = relocation;
+        // Quarantined or refused before: there is nothing to move.
+        let Some(held) = self.entries.take(from)? else {
             return Ok(());
         };
-        self.tallies
-            .subtract(change.from, change.from.sequence, 1, held.bytes);
-        self.tallies.add(change.to, held.bytes);
-        self.statements.insert_entry(&EntryRow {
-            key: change.to,
+        self.tallies.subtract(from, from.sequence, 1, held.bytes);
+        self.tallies.add(last.to, held.bytes);
+        self.entries.place(&EntryRow {
+            key: last.to,
             held,
-            expires_ms: change.expires_ms,
+            expires_ms: last.expires_ms,
             deliveries: 0,
             failures: 0,
-            annotations: &change.annotations,
+            annotations: &last.annotations,
         })
     }
-}
-
-fn are_neighbours(a: EntryKey, b: EntryKey) -> bool {
-    let next = EntryKey {
-        sequence: Sequence(a.sequence.0.saturating_add(1)),
-        ..a
-    };
-    b == next
 }

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Statement};
 
-use crate::sqlite::statement::Held;
+use crate::sqlite::entry::Held;
 use crate::{Append, MessageNumber};
 
 /// A larger body is stored in parts, so that no single row is long in writing or reading.
@@ -105,6 +105,12 @@ impl<'c> Bodies<'c> {
             self.any_shared = self.exists_shared.query_row([], |row| row.get(0))?;
         }
         Ok(())
+    }
+
+    /// What was changed has not been after all.
+    pub(super) fn rolled_back(&mut self) {
+        self.orphans.clear();
+        self.any_shared = true;
     }
 
     fn has_other_owner(&mut self, number: MessageNumber) -> rusqlite::Result<bool> {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
 use crate::sqlite::Durability;
+use crate::sqlite::space::lacks_room;
 
 /// How long the writer waits inside SQLite for a foreign lock before it says so and waits on.
 const WRITER_BUSY: Duration = Duration::from_millis(500);
@@ -80,17 +81,25 @@ pub(super) fn disk(during: &'static str) -> impl FnOnce(rusqlite::Error) -> Stor
 /// The error of something that failed while the store was opened.
 pub(super) fn unopened(file: &Path) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |error| match error.sqlite_error_code() {
+        _ if lacks_room(&error, folder_of(file)) => StoreError::Full {
+            folder: folder_of(file).to_owned(),
+            detail: error.to_string(),
+        },
         Some(ErrorCode::NotADatabase) => StoreError::Foreign {
             file: file.to_owned(),
             detail: error.to_string(),
         },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt {
+        // Without a code it is a value, with this one a table that does not fit: not as any version left it.
+        None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => StoreError::Corrupt {
             file: file.to_owned(),
             detail: error.to_string(),
         },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
+            file: file.to_owned(),
+        },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             StoreError::Folder {
-                folder: file.parent().unwrap_or(file).to_owned(),
+                folder: folder_of(file).to_owned(),
                 source: std::io::Error::other(error),
             }
         }
@@ -99,6 +108,11 @@ pub(super) fn unopened(file: &Path) -> impl Fn(rusqlite::Error) -> StoreError + 
             detail: error.to_string(),
         },
     }
+}
+
+/// The data folder that a file stands in.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
 }
 
 /// Whether somebody else holds a lock: nothing was done and nothing is lost.

@@ -3,26 +3,37 @@
 //! *Invariant.* Nobody opens the database of a folder without holding its [`Folder`].
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
+use crate::sqlite::space::is_about_room;
 
 const DATABASE: &str = "stompbox.db";
 const LOCK: &str = "stompbox.lock";
+const SCRATCH: &str = "scratch.db";
+/// What the lock file holds once the database has been used.
+const USED: &[u8] = b"stompbox.db has been used\n";
 
 /// A data folder that this process has to itself until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
     /// Creates the folder when missing and locks it.
     pub(super) fn claim(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |source| StoreError::Folder {
-            folder: path.to_owned(),
-            source,
+        let unusable = |source| match is_about_room(&source) {
+            true => StoreError::Full {
+                folder: path.to_owned(),
+                detail: source.to_string(),
+            },
+            false => StoreError::Folder {
+                folder: path.to_owned(),
+                source,
+            },
         };
         create_private_folder(path).map_err(unusable)?;
         let lock = open_private_file(&path.join(LOCK)).map_err(unusable)?;
@@ -35,16 +46,41 @@ impl Folder {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        let database = path.join(DATABASE);
+        let is_new = !database.exists();
         // Before SQLite does it: the log and its index inherit the permissions of this file.
-        open_private_file(&path.join(DATABASE)).map_err(unusable)?;
+        let file = open_private_file(&database).map_err(unusable)?;
+        let is_empty = file.metadata().map_err(unusable)?.len() == 0;
+        let was_used = lock.metadata().map_err(unusable)?.len() > 0;
+        if is_empty && was_used && !is_new {
+            return Err(StoreError::Corrupt {
+                file: database,
+                detail: format!(
+                    "it is empty, which no broker has left it (remove {DATABASE} to begin anew)"
+                ),
+            });
+        }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
+        })
+    }
+
+    /// Writes down that the database is no longer empty: SQLite would take one that was truncated for a new one.
+    pub(super) fn mark_used(&mut self) -> Result<(), StoreError> {
+        let marked = self.lock.rewind().and_then(|()| self.lock.write_all(USED));
+        marked.map_err(|source| StoreError::Folder {
+            folder: self.path.clone(),
+            source,
         })
     }
 
     pub(super) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.path.join(SCRATCH)
     }
 }
 
@@ -53,10 +89,16 @@ fn create_private_folder(path: &Path) -> std::io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    match builder.create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_file() => {
+            Err(std::io::Error::other("it is no folder"))
+        }
+        done => done,
+    }
 }
 
-fn open_private_file(path: &Path) -> std::io::Result<File> {
+/// Opens a file that nobody else may read, and creates it when missing.
+pub(super) fn open_private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

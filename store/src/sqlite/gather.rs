@@ -6,12 +6,16 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use crate::sqlite::page::Found;
 use crate::sqlite::plan::Contents;
 use crate::sqlite::quarantine::BadEntry;
-use crate::{Backlog, Batch, Haste, Operation, Page, Ticket};
+use crate::{Backlog, Batch, Expired, Haste, Operation, Page, PageRequest, Ticket};
 
 /// So many settles are a good commit: waiting for more would only make it longer.
 const PATIENT_OPERATIONS_MAX: usize = 1_000;
+
+/// No more than so many pages change in a commit on a full disk: what its log needs must fit into the reserve.
+const FULL_OPERATIONS_MAX: usize = 512;
 
 /// What reaches the writer.
 pub(super) enum Submission {
@@ -19,8 +23,20 @@ pub(super) enum Submission {
     Batch(Submitted),
     /// Entries that a page came upon; the page is answered when they are put aside.
     Quarantine(Page, Vec<BadEntry>),
+    /// There is a [`HalfRead`], which overtakes what is queued here.
+    Wake,
     /// The last batch, which carries the mark of a clean stop.
     Close(Submitted),
+}
+
+/// What the database alone has of an answer, to which the scratch file may add.
+pub(super) enum HalfRead {
+    Page(PageRequest, Found),
+    Expired {
+        now_ms: i64,
+        rows_max: usize,
+        expired: Expired,
+    },
 }
 
 /// A batch on its way.
@@ -63,6 +79,9 @@ pub(super) struct Gathered {
     pub(super) load: Backlog,
     pub(super) contents: Contents,
     pub(super) quarantines: Vec<(Page, Vec<BadEntry>)>,
+    pub(super) reads: Vec<HalfRead>,
+    /// A read waits.
+    woken: bool,
     /// This commit is the last and ends a clean life.
     pub(super) closing: bool,
     /// Somebody waits for one of the batches.
@@ -74,6 +93,7 @@ impl Gathered {
         match submission {
             Submission::Batch(submitted) => self.add_batch(submitted),
             Submission::Quarantine(page, entries) => self.quarantines.push((page, entries)),
+            Submission::Wake => self.woken = true,
             Submission::Close(submitted) => {
                 self.add_batch(submitted);
                 self.closing = true;
@@ -96,6 +116,7 @@ impl Gathered {
             && !self.closing
             && !self.contents.beyond_settles
             && self.quarantines.is_empty()
+            && !self.woken
             && (1..PATIENT_OPERATIONS_MAX).contains(&self.load.operations)
     }
 }
@@ -108,42 +129,90 @@ pub(super) struct Limits {
     pub(super) settle_delay: Duration,
 }
 
+/// Whether the disk has any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Ample,
+    None,
+}
+
+/// What the writer has to do next.
+pub(super) enum Next {
+    Commit(Gathered),
+    /// Nothing came for as long as it had patience.
+    Idle,
+    /// The owner let go of the store without closing it.
+    Gone,
+}
+
 /// The writer's end of the queue.
 pub(super) struct Inbox {
     receiver: Receiver<Submission>,
+    reads: Receiver<HalfRead>,
     limits: Limits,
 }
 
 impl Inbox {
-    pub(super) fn new(receiver: Receiver<Submission>, limits: Limits) -> Self {
-        Self { receiver, limits }
+    pub(super) fn new(
+        receiver: Receiver<Submission>,
+        reads: Receiver<HalfRead>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            receiver,
+            reads,
+            limits,
+        }
     }
 
-    /// Waits for the next commit's worth. `None` when the owner let go of the store without closing it.
-    pub(super) fn next(&self) -> Option<Gathered> {
+    /// Waits for the next commit's worth: for ever, or as long as `patience` lasts. Reads come along as they are now,
+    /// not behind the batches that were submitted before them.
+    pub(super) fn next(&self, patience: Option<Duration>, room: Room) -> Next {
+        match self.gather(patience, room) {
+            Next::Commit(mut gathered) => {
+                gathered.reads.extend(self.reads.try_iter());
+                Next::Commit(gathered)
+            }
+            next => next,
+        }
+    }
+
+    fn gather(&self, patience: Option<Duration>, room: Room) -> Next {
+        let operations_max = match room {
+            Room::Ample => self.limits.operations_max,
+            Room::None => self.limits.operations_max.min(FULL_OPERATIONS_MAX),
+        };
         let mut gathered = Gathered::default();
-        gathered.add(self.receiver.recv().ok()?);
+        let first = match patience {
+            None => self.receiver.recv().map_err(RecvTimeoutError::from),
+            Some(patience) => self.receiver.recv_timeout(patience),
+        };
+        match first {
+            Ok(submission) => gathered.add(submission),
+            Err(RecvTimeoutError::Timeout) => return Next::Idle,
+            Err(RecvTimeoutError::Disconnected) => return Next::Gone,
+        }
         let mut deadline = None;
         loop {
-            self.drain(&mut gathered);
+            self.drain(&mut gathered, operations_max);
             if !gathered.may_wait() {
-                return Some(gathered);
+                return Next::Commit(gathered);
             }
             let deadline =
                 *deadline.get_or_insert_with(|| Instant::now() + self.limits.settle_delay);
             let left = deadline.saturating_duration_since(Instant::now());
             match self.receiver.recv_timeout(left) {
                 Ok(submission) => gathered.add(submission),
-                Err(RecvTimeoutError::Timeout) => return Some(gathered),
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => return Next::Commit(gathered),
+                Err(RecvTimeoutError::Disconnected) => return Next::Gone,
             }
         }
     }
 
     /// Takes what is there without waiting, batch by batch, until the commit is full.
-    fn drain(&self, gathered: &mut Gathered) {
+    fn drain(&self, gathered: &mut Gathered, operations_max: usize) {
         while !gathered.closing
-            && gathered.load.operations < self.limits.operations_max
+            && gathered.load.operations < operations_max
             && gathered.load.bytes < self.limits.bytes_max
         {
             match self.receiver.try_recv() {
@@ -171,7 +240,14 @@ mod tests {
             bytes_max: 1 << 20,
             settle_delay,
         };
-        (tx, Inbox::new(rx, limits))
+        (tx, Inbox::new(rx, channel().1, limits))
+    }
+
+    fn next(inbox: &Inbox) -> Option<Gathered> {
+        match inbox.next(None, Room::Ample) {
+            Next::Commit(gathered) => Some(gathered),
+            Next::Idle | Next::Gone => None,
+        }
     }
 
     fn settles(ticket: u64, count: usize, haste: Haste) -> Submission {
@@ -214,7 +290,7 @@ mod tests {
         for submission in submissions {
             tx.send(submission).expect("an inbox");
         }
-        assert_eq!(inbox.next().expect("a commit").load.operations, operations);
+        assert_eq!(next(&inbox).expect("a commit").load.operations, operations);
     }
 
     #[test]
@@ -240,7 +316,7 @@ mod tests {
     fn patient_settles_go_by_themselves_after_the_delay() {
         let (tx, inbox) = inbox(SHORT);
         tx.send(settles(1, 2, Haste::Patient)).expect("an inbox");
-        let gathered = inbox.next().expect("a commit");
+        let gathered = next(&inbox).expect("a commit");
         assert_eq!(
             (gathered.load.operations, gathered.through),
             (2, Some(Ticket(1)))
@@ -254,7 +330,7 @@ mod tests {
             tx.send(settles(ticket, 1_000, Haste::Awaited))
                 .expect("an inbox");
         }
-        let commits: Vec<_> = (0..2).filter_map(|_| inbox.next()).collect();
+        let commits: Vec<_> = (0..2).filter_map(|_| next(&inbox)).collect();
         let shape = |gathered: &Gathered| (gathered.batches.len(), gathered.through);
         assert_eq!(
             commits.iter().map(shape).collect::<Vec<_>>(),
@@ -263,14 +339,40 @@ mod tests {
     }
 
     #[test]
+    fn commit_on_a_full_disk_is_small() {
+        let (tx, inbox) = inbox(LONG);
+        for ticket in 1..=10 {
+            tx.send(settles(ticket, 200, Haste::Awaited))
+                .expect("an inbox");
+        }
+        let Next::Commit(gathered) = inbox.next(None, Room::None) else {
+            panic!("a commit")
+        };
+        assert_eq!(gathered.load.operations, 600);
+    }
+
+    #[test]
     fn nothing_is_gathered_behind_the_last_batch_or_from_nobody() {
         let (tx, inbox) = inbox(LONG);
         let close = Submission::Close(Submitted::new(Ticket(1), Batch::default()));
         tx.send(close).expect("an inbox");
         tx.send(removal(2)).expect("an inbox");
-        let gathered = inbox.next().expect("a commit");
+        let gathered = next(&inbox).expect("a commit");
         assert_eq!((gathered.closing, gathered.batches.len()), (true, 1));
         drop(tx);
-        assert!(inbox.next().is_some() && inbox.next().is_none());
+        assert!(next(&inbox).is_some() && next(&inbox).is_none());
+    }
+
+    #[test]
+    fn patience_ends_where_nothing_comes() {
+        let (tx, inbox) = inbox(LONG);
+        assert!(matches!(inbox.next(Some(SHORT), Room::Ample), Next::Idle));
+        tx.send(removal(1)).expect("an inbox");
+        assert!(matches!(
+            inbox.next(Some(SHORT), Room::Ample),
+            Next::Commit(_)
+        ));
+        drop(tx);
+        assert!(matches!(inbox.next(Some(LONG), Room::Ample), Next::Gone));
     }
 }

@@ -34,6 +34,13 @@ pub struct SqliteOptions {
     pub wal_pause_bytes: u64,
     /// From so many on, the writer waits a moment for readers to let go of the log.
     pub wal_restart_bytes: u64,
+    /// Size of a file that is deleted when the disk is full, so that deletes have room. 0 is none: a full disk then
+    /// stops the store.
+    pub reserve_bytes: u64,
+    /// A full disk takes messages again when so many bytes beside the reserve are free.
+    pub resume_bytes: u64,
+    /// How often a full disk is looked at.
+    pub look_every: Duration,
 }
 
 impl SqliteOptions {
@@ -49,6 +56,9 @@ impl SqliteOptions {
             wal_checkpoint_bytes: 16 * MIB,
             wal_pause_bytes: 64 * MIB,
             wal_restart_bytes: 256 * MIB,
+            reserve_bytes: 16 * MIB,
+            resume_bytes: 256 * MIB,
+            look_every: Duration::from_secs(1),
         }
     }
 }

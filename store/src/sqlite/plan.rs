@@ -1,36 +1,57 @@
 //! What one commit does: the batches merged into it, less what cancels itself.
 //!
 //! An append and a settle of the same key vanish together, a count or a move of an appended entry becomes part of
-//! its insert. Everything else keeps its order, with one licence: settles are gathered into runs and may pass
-//! inserts. They commute, since a key is never used twice.
+//! its insert, and a move whose target is settled becomes a settle of its source. Everything else keeps its order,
+//! with one licence: settles are gathered into runs and may pass inserts. They commute, since a key is never used
+//! twice.
 
 use rustc_hash::FxHashMap;
 
-use crate::{Append, Batch, DestinationId, DestinationRecord, EntryKey, Move, Operation};
+use crate::sqlite::refusal::Refusal;
+use crate::{Append, Batch, DestinationId, DestinationRecord, EntryKey, Medium, Move, Operation};
 
 /// One change to the database.
 #[derive(Debug)]
-pub(super) enum Step {
-    Create(DestinationRecord),
+pub(super) enum Step<'b> {
+    Create(&'b DestinationRecord),
     Remove(DestinationId),
-    Insert(Insert),
+    Insert(Insert<'b>),
     Settle(Vec<EntryKey>),
     Count {
         key: EntryKey,
         deliveries: u32,
         failures: u32,
     },
-    Move(Move),
+    Move(Relocation<'b>),
     /// An insert that was settled or moved on before it was written.
     Cancelled,
 }
 
-/// An entry to be written, with what was counted on it since it was appended.
-#[derive(Debug)]
-pub(super) struct Insert {
-    pub(super) append: Append,
+/// An entry to be written, with what was counted on it since it was appended, and where it was moved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Insert<'b> {
+    pub(super) append: &'b Append,
+    pub(super) key: EntryKey,
+    pub(super) expires_ms: i64,
+    pub(super) annotations: &'b [u8],
     pub(super) deliveries: u32,
     pub(super) failures: u32,
+}
+
+/// An entry of the database that moves: over several places, perhaps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Relocation<'b> {
+    pub(super) from: EntryKey,
+    pub(super) last: &'b Move,
+}
+
+/// What a commit does to the scratch file: inserts first, then removals and settles.
+#[derive(Debug, Default)]
+pub(super) struct Spill<'b> {
+    /// `None` was cancelled.
+    pub(super) inserts: Vec<Option<Insert<'b>>>,
+    pub(super) removed: Vec<DestinationId>,
+    pub(super) settled: Vec<EntryKey>,
 }
 
 /// What kinds of operations a batch or commit has: decides whether it is urgent and whether pairs can be.
@@ -79,33 +100,39 @@ impl Contents {
     }
 }
 
+/// Where the step stands that puts an entry where it is.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    Inserted(usize),
+    Spilt(usize),
+    Moved(usize),
+}
+
 /// The changes of one commit, in order.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    steps: Vec<Step>,
+pub(super) struct Plan<'b> {
+    steps: Vec<Step<'b>>,
+    spill: Spill<'b>,
     settles: Vec<EntryKey>,
-    /// Where the insert of a key stands in `steps`; empty when no pairs can be.
-    inserts: FxHashMap<EntryKey, usize>,
+    /// What this commit puts where; without the inserts when nothing else refers to an entry.
+    origins: FxHashMap<EntryKey, Origin>,
     cancelled_count: usize,
 }
 
-impl Plan {
-    /// Merges `batches`, whose contents together are `contents`.
-    pub(super) fn new(batches: Vec<Batch>, contents: Contents) -> Self {
+impl<'b> Plan<'b> {
+    /// Merges `batches`, whose contents together are `contents`, but for what is refused.
+    pub(super) fn new(batches: &'b [Batch], refusal: &Refusal, contents: Contents) -> Self {
         let mut plan = Self::default();
         let pairs = contents.appends && contents.references;
-        for operation in batches.into_iter().flat_map(|batch| batch.operations) {
+        let operations = batches.iter().flat_map(|batch| &batch.operations);
+        for (_, operation) in operations
+            .enumerate()
+            .filter(|(index, _)| !refusal.has(*index))
+        {
             plan.add(operation, pairs);
         }
         plan.end_run();
         plan
-    }
-
-    /// Whether nothing is left to be written.
-    pub(super) fn is_empty(&self) -> bool {
-        self.steps
-            .iter()
-            .all(|step| matches!(step, Step::Cancelled))
     }
 
     /// Appends that will never be written.
@@ -113,87 +140,136 @@ impl Plan {
         self.cancelled_count
     }
 
-    pub(super) fn into_steps(self) -> Vec<Step> {
-        self.steps
+    /// What happens in the database.
+    pub(super) fn steps(&self) -> &[Step<'b>] {
+        &self.steps
     }
 
-    fn add(&mut self, operation: Operation, pairs: bool) {
+    /// What happens in the scratch file.
+    pub(super) fn spill(&self) -> &Spill<'b> {
+        &self.spill
+    }
+
+    fn add(&mut self, operation: &'b Operation, pairs: bool) {
         match operation {
-            Operation::Append(append) => {
-                self.insert(
-                    Insert {
-                        append,
-                        deliveries: 0,
-                        failures: 0,
-                    },
-                    pairs,
-                );
-            }
-            Operation::Settle { key, .. } => match self.inserts.remove(&key) {
-                Some(index) => {
-                    self.steps[index] = Step::Cancelled;
-                    self.cancelled_count += 1;
-                }
-                None => self.settles.push(key),
-            },
+            Operation::Append(append) => self.append(append, pairs),
+            Operation::Settle { key, medium } => self.settle(*key, *medium),
             Operation::Count {
                 key,
                 deliveries,
                 failures,
-            } => self.count(key, deliveries, failures),
+            } => self.count(*key, *deliveries, *failures),
             Operation::Move(change) => self.relocate(change),
             Operation::Create(record) => self.push(Step::Create(record)),
-            Operation::Remove(destination) => self.push(Step::Remove(destination)),
+            Operation::Remove(destination) => {
+                self.spill.removed.push(*destination);
+                self.push(Step::Remove(*destination));
+            }
         }
     }
 
-    fn insert(&mut self, insert: Insert, pairs: bool) {
+    fn append(&mut self, append: &'b Append, pairs: bool) {
+        let insert = Insert {
+            append,
+            key: append.key,
+            expires_ms: append.expires_ms,
+            annotations: &append.annotations,
+            deliveries: 0,
+            failures: 0,
+        };
+        let origin = match append.medium {
+            Medium::Database => {
+                self.steps.push(Step::Insert(insert));
+                Origin::Inserted(self.steps.len() - 1)
+            }
+            Medium::Scratch => {
+                self.spill.inserts.push(Some(insert));
+                Origin::Spilt(self.spill.inserts.len() - 1)
+            }
+        };
         if pairs {
-            self.inserts.insert(insert.append.key, self.steps.len());
+            self.origins.insert(append.key, origin);
         }
-        self.steps.push(Step::Insert(insert));
+    }
+
+    fn settle(&mut self, key: EntryKey, medium: Medium) {
+        let origin = self.origins.get(&key).copied();
+        match (origin, medium) {
+            (Some(Origin::Inserted(index)), Medium::Database) => {
+                self.steps[index] = Step::Cancelled;
+                self.cancelled_count += 1;
+            }
+            (Some(Origin::Moved(index)), Medium::Database) => {
+                if let Step::Move(Relocation { from, .. }) = self.steps[index] {
+                    self.steps[index] = Step::Settle(vec![from]);
+                }
+            }
+            (Some(Origin::Spilt(index)), Medium::Scratch) => {
+                self.spill.inserts[index] = None;
+                self.cancelled_count += 1;
+            }
+            (_, Medium::Database) => return self.settles.push(key),
+            (_, Medium::Scratch) => return self.spill.settled.push(key),
+        }
+        self.origins.remove(&key);
     }
 
     fn count(&mut self, key: EntryKey, deliveries: u32, failures: u32) {
-        let index = self.inserts.get(&key).copied();
-        match index.map(|index| &mut self.steps[index]) {
-            Some(Step::Insert(insert)) => {
-                (insert.deliveries, insert.failures) = (deliveries, failures);
-            }
-            _ => self.push(Step::Count {
-                key,
-                deliveries,
-                failures,
-            }),
+        if let Some(Origin::Inserted(index)) = self.origins.get(&key)
+            && let Step::Insert(insert) = &mut self.steps[*index]
+        {
+            (insert.deliveries, insert.failures) = (deliveries, failures);
+            return;
         }
+        self.push(Step::Count {
+            key,
+            deliveries,
+            failures,
+        });
     }
 
-    /// The insert moves to the end of the steps: its target may have been created only now.
-    fn relocate(&mut self, change: Move) {
-        let index = self.inserts.remove(&change.from);
-        match index.map(|index| std::mem::replace(&mut self.steps[index], Step::Cancelled)) {
-            Some(Step::Insert(Insert { append, .. })) => {
-                let append = Append {
-                    key: change.to,
-                    expires_ms: change.expires_ms,
-                    annotations: change.annotations,
-                    ..append
-                };
-                self.insert(
-                    Insert {
-                        append,
+    fn relocate(&mut self, change: &'b Move) {
+        let origin = self.origins.get(&change.from).copied();
+        let origin = match origin {
+            // To the end of the steps: its target may have been created only now.
+            Some(Origin::Inserted(index)) => {
+                if let Step::Insert(insert) =
+                    std::mem::replace(&mut self.steps[index], Step::Cancelled)
+                {
+                    self.steps.push(Step::Insert(Insert {
+                        key: change.to,
+                        expires_ms: change.expires_ms,
+                        annotations: &change.annotations,
                         deliveries: 0,
                         failures: 0,
-                    },
-                    true,
-                );
+                        ..insert
+                    }));
+                }
+                Origin::Inserted(self.steps.len() - 1)
             }
-            _ => self.push(Step::Move(change)),
-        }
+            // Where it stands: its source may be removed further on.
+            Some(Origin::Moved(index)) => {
+                if let Step::Move(relocation) = &mut self.steps[index] {
+                    relocation.last = change;
+                }
+                Origin::Moved(index)
+            }
+            Some(Origin::Spilt(_)) | None => {
+                self.push(Step::Move(Relocation {
+                    from: change.from,
+                    last: change,
+                }));
+                self.origins
+                    .insert(change.to, Origin::Moved(self.steps.len() - 1));
+                return;
+            }
+        };
+        self.origins.remove(&change.from);
+        self.origins.insert(change.to, origin);
     }
 
     /// Adds a step that settles must not pass.
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, step: Step<'b>) {
         self.end_run();
         self.steps.push(step);
     }
@@ -206,7 +282,6 @@ impl Plan {
         }
     }
 }
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -272,14 +347,14 @@ mod tests {
         }
     }
 
-    fn short(step: &Step) -> String {
+    fn short(step: &Step<'_>) -> String {
         match step {
             Step::Create(_) => "create".to_owned(),
             Step::Remove(_) => "remove".to_owned(),
             Step::Insert(Insert {
-                append, deliveries, ..
+                key, deliveries, ..
             }) => {
-                format!("insert {} x{deliveries}", append.key.sequence.0)
+                format!("insert {} x{deliveries}", key.sequence.0)
             }
             Step::Settle(keys) => {
                 format!(
@@ -290,8 +365,8 @@ mod tests {
             Step::Count {
                 key, deliveries, ..
             } => format!("count {} x{deliveries}", key.sequence.0),
-            Step::Move(Move { from, to, .. }) => {
-                format!("move {} {}", from.sequence.0, to.sequence.0)
+            Step::Move(Relocation { from, last }) => {
+                format!("move {} {}", from.sequence.0, last.to.sequence.0)
             }
             Step::Cancelled => "-".to_owned(),
         }
@@ -305,19 +380,15 @@ mod tests {
             .fold(Contents::default(), |sum, operation| {
                 sum.and(Contents::of(operation))
             });
-        let batches = batches
+        let batches: Vec<_> = batches
             .into_iter()
             .map(|operations| Batch {
                 operations,
                 ..Batch::default()
             })
             .collect();
-        let plan = Plan::new(batches, contents);
-        assert_eq!(plan.is_empty(), steps.iter().all(|step| *step == "-"));
-        assert_eq!(
-            plan.into_steps().iter().map(short).collect::<Vec<_>>(),
-            steps
-        );
+        let plan = Plan::new(&batches, &Refusal::default(), contents);
+        assert_eq!(plan.steps().iter().map(short).collect::<Vec<_>>(), steps);
     }
 
     #[test]
@@ -361,15 +432,75 @@ mod tests {
                 count(3, 1),
                 settle(3),
                 relocate(4, 5),
-                settle(5),
+                settle(6),
             ]],
             &[
                 "settle [9]",
                 "count 3 x1",
                 "settle [3]",
                 "move 4 5",
-                "settle [5]",
+                "settle [6]",
             ],
         );
+    }
+
+    #[test]
+    fn moves_of_stored_entries_are_one_and_end_with_their_settle() {
+        check(
+            vec![vec![relocate(4, 5)], vec![count(5, 1), relocate(5, 6)]],
+            &["move 4 6", "count 5 x1"],
+        );
+        check(
+            vec![vec![relocate(4, 5), relocate(5, 6), settle(6)]],
+            &["settle [4]"],
+        );
+    }
+
+    #[test]
+    fn scratch_entries_keep_apart_and_cancel_among_themselves() {
+        let scratched = |sequence| match append(sequence) {
+            Operation::Append(append) => Operation::Append(Append {
+                medium: Medium::Scratch,
+                ..append
+            }),
+            other => other,
+        };
+        let settled = |sequence| Operation::Settle {
+            key: key(sequence),
+            medium: Medium::Scratch,
+        };
+        let operations = vec![
+            scratched(1),
+            scratched(2),
+            append(3),
+            settled(1),
+            settled(9),
+            settle(2),
+            Operation::Remove(DestinationId(7)),
+        ];
+        let batch = Batch {
+            operations,
+            ..Batch::default()
+        };
+        let contents = Contents {
+            appends: true,
+            references: true,
+            beyond_settles: true,
+        };
+        let batches = [batch];
+        let plan = Plan::new(&batches, &Refusal::default(), contents);
+        assert_eq!(
+            plan.steps().iter().map(short).collect::<Vec<_>>(),
+            ["insert 3 x0", "settle [2]", "remove"]
+        );
+        let spill = plan.spill();
+        let inserts = spill
+            .inserts
+            .iter()
+            .map(|insert| insert.map(|it| it.key.sequence.0));
+        assert_eq!(inserts.collect::<Vec<_>>(), [None, Some(2)]);
+        assert_eq!(spill.settled, [key(9)]);
+        assert_eq!(spill.removed, [DestinationId(7)]);
+        assert_eq!(plan.cancelled_count(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Statement};
 
-use crate::{EntryKey, MessageNumber};
+use crate::{EntryKey, Medium, MessageNumber};
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,7 @@ impl Fault {
 pub(super) struct BadEntry {
     pub(super) key: EntryKey,
     pub(super) number: MessageNumber,
+    pub(super) medium: Medium,
     pub(super) fault: Fault,
     /// Head and body as far as they could be read.
     pub(super) remains: Option<Remains>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::StoreError;
 use crate::sqlite::connection::unopened;
@@ -24,7 +24,42 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<(), StoreErr
             known,
         });
     }
-    Ok(())
+    let changed = changed_tables(connection, found).map_err(unopened(file))?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt {
+        file: file.to_owned(),
+        detail: format!(
+            "tables or indexes are missing or were changed: {}",
+            changed.join(", ")
+        ),
+    })
+}
+
+/// Tables and indexes that are not as this version of the schema made them. Views are the user's to change.
+fn changed_tables(connection: &Connection, version: i64) -> rusqlite::Result<Vec<String>> {
+    let ours = Connection::open_in_memory()?;
+    for script in MIGRATIONS
+        .iter()
+        .take(usize::try_from(version).unwrap_or(0))
+    {
+        ours.execute_batch(script)?;
+    }
+    let mut expected = ours.prepare(
+        "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql IS NOT NULL",
+    )?;
+    let mut found = connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?")?;
+    let mut changed = Vec::new();
+    let mut rows = expected.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, sql): (String, String) = (row.get(0)?, row.get(1)?);
+        let theirs: Option<String> = found.query_row([&name], |row| row.get(0)).optional()?;
+        if theirs.as_ref() != Some(&sql) {
+            changed.push(name);
+        }
+    }
+    Ok(changed)
 }
 
 /// Brings the file to the newest version, each step in one commit.

@@ -1,7 +1,7 @@
 -- Schema version 1. Times are milliseconds since 1970 (UTC); 0 in expires_ms is never.
 -- Documented for users in docs/store.md: change both together.
 
--- instance, epoch, clean, uncertain_through, next_destination.
+-- instance, epoch, clean, uncertain_through, next_destination, full.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL

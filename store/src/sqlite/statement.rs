@@ -1,28 +1,11 @@
-//! The writer's prepared statements, one method each.
+//! The writer's prepared statements but those on entries, one method each.
 //!
 //! Prepared once and kept as a local of the writer's thread: no cache look-up on the way of a message.
 
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::sqlite::takeover::kind_name;
-use crate::{DestinationId, DestinationRecord, EntryKey, MessageNumber, Rank, Sequence, Tally};
-
-/// What an entry's row says about its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) number: MessageNumber,
-    pub(super) bytes: u64,
-}
-
-/// An entry's row.
-pub(super) struct EntryRow<'a> {
-    pub(super) key: EntryKey,
-    pub(super) held: Held,
-    pub(super) expires_ms: i64,
-    pub(super) deliveries: u32,
-    pub(super) failures: u32,
-    pub(super) annotations: &'a [u8],
-}
+use crate::{DestinationId, DestinationRecord, EntryKey, Rank, Tally};
 
 /// See the module.
 pub(super) struct Statements<'c> {
@@ -32,12 +15,6 @@ pub(super) struct Statements<'c> {
     raise_next_destination: Statement<'c>,
     delete_destination: Statement<'c>,
     delete_destination_tallies: Statement<'c>,
-    select_destination_entries: Statement<'c>,
-    delete_destination_entries: Statement<'c>,
-    insert_entry: Statement<'c>,
-    take_entry: Statement<'c>,
-    select_entries: Statement<'c>,
-    delete_entries: Statement<'c>,
     count_entry: Statement<'c>,
     first_sequence: Statement<'c>,
     last_sequence: Statement<'c>,
@@ -45,6 +22,9 @@ pub(super) struct Statements<'c> {
     delete_tally: Statement<'c>,
     mark_clean: Statement<'c>,
     log_frames: Statement<'c>,
+    page_count: Statement<'c>,
+    free_page_count: Statement<'c>,
+    count_full: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -59,22 +39,6 @@ impl<'c> Statements<'c> {
             )?,
             delete_destination: prepare("DELETE FROM destination WHERE id = ?")?,
             delete_destination_tallies: prepare("DELETE FROM tally WHERE destination = ?")?,
-            select_destination_entries: prepare(
-                "SELECT body, bytes FROM entry WHERE destination = ?",
-            )?,
-            delete_destination_entries: prepare("DELETE FROM entry WHERE destination = ?")?,
-            insert_entry: prepare("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
-            take_entry: prepare(
-                "DELETE FROM entry WHERE destination = ? AND rank = ? AND sequence = ?
-                 RETURNING body, bytes",
-            )?,
-            select_entries: prepare(
-                "SELECT body, bytes FROM entry
-                 WHERE destination = ? AND rank = ? AND sequence BETWEEN ? AND ?",
-            )?,
-            delete_entries: prepare(
-                "DELETE FROM entry WHERE destination = ? AND rank = ? AND sequence BETWEEN ? AND ?",
-            )?,
             count_entry: prepare(
                 "UPDATE entry SET deliveries = ?4, failures = ?5
                  WHERE destination = ?1 AND rank = ?2 AND sequence = ?3",
@@ -89,6 +53,11 @@ impl<'c> Statements<'c> {
             delete_tally: prepare("DELETE FROM tally WHERE destination = ? AND rank = ?")?,
             mark_clean: prepare("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")?,
             log_frames: prepare("PRAGMA wal_checkpoint(NOOP)")?,
+            page_count: prepare("PRAGMA page_count")?,
+            free_page_count: prepare("PRAGMA freelist_count")?,
+            count_full: prepare(
+                "INSERT INTO meta VALUES ('full', 1) ON CONFLICT DO UPDATE SET value = value + 1",
+            )?,
         })
     }
 
@@ -109,56 +78,10 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Deletes all rows of a destination and says what its entries held.
-    pub(super) fn remove(&mut self, destination: DestinationId) -> rusqlite::Result<Vec<Held>> {
-        let rows = self
-            .select_destination_entries
-            .query_map([destination.0], held)?;
-        let held = rows.collect::<rusqlite::Result<_>>()?;
-        self.delete_destination_entries.execute([destination.0])?;
+    /// Deletes a destination and its counts; its entries are another's.
+    pub(super) fn remove(&mut self, destination: DestinationId) -> rusqlite::Result<()> {
         self.delete_destination_tallies.execute([destination.0])?;
-        self.delete_destination.execute([destination.0])?;
-        Ok(held)
-    }
-
-    pub(super) fn insert_entry(&mut self, row: &EntryRow<'_>) -> rusqlite::Result<()> {
-        let annotations = (!row.annotations.is_empty()).then_some(row.annotations);
-        self.insert_entry
-            .execute((
-                row.key.destination.0,
-                row.key.rank.0,
-                row.key.sequence.0,
-                row.held.number.0,
-                row.held.bytes as i64,
-                row.expires_ms,
-                row.deliveries,
-                row.failures,
-                annotations,
-            ))
-            .map(drop)
-    }
-
-    /// Deletes an entry if it is there.
-    pub(super) fn take_entry(&mut self, key: EntryKey) -> rusqlite::Result<Option<Held>> {
-        let place = (key.destination.0, key.rank.0, key.sequence.0);
-        let mut rows = self.take_entry.query(place)?;
-        rows.next()?.map(held).transpose()
-    }
-
-    /// Deletes the entries between `from` and `through` that are there and adds what they held to `into`.
-    pub(super) fn take_entries(
-        &mut self,
-        from: EntryKey,
-        through: Sequence,
-        into: &mut Vec<Held>,
-    ) -> rusqlite::Result<()> {
-        let range = (from.destination.0, from.rank.0, from.sequence.0, through.0);
-        let mut rows = self.select_entries.query(range)?;
-        while let Some(row) = rows.next()? {
-            into.push(held(row)?);
-        }
-        drop(rows);
-        self.delete_entries.execute(range).map(drop)
+        self.delete_destination.execute([destination.0]).map(drop)
     }
 
     pub(super) fn count_entry(
@@ -214,6 +137,18 @@ impl<'c> Statements<'c> {
         self.mark_clean.execute([]).map(drop)
     }
 
+    /// Counts commits that found no room: a change where there may be no other.
+    pub(super) fn count_full(&mut self) -> rusqlite::Result<()> {
+        self.count_full.execute([]).map(drop)
+    }
+
+    /// Pages of the database, and how many of them nothing uses: as the transaction under way leaves them.
+    pub(super) fn pages(&mut self) -> rusqlite::Result<(u64, u64)> {
+        let all: i64 = self.page_count.query_row([], |row| row.get(0))?;
+        let free: i64 = self.free_page_count.query_row([], |row| row.get(0))?;
+        Ok((all.unsigned_abs(), free.unsigned_abs()))
+    }
+
     /// Frames in the log, and how many of them are folded back already. Does no checkpoint.
     pub(super) fn log_frames(&mut self) -> rusqlite::Result<(u64, u64)> {
         let frames = self.log_frames.query_row([], |row| {
@@ -224,11 +159,4 @@ impl<'c> Statements<'c> {
         });
         Ok(frames.optional()?.unwrap_or_default())
     }
-}
-
-fn held(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
-    Ok(Held {
-        number: MessageNumber(row.get(0)?),
-        bytes: row.get::<_, i64>(1)?.unsigned_abs(),
-    })
 }

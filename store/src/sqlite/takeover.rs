@@ -9,6 +9,9 @@ use crate::{
     DestinationId, DestinationKind, DestinationRecord, Epoch, Rank, Recovered, Sequence, Tally,
 };
 
+/// The last epoch that leaves a [`Sequence`] its sign.
+const EPOCH_LAST: u32 = (1 << (63 - Epoch::COUNTER_BITS)) - 1;
+
 /// What the writer knows beside what the owner is told.
 pub(super) struct Takeover {
     pub(super) recovered: Recovered,
@@ -21,6 +24,9 @@ pub(super) struct Takeover {
 pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Takeover> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let previous: u32 = meta(&transaction, "epoch")?.unwrap_or(0);
+    if previous >= EPOCH_LAST {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, previous.into()));
+    }
     let clean: Option<i64> = meta(&transaction, "clean")?;
     let uncertain_through = match clean {
         Some(_) => meta(&transaction, "uncertain_through")?.unwrap_or(0),
@@ -105,7 +111,8 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<DestinationKind> {
     }
 }
 
-fn tallies(connection: &Connection) -> rusqlite::Result<Vec<Tally>> {
+/// The stored counts.
+pub(super) fn tallies(connection: &Connection) -> rusqlite::Result<Vec<Tally>> {
     let mut query =
         connection.prepare("SELECT destination, rank, count, bytes, first, last FROM tally")?;
     let rows = query.query_map([], |row| {

@@ -3,31 +3,41 @@
 //! *Invariant.* A watermark is reported after COMMIT has returned, once per commit, in order. After the first
 //! failure nothing is committed and nothing is reported any more.
 
-use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use crate::sqlite::apply::Tables;
 use crate::sqlite::checkpoint::{Checkpoint, Checkpointer};
-use crate::sqlite::connection::{disk, is_busy};
-use crate::sqlite::gather::{Gathered, Inbox};
+use crate::sqlite::connection::disk;
+use crate::sqlite::gather::{Gathered, HalfRead, Inbox, Next, Room};
 use crate::sqlite::gauge::Gauge;
-use crate::sqlite::plan::{Plan, Step};
+use crate::sqlite::page::merge_expired;
+use crate::sqlite::plan::{Contents, Plan};
 use crate::sqlite::quarantine::BadEntry;
+use crate::sqlite::refusal::{Full, Refusal};
 use crate::sqlite::report::Reporter;
+use crate::sqlite::scratch::{self, Generation, Scratch};
+use crate::sqlite::space::Space;
 use crate::sqlite::tally::TallyBook;
-use crate::{StoreError, StoreEvent};
+use crate::sqlite::transaction::{Database, NoRoom, Unwritten, Work, Written};
+use crate::{Backlog, Batch, Medium, Page, StoreError, StoreEvent};
 
 /// What the writer is given.
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    /// The database.
+    pub(super) file: PathBuf,
+    /// The scratch file, whether it is there or not.
+    pub(super) scratch: PathBuf,
     pub(super) inbox: Inbox,
     pub(super) tallies: TallyBook,
     pub(super) any_shared: bool,
     pub(super) checkpointer: Checkpointer,
+    pub(super) space: Space,
     pub(super) clock: Clock,
     pub(super) gauge: Arc<Gauge>,
     pub(super) reporter: Arc<Reporter>,
@@ -53,6 +63,8 @@ impl Clock {
 pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
     let Writer {
         connection,
+        file,
+        scratch,
         inbox,
         tallies,
         any_shared,
@@ -69,29 +81,31 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         }
     };
     let mut commits = Commits {
+        database: Database::new(tables, &file, checkpoint.page_bytes()),
         checkpoint,
-        tables,
+        space: writer.space,
         clock: writer.clock,
         gauge: writer.gauge,
         reporter: writer.reporter,
         abandoned: writer.abandoned,
     };
-    let mut closed = false;
-    while !closed && let Some(gathered) = inbox.next() {
-        closed = gathered.closing;
-        if commits.stopped() {
-            commits.gauge.leave(gathered.load);
-        } else if let Err(error) = commits.commit(gathered) {
-            commits.reporter.fail(error);
+    let closed = loop {
+        let generation = Generation::begin(&scratch);
+        if let Some(closed) = commits.serve(&inbox, &generation) {
+            break closed;
         }
-    }
+    };
+    // What it held was for this life.
+    drop(Generation::begin(&scratch));
     if !closed || commits.stopped() {
         return Err(was_over());
     }
     let Commits {
-        checkpoint, tables, ..
+        checkpoint,
+        database,
+        ..
     } = commits;
-    drop(tables);
+    drop(database);
     checkpoint.last()
 }
 
@@ -102,18 +116,30 @@ fn was_over() -> StoreError {
     }
 }
 
-/// What became of a transaction that did not fail.
-enum Written {
-    /// There was nothing to write.
-    Nothing,
-    All(Duration),
-    /// The owner let go while it waited for the database.
-    GivenUp,
+/// What a commit did.
+struct Done {
+    written: Written,
+    refusal: Refusal,
+    /// Damaged entries stay where they are.
+    put_off: bool,
 }
 
+/// What has been tried for the room that a commit needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    First,
+    /// The log is folded back.
+    Folded,
+    /// The reserve is given up.
+    Again,
+}
+
+type Quarantines = Vec<(Page, Vec<BadEntry>)>;
+
 struct Commits<'c> {
-    tables: Tables<'c>,
+    database: Database<'c>,
     checkpoint: Checkpoint<'c>,
+    space: Space,
     clock: Clock,
     gauge: Arc<Gauge>,
     reporter: Arc<Reporter>,
@@ -125,98 +151,238 @@ impl Commits<'_> {
         self.abandoned.load(Ordering::Relaxed) || self.reporter.is_poisoned()
     }
 
+    /// Commits with one generation of the scratch file. `Some` at the end: whether the store was closed.
+    fn serve(&mut self, inbox: &Inbox, generation: &Generation) -> Option<bool> {
+        let mut scratch = Scratch::new(generation, Arc::clone(&self.gauge));
+        while !scratch.is_spent() {
+            let patience = [
+                scratch.patience(),
+                self.space.patience(),
+                self.checkpoint.patience(self.gauge.log_bytes()),
+            ];
+            let patience = patience.into_iter().flatten().min();
+            let room = match self.space.is_full() {
+                true => Room::None,
+                false => Room::Ample,
+            };
+            let next = inbox.next(patience, room);
+            let (closing, load) = match &next {
+                Next::Commit(gathered) => (gathered.closing, gathered.load),
+                Next::Idle => (false, Backlog::default()),
+                Next::Gone => return Some(false),
+            };
+            if self.stopped() {
+                self.gauge.leave(load);
+            } else if let Err(error) = self.proceed(next, &mut scratch) {
+                self.reporter.fail(error);
+            }
+            if closing {
+                return Some(true);
+            }
+        }
+        None
+    }
+
+    fn proceed(&mut self, next: Next, scratch: &mut Scratch<'_>) -> Result<(), StoreError> {
+        if self.checkpoint.has_found_no_room() && !self.space.is_full() {
+            self.find_full(&"a checkpoint found no room");
+        }
+        if self.space.is_look_due() {
+            self.look()?;
+        }
+        match next {
+            Next::Commit(gathered) => self.commit(gathered, scratch),
+            Next::Idle if self.checkpoint.patience(self.gauge.log_bytes()).is_some() => {
+                self.checkpoint.fold_back()?;
+                self.look_after_log()
+            }
+            Next::Idle | Next::Gone => Ok(()),
+        }
+    }
+
     /// Makes one commit's worth durable and reports it.
-    fn commit(&mut self, gathered: Gathered) -> Result<(), StoreError> {
+    fn commit(&mut self, gathered: Gathered, scratch: &mut Scratch<'_>) -> Result<(), StoreError> {
         let Gathered {
-            batches,
+            mut batches,
             through,
             load,
             contents,
-            quarantines,
+            mut quarantines,
+            reads,
             closing,
             ..
         } = gathered;
-        let plan = Plan::new(batches, contents);
-        self.gauge.cancelled(plan.cancelled_count());
-        let writes = closing || !plan.is_empty() || !quarantines.is_empty();
-        let steps = plan.into_steps();
-        let bad = quarantines.iter().flat_map(|(_, entries)| entries);
-        let written = if writes {
-            self.write(&steps, bad, closing)
-        } else {
-            Ok(Written::Nothing)
-        };
+        for read in reads {
+            quarantines.extend(self.answer(read, scratch));
+        }
+        let done = self.carry_out(&batches, contents, &quarantines, closing, scratch);
         self.gauge.leave(load);
-        match written? {
+        let done = done?;
+        match done.written {
             Written::Nothing => {}
             Written::All(took) => self.gauge.committed(load.operations, took),
             Written::GivenUp => return Ok(()),
+        }
+        let refused = done.refusal.take_from(&mut batches);
+        if !refused.is_empty() {
+            self.reporter.report(StoreEvent::Refused(refused));
         }
         if let Some(ticket) = through {
             self.reporter.report(StoreEvent::Durable(ticket));
         }
         for (page, entries) in quarantines {
-            self.gauge.quarantined(entries.len());
+            self.gauge
+                .quarantined(if done.put_off { 0 } else { entries.len() });
             self.reporter.report(StoreEvent::Page(page));
         }
         // Last: freeing a thousand messages must not hold up the watermark.
-        drop(steps);
-        if writes && !closing {
+        drop(batches);
+        if matches!(done.written, Written::All(_)) && !closing {
             self.look_after_log()
         } else {
             Ok(())
         }
     }
 
-    /// One transaction.
-    fn write<'b>(
+    /// Carries the batches out as far as there is room.
+    fn carry_out(
         &mut self,
-        steps: &[Step],
-        bad: impl Iterator<Item = &'b BadEntry>,
+        batches: &[Batch],
+        contents: Contents,
+        quarantines: &Quarantines,
         closing: bool,
-    ) -> Result<Written, StoreError> {
-        let begun = Instant::now();
-        if self.begin()?.is_break() {
-            return Ok(Written::GivenUp);
+        scratch: &mut Scratch<'_>,
+    ) -> Result<Done, StoreError> {
+        let mut scratch_is_full = false;
+        let mut effort = Effort::First;
+        let mut buries = false;
+        loop {
+            let full = match self.space.is_full() {
+                true => Full::EVERYTHING,
+                false => Full {
+                    database: false,
+                    scratch: scratch_is_full,
+                },
+            };
+            let refusal = Refusal::of(batches, full);
+            let plan = Plan::new(batches, &refusal, contents);
+            // Before the database: a unit that is refused for it must leave no trace there.
+            if scratch.insert(&plan.spill().inserts) == Err(scratch::NoRoom) {
+                scratch_is_full = true;
+                continue;
+            }
+            let put_off = self.space.is_full();
+            let bad = quarantines.iter().flat_map(|(_, entries)| entries);
+            let work = Work {
+                steps: plan.steps(),
+                bad: bad.filter(|_| !put_off).collect(),
+                now_ms: self.clock.now_ms(),
+                closing,
+                buries,
+            };
+            let (abandoned, reporter) = (&self.abandoned, &self.reporter);
+            let stopped = || abandoned.load(Ordering::Relaxed) || reporter.is_poisoned();
+            match self.database.write(&work, &self.space, stopped) {
+                Ok(written) => {
+                    self.gauge.cancelled(plan.cancelled_count());
+                    // Behind it: what is deleted cannot be brought back.
+                    scratch.delete(plan.spill());
+                    return Ok(Done {
+                        written,
+                        refusal,
+                        put_off,
+                    });
+                }
+                Err(Unwritten::Failed(error)) => return Err(error),
+                Err(Unwritten::NoRoom(why)) => {
+                    scratch.take_back(&plan.spill().inserts);
+                    buries |= matches!(why, NoRoom::Write(_));
+                    effort = self.make_room(&why, effort)?;
+                }
+            }
         }
-        for entry in bad {
-            let now_ms = self.clock.now_ms();
-            self.tables
-                .put_aside(entry, now_ms)
-                .map_err(disk("a quarantine"))?;
-        }
-        for step in steps {
-            self.tables.apply(step).map_err(disk("a change"))?;
-        }
-        self.tables.finish(closing).map_err(disk("a change"))?;
-        self.tables.statements.commit().map_err(disk("a commit"))?;
-        Ok(Written::All(begun.elapsed()))
     }
 
-    fn look_after_log(&mut self) -> Result<(), StoreError> {
-        let frames = self
-            .tables
-            .statements
-            .log_frames()
-            .map_err(disk("a look at the log"))?;
-        let bytes = self.checkpoint.after_commit(frames)?;
-        self.gauge.log_is(bytes);
+    /// A commit found no room: the log has some when it starts anew, the reserve for deletes.
+    fn make_room(&mut self, why: &NoRoom, effort: Effort) -> Result<Effort, StoreError> {
+        let is_full = self.space.is_full();
+        // What grows the database beyond the disk does so with a log of any length.
+        if effort != Effort::Folded && (is_full || matches!(why, NoRoom::Write(_))) {
+            self.checkpoint.fold_back()?;
+            return Ok(Effort::Folded);
+        }
+        if is_full {
+            return Err(StoreError::Disk {
+                during: "a commit on a full disk",
+                detail: format!("there is no room even to delete: {why}"),
+            });
+        }
+        self.find_full(why);
+        Ok(Effort::Again)
+    }
+
+    fn find_full(&mut self, why: &dyn std::fmt::Display) {
+        self.space.find_full(why);
+        self.gauge.full_is(true);
+    }
+
+    /// Looks whether a full disk has room again.
+    fn look(&mut self) -> Result<(), StoreError> {
+        let free_bytes = self.database.look_for_free_bytes()?;
+        if self.space.lacks_reserve_alone(free_bytes) {
+            self.checkpoint.truncate()?;
+        }
+        if self.space.look(free_bytes) {
+            self.gauge.full_is(false);
+            self.reporter.report(StoreEvent::Resumed);
+        }
         Ok(())
     }
 
-    /// Begins the transaction. While somebody else holds the database nothing is lost: waits and says so.
-    fn begin(&mut self) -> Result<ControlFlow<()>, StoreError> {
-        loop {
-            match self.tables.statements.begin() {
-                Ok(()) => return Ok(ControlFlow::Continue(())),
-                Err(error) if is_busy(&error) && self.stopped() => {
-                    return Ok(ControlFlow::Break(()));
+    /// Adds what the scratch file has to an answer and gives it, unless entries of it must be put aside before.
+    fn answer(
+        &mut self,
+        read: HalfRead,
+        scratch: &mut Scratch<'_>,
+    ) -> Option<(Page, Vec<BadEntry>)> {
+        match read {
+            HalfRead::Expired {
+                now_ms,
+                rows_max,
+                expired,
+            } => {
+                let spilt = scratch.expired(now_ms, rows_max).unwrap_or_default();
+                let expired = merge_expired(expired, spilt, rows_max);
+                self.reporter.report(StoreEvent::Expired(expired));
+                None
+            }
+            HalfRead::Page(request, found) => {
+                let found = match scratch.page(&request) {
+                    Some(spilt) => found.merge(spilt, &request),
+                    None => found,
+                };
+                let (page, bad) = found.into_page(&request);
+                let (lost, bad): (Vec<_>, Vec<_>) = bad
+                    .into_iter()
+                    .partition(|entry| entry.medium == Medium::Scratch);
+                scratch.drop_bad(&lost);
+                if bad.is_empty() {
+                    self.reporter.report(StoreEvent::Page(page));
+                    return None;
                 }
-                Err(error) if is_busy(&error) => {
-                    tracing::warn!("another process holds the database; commits wait for it");
-                }
-                Err(error) => return Err(disk("beginning a commit")(error)),
+                Some((page, bad))
             }
         }
+    }
+
+    fn look_after_log(&mut self) -> Result<(), StoreError> {
+        let frames = self.database.log_frames()?;
+        let bytes = match self.space.is_full() {
+            true => self.checkpoint.after_commit_without_room(frames)?,
+            false => self.checkpoint.after_commit(frames)?,
+        };
+        self.gauge.log_is(bytes);
+        self.gauge.database_free_is(self.database.free_bytes());
+        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! One engine under test: something durable on which stores are opened one after the other.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
@@ -8,6 +10,7 @@ use stompbox_store::{DestinationId, Medium, MessageNumber, Rank, Sequence, Tally
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
+use crate::small_disk;
 
 pub(crate) trait Harness {
     /// Opens a store on what earlier ones left.
@@ -31,23 +34,42 @@ pub(crate) trait Harness {
 
 pub(crate) struct SqliteHarness {
     folder: TempDir,
+    limits: BTreeMap<&'static str, u64>,
 }
 
 impl SqliteHarness {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
+            limits: BTreeMap::new(),
         }
     }
 
     pub(crate) fn options(&self) -> SqliteOptions {
-        SqliteOptions::new(self.folder.path())
+        SqliteOptions {
+            look_every: Duration::from_millis(20),
+            ..SqliteOptions::new(self.folder.path())
+        }
     }
 
     pub(crate) fn open_with(&self, options: SqliteOptions) -> Session {
         let (sink, receiver) = events();
         let (store, recovered) = SqliteStore::open(options, 1_000, sink).expect("an open store");
         Session::new((Box::new(store), recovered), receiver)
+    }
+
+    /// Only under [`small_disk::on_small_disk`].
+    fn apply_limits(&self) {
+        let limits: Vec<_> = self
+            .limits
+            .iter()
+            .map(|(name, bytes)| (*name, *bytes))
+            .collect();
+        small_disk::limit(self.folder.path(), &limits);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -63,6 +85,14 @@ impl SqliteHarness {
         self.database()
             .query_row(query, [], |row| row.get(0))
             .expect("a number")
+    }
+}
+
+/// The files that a medium's limit concerns.
+fn limited(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Database => "*",
+        Medium::Scratch => "scratch.db",
     }
 }
 
@@ -97,12 +127,18 @@ impl Harness for SqliteHarness {
         self.database().execute(damage, [number.0]).expect("damage");
     }
 
-    fn fill(&mut self, _medium: Medium) {
-        panic!("a real disk cannot be filled like that");
+    fn fill(&mut self, medium: Medium) {
+        let bytes = match medium {
+            Medium::Database => small_disk::used(self.folder.path()),
+            Medium::Scratch => 0,
+        };
+        self.limits.insert(limited(medium), bytes);
+        self.apply_limits();
     }
 
-    fn free(&mut self, _medium: Medium) {
-        panic!("a real disk cannot be filled like that");
+    fn free(&mut self, medium: Medium) {
+        self.limits.remove(limited(medium));
+        self.apply_limits();
     }
 
     fn check_bodies(&self) {

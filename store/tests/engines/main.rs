@@ -13,9 +13,16 @@ macro_rules! on_every_engine {
     };
 }
 
-/// As [`on_every_engine`], for what the SQLite engine does not do yet.
-macro_rules! on_memory_engine {
+/// As [`on_every_engine`], with disks that can be filled.
+macro_rules! on_every_small_disk {
     ($($behaviour:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $behaviour() {
+                crate::small_disk::on_small_disk(|| {
+                    super::$behaviour(&mut crate::harness::SqliteHarness::new());
+                });
+            })*
+        }
         mod memory {
             $(#[test] fn $behaviour() { super::$behaviour(&mut crate::harness::MemoryHarness::new()); })*
         }
@@ -25,10 +32,13 @@ macro_rules! on_memory_engine {
 mod contract;
 mod damage;
 mod file;
+mod full_disk;
 mod harness;
 mod memory_disk;
 mod message;
 mod random;
 mod recovery;
+mod scratch_file;
 mod session;
+mod small_disk;
 mod view;

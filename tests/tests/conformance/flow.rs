@@ -11,7 +11,7 @@ use super::fixture::{
 };
 
 /// The least memory that can be configured; no body may be larger than the whole.
-const TIGHT: &str = "[limits]\nmemory_bytes = \"16 MiB\"\nbody_bytes = \"1 MiB\"\n\
+const TIGHT: &str = "[policy]\nprefetch_bytes = \"64 MiB\"\n[limits]\nmemory_bytes = \"16 MiB\"\nbody_bytes = \"1 MiB\"\n\
     transaction_bytes = \"1 MiB\"\n";
 
 /// How long a producer without an answer counts as stopped, where nothing announces it.
@@ -29,9 +29,12 @@ fn await_blocked(broker: &Broker, count: u64) {
     });
 }
 
+/// Messages of [`fill`]: twice what its users' memory may hold.
+const FILL_MAX: u64 = 200;
+
 /// Sends until a receipt does not come; how many were accepted before. The last SEND is unanswered.
 fn fill(wire: &mut Wire, broker: &Broker, headers: &str, body: &str) -> u64 {
-    for number in 0.. {
+    for number in 0..FILL_MAX {
         wire.send(&format!(
             "SEND\nreceipt:f{number}\n{headers}n:{number}\n\n{body}^@"
         ));
@@ -47,7 +50,7 @@ fn fill(wire: &mut Wire, broker: &Broker, headers: &str, body: &str) -> u64 {
             Err(error) => wire.fail(&error.to_string()),
         }
     }
-    unreachable!("the loop ends where memory does")
+    panic!("{FILL_MAX} messages do not fill the memory")
 }
 
 /// D8.1, D8.2, D8.9, D8.12
@@ -58,6 +61,9 @@ fn a_producer_of_non_persistent_messages_stops_at_the_memory_limit_and_goes_on_b
     producer.send_receipted("/queue/work", &[], "to be acknowledged");
     producer.subscribe("work", "/queue/work", "client");
     let held = producer.expect_message();
+    // What a consumer holds cannot leave memory.
+    let mut consumer = connect(&broker);
+    hold(&mut consumer);
     let body = "x".repeat(200 * 1024);
     let headers = "destination:/queue/volatile\npersistent:false\n";
     let accepted = fill(&mut producer, &broker, headers, &body);
@@ -71,13 +77,6 @@ fn a_producer_of_non_persistent_messages_stops_at_the_memory_limit_and_goes_on_b
     producer.ack(&held, &[]);
     await_depth(&broker, "work", 0);
     // Others, who send nothing that needs room, are served as ever.
-    let mut consumer = connect(&broker);
-    consumer.subscribe_with(
-        "s",
-        "/queue/volatile",
-        "client-individual",
-        &[("activemq.prefetchSize", "1")],
-    );
     assert_eq!(blocked(&broker), 1);
     for number in 0..accepted / 2 {
         let message = consumer.expect_message();
@@ -93,15 +92,53 @@ fn a_producer_of_non_persistent_messages_stops_at_the_memory_limit_and_goes_on_b
     }
 }
 
+/// Takes whatever comes to `/queue/volatile`, without an end.
+fn hold(consumer: &mut Wire) {
+    let wishes = [("activemq.prefetchSize", "10000")];
+    consumer.subscribe_with("s", "/queue/volatile", "client-individual", &wishes);
+}
+
+/// D8.14
+#[test]
+fn non_persistent_messages_that_memory_has_no_room_for_wait_on_the_disk() {
+    let broker = start_watched(TIGHT);
+    let mut producer = connect(&broker);
+    let body = "x".repeat(200 * 1024);
+    for number in 0..300 {
+        let n = number.to_string();
+        let headers = [("persistent", "false"), ("n", n.as_str())];
+        producer.send_receipted("/queue/volatile", &headers, &body);
+        let used = overview(&broker, "memory_bytes");
+        assert!(used < 16 * 1024 * 1024, "{used} after {number}");
+    }
+    assert_eq!(blocked(&broker), 0);
+    let mut consumer = connect(&broker);
+    consumer.subscribe_with(
+        "s",
+        "/queue/volatile",
+        "client-individual",
+        &[("activemq.prefetchSize", "10")],
+    );
+    for number in 0..300 {
+        let message = consumer.expect_message();
+        assert_eq!(header(&message, "n"), number.to_string());
+        assert_eq!(message.body.len(), body.len());
+        consumer.ack(&message, &[]);
+    }
+    await_depth(&broker, "volatile", 0);
+}
+
 /// D8.3, D8.8
 #[test]
 fn a_stopped_connection_is_read_into_its_stash_and_then_no_further() {
     let broker = start_watched(
         "[limits]\nmemory_bytes = \"16 MiB\"\nbody_bytes = \"1 MiB\"\ntransaction_bytes = \"1 MiB\"\n\
-         stash_frames = 10\n[stomp]\nheart_beat_min = \"50ms\"\n",
+         stash_frames = 10\n[policy]\nprefetch_bytes = \"64 MiB\"\n[stomp]\nheart_beat_min = \"50ms\"\n",
     );
     let heart_beat = [("heart-beat", "500,0")];
     let mut producer = Wire::connect_with(broker.stomp(), Version::V12, &heart_beat);
+    let mut consumer = connect(&broker);
+    hold(&mut consumer);
     let body = "x".repeat(200 * 1024);
     let headers = "destination:/queue/volatile\npersistent:false\n";
     fill(&mut producer, &broker, headers, &body);
@@ -132,6 +169,8 @@ fn acknowledgements_pass_waiting_sends_unless_of_their_transaction() {
     }
     producer.subscribe("work", "/queue/work", "client-individual");
     let held: Vec<_> = (0..3).map(|_| producer.expect_message()).collect();
+    let mut consumer = connect(&broker);
+    hold(&mut consumer);
     let body = "x".repeat(200 * 1024);
     let headers = "destination:/queue/volatile\npersistent:false\n";
     fill(&mut producer, &broker, headers, &body);
@@ -146,8 +185,8 @@ fn acknowledgements_pass_waiting_sends_unless_of_their_transaction() {
     producer.expect_receipt("a");
     producer.expect_receipt("n");
     await_depth(&broker, "work", 1);
-    let mut consumer = connect(&broker);
-    consumer.subscribe("s", "/queue/volatile", "auto");
+    // What it held may leave memory when it is gone.
+    drop(consumer);
     producer.expect_receipt("c");
     await_depth(&broker, "work", 0);
 }

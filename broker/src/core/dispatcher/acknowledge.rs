@@ -54,22 +54,13 @@ impl Dispatcher {
             AckTarget::Message {
                 subscription: None,
                 number,
-            } => self.peers[peer.0]
-                .subscriptions
-                .values()
-                .filter_map(|key| self.oldest_open(*key, number))
-                .min_by_key(|slot| self.deliveries.get(*slot).map(|open| open.counter))?,
+            } => self.peers[peer.0].by_number.as_ref()?.oldest(number)?,
         };
         Some((slot, self.deliveries.get(slot)?.subscription?))
     }
 
     fn oldest_open(&self, key: SubscriptionKey, number: MessageNumber) -> Option<Slot> {
-        self.subscriptions[key.0]
-            .by_number
-            .as_ref()?
-            .get(&number)?
-            .first()
-            .copied()
+        self.subscriptions[key.0].by_number.as_ref()?.oldest(number)
     }
 
     /// An ACK that comes too late promises nothing, so it cannot be answered by a RECEIPT.
@@ -125,15 +116,12 @@ impl Dispatcher {
         subscription
             .credit
             .regain(1, delivered.entry.message.bytes());
-        if let Some(by_number) = &mut subscription.by_number
-            && let Some(slots) = by_number.get_mut(&delivered.entry.number)
-        {
-            slots.retain(|open| *open != slot);
-            if slots.is_empty() {
-                by_number.remove(&delivered.entry.number);
-            }
+        let peer = &mut self.peers[delivered.peer.0];
+        let by_number = [&mut subscription.by_number, &mut peer.by_number];
+        for by_number in by_number.into_iter().flatten() {
+            by_number.forget(delivered.entry.number, slot);
         }
-        self.peers[delivered.peer.0].in_flight -= 1;
+        peer.in_flight -= 1;
     }
 
     fn claim(

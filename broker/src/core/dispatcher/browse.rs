@@ -111,8 +111,9 @@ impl Dispatcher {
         let resident = resident.filter(|(sequence, _)| *sequence <= walk.end);
         let paged = lane
             .paged()
-            .filter(|range| range.last >= walk.at && range.first <= walk.end)
-            .map(|range| range.first.max(walk.at));
+            .filter(|range| range.last >= walk.at)
+            .map(|range| range.first.max(walk.at))
+            .filter(|first| *first <= walk.end);
         match (resident, paged) {
             (None, None) => Step::NextRank,
             (None, Some(_)) => Step::Paged,

@@ -1,6 +1,5 @@
 //! Subscriptions come and go.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -127,8 +126,11 @@ impl Dispatcher {
         match place {
             Place::Queue(queue) => self.join(key, queue),
             Place::Topic(topic) => {
-                self.subscriptions[key.0].topics.push(topic);
-                self.topics[topic.0].subscriptions.push(key);
+                let members = &mut self.topics[topic.0].subscriptions;
+                self.subscriptions[key.0]
+                    .topics
+                    .push((topic, members.len()));
+                members.push(key);
                 self.topics[topic.0].audience_at = None;
             }
         }
@@ -215,28 +217,18 @@ impl Dispatcher {
         keys: &[SubscriptionKey],
         returning: &mut Vec<(Delivered, Outcome)>,
     ) {
-        let mut left = Left::default();
         for key in keys {
-            self.end_subscription(*key, returning, &mut left);
-        }
-        // Once a destination, not once a subscription: ten thousand may end with one connection.
-        for queue in left.queues {
-            self.left(queue);
+            self.end_subscription(*key, returning);
         }
         let subscriptions = &self.subscriptions;
-        let lives = |key: &SubscriptionKey| subscriptions.contains(key.0);
-        for topic in left.topics {
-            self.topics[topic.0].subscriptions.retain(lives);
-            self.topics[topic.0].audience_at = None;
-        }
-        self.dirty_subscriptions.retain(lives);
+        self.dirty_subscriptions
+            .retain(|key| subscriptions.contains(key.0));
     }
 
     fn end_subscription(
         &mut self,
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
-        left: &mut Left,
     ) {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
@@ -258,16 +250,16 @@ impl Dispatcher {
         while let Some(slot) = subscription.open.first {
             self.deliveries.unlink(&mut subscription.open, slot);
             if let Some(delivered) = self.deliveries.close(slot) {
-                self.peers[subscription.peer.0].in_flight -= 1;
+                let peer = &mut self.peers[subscription.peer.0];
+                peer.in_flight -= 1;
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.forget(delivered.entry.number, slot);
+                }
                 returning.push((delivered, Outcome::Returned));
             }
         }
         for consumer in &subscription.consumers {
-            let consumer = self.consumers.remove(consumer.0);
-            if let Some(scan) = consumer.scan {
-                self.queues[consumer.queue.0].leave_scan(scan);
-            }
-            left.queues.insert(consumer.queue);
+            self.leave(*consumer);
         }
         // Deliveries that are in no list are gone with it.
         if !subscription.keeps_deliveries() {
@@ -281,15 +273,23 @@ impl Dispatcher {
         for pattern in &subscription.patterns {
             self.patterns.remove(pattern, &key);
         }
-        left.topics.extend(subscription.topics);
+        for (topic, place) in subscription.topics {
+            self.leave_topic(topic, place);
+        }
     }
-}
 
-/// Destinations that subscriptions have left.
-#[derive(Debug, Default)]
-struct Left {
-    queues: BTreeSet<QueueKey>,
-    topics: BTreeSet<TopicKey>,
+    /// A subscription gives up its place; the last one takes it.
+    fn leave_topic(&mut self, key: TopicKey, place: usize) {
+        let topic = &mut self.topics[key.0];
+        topic.audience_at = None;
+        topic.subscriptions.swap_remove(place);
+        if let Some(moved) = topic.subscriptions.get(place) {
+            let topics = self.subscriptions[moved.0].topics.iter_mut();
+            for (_, own) in topics.filter(|(topic, _)| *topic == key) {
+                *own = place;
+            }
+        }
+    }
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {

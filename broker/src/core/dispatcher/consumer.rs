@@ -41,9 +41,25 @@ pub(super) enum Standing {
     Excluded,
 }
 
+/// Names a consumer for the life of the process, which its key does not. Older ones have lower ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Serial(pub(super) u64);
+
+/// Where a consumer stands in a list. It counts only while the consumer that took it lives: another may have its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) key: ConsumerKey,
+    pub(super) serial: Serial,
+}
+
 /// A subscription's place at one queue.
 #[derive(Debug)]
 pub(super) struct Consumer {
+    pub(super) serial: Serial,
+    /// Where it stands among the consumers of its queue.
+    place: usize,
+    /// Whether it has ever owned a message group.
+    pub(super) has_groups: bool,
     pub(super) subscription: SubscriptionKey,
     pub(super) queue: QueueKey,
     pub(super) priority: ConsumerPriority,
@@ -66,7 +82,11 @@ impl Dispatcher {
             .selector
             .clone()
             .map(|selector| self.queues[queue.0].join_scan(selector, &self.instance));
+        self.last_serial = Serial(self.last_serial.0 + 1);
         let consumer = ConsumerKey(self.consumers.insert(Consumer {
+            serial: self.last_serial,
+            place: self.queues[queue.0].consumers.len(),
+            has_groups: false,
             subscription: key,
             queue,
             priority,
@@ -97,7 +117,11 @@ impl Dispatcher {
         }
         consumer.standing = Standing::InRound;
         let queue = consumer.queue;
-        self.queues[queue.0].round.push(consumer.priority, key);
+        let seat = Seat {
+            key,
+            serial: consumer.serial,
+        };
+        self.queues[queue.0].round.push(consumer.priority, seat);
         self.mark(queue);
     }
 
@@ -107,15 +131,16 @@ impl Dispatcher {
         let wants = |consumer: &&ConsumerKey| {
             self.consumers[consumer.0].exclusivity == Exclusivity::Exclusive
         };
-        let priority = |consumer: &ConsumerKey| self.consumers[consumer.0].priority;
-        // Of equals `max_by_key` takes the last one.
+        let claim = |consumer: &ConsumerKey| {
+            let consumer = &self.consumers[consumer.0];
+            (consumer.priority, std::cmp::Reverse(consumer.serial))
+        };
         let chosen = queue
             .consumers
             .iter()
-            .rev()
             .filter(wants)
             .copied()
-            .max_by_key(priority);
+            .max_by_key(claim);
         if queue.exclusive == chosen {
             return;
         }
@@ -131,32 +156,66 @@ impl Dispatcher {
             }
         }
         let consumers = &self.consumers;
-        self.queues[key.0]
-            .round
-            .retain(|member| consumers[member.0].standing == Standing::InRound);
+        self.queues[key.0].round.retain(|seat| {
+            let member = consumers.get(seat.key.0);
+            member.is_some_and(|member| {
+                member.serial == seat.serial && member.standing == Standing::InRound
+            })
+        });
         self.mark(key);
     }
 
-    /// Consumers have gone from a queue, which may have held others back.
-    pub(super) fn left(&mut self, key: QueueKey) {
-        let consumers = &self.consumers;
-        let lives = |member: ConsumerKey| consumers.contains(member.0);
-        let queue = &mut self.queues[key.0];
-        queue.consumers.retain(|member| lives(*member));
-        queue.round.retain(lives);
-        queue.forget_idle(lives);
-        if queue.exclusive.is_some_and(|exclusive| !lives(exclusive)) {
-            queue.exclusive = None;
-            self.choose_exclusive(key);
-            if self.queues[key.0].exclusive.is_none() {
-                for member in self.queues[key.0].consumers.clone() {
-                    if self.consumers[member.0].standing == Standing::Excluded {
-                        self.enter_round(member);
-                    }
-                }
+    /// A consumer leaves its queue: what it had for itself others may have.
+    pub(super) fn leave(&mut self, member: ConsumerKey) {
+        let gone = self.consumers.remove(member.0);
+        let queue = &mut self.queues[gone.queue.0];
+        queue.consumers.swap_remove(gone.place);
+        if let Some(moved) = queue.consumers.get(gone.place) {
+            self.consumers[moved.0].place = gone.place;
+        }
+        if gone.standing == Standing::InRound {
+            queue.round.left(&self.consumers);
+        }
+        if let Some(scan) = gone.scan {
+            queue.leave_scan(scan, &self.consumers);
+        }
+        if queue.exclusive == Some(member) {
+            self.succeed_exclusive(gone.queue);
+        }
+        if gone.has_groups {
+            self.release_groups(gone.queue, member);
+        }
+        self.mark(gone.queue);
+    }
+
+    fn succeed_exclusive(&mut self, key: QueueKey) {
+        self.queues[key.0].exclusive = None;
+        self.choose_exclusive(key);
+        if self.queues[key.0].exclusive.is_some() {
+            return;
+        }
+        for member in self.queues[key.0].consumers.clone() {
+            if self.consumers[member.0].standing == Standing::Excluded {
+                self.enter_round(member);
             }
         }
-        self.release_groups(key);
-        self.mark(key);
+    }
+}
+
+#[cfg(test)]
+impl Consumer {
+    /// One that belongs to nobody.
+    pub(super) fn of_test(serial: Serial, priority: ConsumerPriority, standing: Standing) -> Self {
+        Self {
+            serial,
+            place: 0,
+            has_groups: false,
+            subscription: SubscriptionKey(0),
+            queue: QueueKey(0),
+            priority,
+            exclusivity: Exclusivity::Shared,
+            standing,
+            scan: None,
+        }
     }
 }

@@ -195,8 +195,13 @@ impl Dispatcher {
     /// Who hears a topic: those that named it and those whose patterns match it, each once.
     pub(super) fn refresh_audience(&mut self, key: TopicKey) {
         let generation = self.patterns.generation(DestinationKind::Topic);
-        let topic = &self.topics[key.0];
+        let topic = &mut self.topics[key.0];
         if topic.audience_at == Some(generation) {
+            return;
+        }
+        if self.patterns.is_empty() {
+            topic.audience.clone_from(&topic.subscriptions);
+            topic.audience_at = Some(generation);
             return;
         }
         let mut audience: BTreeSet<SubscriptionKey> = topic.subscriptions.iter().copied().collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
-use super::consumer::Standing;
+use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
 use super::group::Claim;
@@ -121,7 +121,7 @@ impl Dispatcher {
     /// The consumer whose turn it is; those without credit leave the round.
     fn next_consumer(&mut self, key: QueueKey) -> Option<ConsumerKey> {
         let queue = &mut self.queues[key.0];
-        while let Some(next) = queue.round.first() {
+        while let Some(next) = queue.round.first(&self.consumers) {
             let consumer = &mut self.consumers[next.0];
             let subscription = &mut self.subscriptions[consumer.subscription.0];
             if subscription.credit.is_left() {
@@ -175,8 +175,13 @@ impl Dispatcher {
         let found = queue.first_found(scan, is_ready);
         if found.is_none() {
             queue.round.pop();
-            queue.scans.wait(scan, consumer);
-            self.consumers[consumer.0].standing = Standing::Idle;
+            let waiting = &mut self.consumers[consumer.0];
+            waiting.standing = Standing::Idle;
+            let seat = Seat {
+                key: consumer,
+                serial: waiting.serial,
+            };
+            self.queues[key.0].scans.wait(scan, seat);
             self.advance_scans(key, now);
         }
         found
@@ -273,7 +278,10 @@ impl Dispatcher {
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
-                by_number.entry(entry.number).or_default().push(Slot(slot));
+                by_number.push(entry.number, Slot(slot));
+                if let Some(by_number) = &mut peer.by_number {
+                    by_number.push(entry.number, Slot(slot));
+                }
             }
             let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);

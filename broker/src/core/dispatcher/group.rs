@@ -240,7 +240,11 @@ impl Dispatcher {
             owner.standing == Standing::InRound
                 && subscriptions[owner.subscription.0].credit.is_left()
         };
-        self.queues[key.0].groups.claim(id, taker, can_take)
+        let claim = self.queues[key.0].groups.claim(id, taker, can_take);
+        if claim == Claim::To(taker) {
+            self.consumers[taker.0].has_groups = true;
+        }
+        claim
     }
 
     /// A message of a group is given: it is in flight, and may have been the group's last.
@@ -361,21 +365,14 @@ impl Dispatcher {
         self.mark(key);
     }
 
-    /// Groups whose owner has gone: what is parked returns to its place, and the next to take it becomes the owner.
-    pub(super) fn release_groups(&mut self, key: QueueKey) {
-        let consumers = &self.consumers;
+    /// An owner has gone: what is parked for it returns to its place, and the next to take it becomes the owner.
+    pub(super) fn release_groups(&mut self, key: QueueKey, owner: ConsumerKey) {
         let groups = &mut self.queues[key.0].groups;
-        groups
-            .waiting
-            .retain(|owner, _| consumers.contains(owner.0));
+        groups.waiting.remove(&owner);
         let orphans: Vec<GroupId> = groups
             .by_id
             .iter()
-            .filter(|(_, group)| {
-                group
-                    .owner
-                    .is_some_and(|owner| !consumers.contains(owner.0))
-            })
+            .filter(|(_, group)| group.owner == Some(owner))
             .map(|(id, _)| Arc::clone(id))
             .collect();
         for id in orphans {

@@ -59,7 +59,7 @@ use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
-use consumer::Consumer;
+use consumer::{Consumer, Serial};
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -134,6 +134,7 @@ pub struct Dispatcher {
     virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
     consumers: Slab<Consumer>,
+    last_serial: Serial,
     deliveries: Deliveries,
 
     /// What this turn asks of the store; its ticket will be `next_ticket`.
@@ -188,6 +189,7 @@ impl Dispatcher {
             virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
             consumers: Slab::new(),
+            last_serial: Serial::default(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use stompbox_protocol::Version;
 
 use super::Place;
 use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
+use super::subscription::ByNumber;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -56,6 +58,8 @@ pub(super) struct Peer {
     pub(super) connected_ms: i64,
     pub(super) standing: Standing,
     pub(super) subscriptions: FxHashMap<SubscriptionHandle, SubscriptionKey>,
+    /// Open deliveries of all its subscriptions, where its ACKs need not name one.
+    pub(super) by_number: Option<ByNumber>,
     /// What open transactions have claimed.
     pub(super) transactions: FxHashMap<TransactionHandle, Claims>,
     /// The last delivery made.
@@ -73,6 +77,7 @@ impl Peer {
     pub(super) fn new(connection: ConnectionId, opening: Arc<Opening>, connected_ms: i64) -> Self {
         Self {
             connection,
+            by_number: (opening.version == Version::V1_0).then(Default::default),
             opening,
             connected_ms,
             standing: Standing::Open,

@@ -163,7 +163,7 @@ impl Dispatcher {
         };
         let is_on = budget.used_bytes() >= budget.limit_bytes() / 100 * percent;
         if is_on != self.pressure.is_on {
-            tracing::info!(
+            tracing::debug!(
                 used = budget.used_bytes(),
                 is_on,
                 "memory is short: what waits far behind goes to disk"

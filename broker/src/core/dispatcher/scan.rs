@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use slab::Slab;
 use stompbox_store::{Page, PageRow, Rank, Sequence};
 
 use super::Dispatcher;
-use super::consumer::Standing;
+use super::consumer::{Consumer, Seat, Standing};
 use super::entry::Entry;
-use super::key::{ConsumerKey, QueueKey, ScanKey};
+use super::key::{QueueKey, ScanKey};
 use super::property::{Place, Seen};
 use super::queue::{LANE_COUNT, Purpose, Queue};
+use super::round::is_taken;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::selector::Selector;
@@ -36,7 +38,7 @@ pub(super) struct Scan {
     /// Resident entries that match and were not taken.
     found: BTreeSet<(Rank, Sequence)>,
     /// Consumers that wait until something is found.
-    idle: Vec<ConsumerKey>,
+    idle: Vec<Seat>,
 }
 
 /// The scans of a queue. Keys are never used again: a page may come for one that has gone.
@@ -48,9 +50,9 @@ pub(super) struct Scans {
 
 impl Scans {
     /// One more consumer waits until something is found.
-    pub(super) fn wait(&mut self, key: ScanKey, consumer: ConsumerKey) {
+    pub(super) fn wait(&mut self, key: ScanKey, seat: Seat) {
         if let Some(scan) = self.by_key.get_mut(&key) {
-            scan.idle.push(consumer);
+            scan.idle.push(seat);
         }
     }
 
@@ -59,7 +61,7 @@ impl Scans {
         self.by_key.values().any(|scan| !scan.found.is_empty())
     }
 
-    fn take_idle(&mut self, key: ScanKey) -> Vec<ConsumerKey> {
+    fn take_idle(&mut self, key: ScanKey) -> Vec<Seat> {
         let scan = self.by_key.get_mut(&key);
         scan.map(|scan| std::mem::take(&mut scan.idle))
             .unwrap_or_default()
@@ -127,20 +129,16 @@ impl Queue {
         key
     }
 
-    /// A consumer leaves; with the last one what the selector has seen is forgotten.
-    pub(super) fn leave_scan(&mut self, key: ScanKey) {
-        if let Some(scan) = self.scans.by_key.get_mut(&key) {
-            scan.consumer_count -= 1;
-            if scan.consumer_count == 0 {
-                self.scans.by_key.remove(&key);
-            }
-        }
-    }
-
-    /// Consumers that have gone wait no more.
-    pub(super) fn forget_idle(&mut self, lives: impl Fn(ConsumerKey) -> bool) {
-        for scan in self.scans.by_key.values_mut() {
-            scan.idle.retain(|key| lives(*key));
+    /// A consumer has left; with the last one what the selector has seen is forgotten.
+    pub(super) fn leave_scan(&mut self, key: ScanKey, consumers: &Slab<Consumer>) {
+        let Some(scan) = self.scans.by_key.get_mut(&key) else {
+            return;
+        };
+        scan.consumer_count -= 1;
+        if scan.consumer_count == 0 {
+            self.scans.by_key.remove(&key);
+        } else if scan.idle.len() > 2 * scan.consumer_count {
+            scan.idle.retain(|seat| is_taken(consumers, seat));
         }
     }
 
@@ -263,9 +261,11 @@ impl Dispatcher {
                 }
             }
             if self.queues[key.0].first_found(scan, is_ready).is_some() {
-                for consumer in self.queues[key.0].scans.take_idle(scan) {
-                    if self.consumers[consumer.0].standing == Standing::Idle {
-                        self.enter_round(consumer);
+                for seat in self.queues[key.0].scans.take_idle(scan) {
+                    if is_taken(&self.consumers, &seat)
+                        && self.consumers[seat.key.0].standing == Standing::Idle
+                    {
+                        self.enter_round(seat.key);
                     }
                 }
             }

@@ -123,8 +123,29 @@ pub(super) struct Ends {
     pub(super) last: Option<Slot>,
 }
 
-/// Open deliveries by message: for STOMP 1.0 and 1.1, whose ACK names the message.
-pub(super) type ByNumber = FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>;
+/// Open deliveries by message, the oldest first: for STOMP 1.0 and 1.1, whose ACK names the message. A subscription
+/// has one, and in 1.0, whose ACK need not name the subscription, the connection one for all of them.
+#[derive(Debug, Default)]
+pub(super) struct ByNumber(FxHashMap<MessageNumber, SmallVec<[Slot; 1]>>);
+
+impl ByNumber {
+    pub(super) fn push(&mut self, number: MessageNumber, slot: Slot) {
+        self.0.entry(number).or_default().push(slot);
+    }
+
+    pub(super) fn oldest(&self, number: MessageNumber) -> Option<Slot> {
+        self.0.get(&number)?.first().copied()
+    }
+
+    pub(super) fn forget(&mut self, number: MessageNumber, slot: Slot) {
+        if let Some(slots) = self.0.get_mut(&number) {
+            slots.retain(|open| *open != slot);
+            if slots.is_empty() {
+                self.0.remove(&number);
+            }
+        }
+    }
+}
 
 /// A subscription.
 #[derive(Debug)]
@@ -135,8 +156,8 @@ pub(super) struct Subscription {
     pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
     /// Those of them that wait for credit.
     pub(super) parked: Vec<ConsumerKey>,
-    /// The topics that it hears.
-    pub(super) topics: SmallVec<[TopicKey; 1]>,
+    /// The topics that it named, and where it stands among their subscriptions.
+    pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
     pub(super) selector: Option<Arc<Selector>>,
     pub(super) priority: ConsumerPriority,
     pub(super) exclusivity: Exclusivity,

@@ -6,7 +6,7 @@ use crate::harness::Harness;
 use crate::message::*;
 use crate::session::Session;
 
-on_memory_engine!(
+on_every_engine!(
     scratch_entries_are_read_back_in_order_among_the_others,
     scratch_entries_are_gone_in_the_next_life,
     scratch_entries_are_not_counted,

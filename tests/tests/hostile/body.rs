@@ -1,0 +1,41 @@
+//! Bodies of which half arrives: what has arrived is charged, what was declared is not, and memory that is waited for
+//! is not waited for without an end.
+
+use std::time::Duration;
+
+use stompbox_tests::broker::Broker;
+use stompbox_tests::flood::Flood;
+use stompbox_tests::scale::Scale;
+
+use crate::fixture::{eventually, overview, start_watched};
+use crate::trial::{MIB, Trial};
+
+/// Opens a connection that declares the longest body and sends so much of it.
+fn half_arrived(broker: &Broker, bytes: usize) -> Flood {
+    let mut flood = Flood::connect(broker.stomp());
+    flood.send("SEND\ndestination:/queue/half\ncontent-length:104857600\n\n");
+    // As much as is read.
+    flood.send_until_stuck(&vec![b'x'; bytes], Duration::from_millis(500));
+    flood
+}
+
+#[test]
+fn half_arrived_bodies_cost_what_has_arrived() {
+    const ARRIVED: usize = 600 * 1024;
+    let count = Scale::asked_for().of(40, 1_000);
+    let trial = Trial::begin("half-arrived bodies", start_watched(""));
+    // A buffer that grows is twice as large for a moment; a half more for the rest of the process.
+    let bound = count * ARRIVED as u64 * 3 / 2 + 32 * MIB;
+    trial.run(bound, |broker| {
+        let before = overview(broker, "memory_bytes");
+        let half: Vec<Flood> = (0..count).map(|_| half_arrived(broker, ARRIVED)).collect();
+        eventually("all of it is charged", || {
+            let charged = overview(broker, "memory_bytes").saturating_sub(before);
+            (charged >= count * ARRIVED as u64).then_some(())
+        });
+        drop(half);
+        eventually("all of it is given back", || {
+            (overview(broker, "memory_bytes") < before + MIB).then_some(())
+        });
+    });
+}

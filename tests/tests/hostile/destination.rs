@@ -1,0 +1,93 @@
+//! Destinations in masses.
+
+use std::time::Duration;
+
+use stompbox_tests::flood::Flood;
+use stompbox_tests::scale::Scale;
+use stompbox_tests::wire::Wire;
+
+use crate::fixture::{connect, expect_complete, overview, start_watched};
+use crate::trial::{MIB, Trial};
+
+/// Sends one message to each of so many destinations of a kind; the receipt of the last one is waited for.
+fn make(flood: &mut Flood, count: u64, begin: &str, headers: &str) {
+    let mut batch = String::new();
+    for number in 1..=count {
+        let receipt = if number == count {
+            "receipt:last\n"
+        } else {
+            ""
+        };
+        batch.push_str(&format!(
+            "SEND\ndestination:{begin}{number}\n{headers}{receipt}\nx\0"
+        ));
+        if batch.len() > 64 * 1024 || number == count {
+            flood.send(&batch);
+            batch.clear();
+        }
+    }
+    let receipt = flood.read_frame().expect("a receipt comes");
+    assert!(
+        receipt.starts_with(b"RECEIPT"),
+        "{}",
+        receipt.escape_ascii()
+    );
+}
+
+struct Kind {
+    name: &'static str,
+    begin: &'static str,
+    headers: &'static str,
+    /// What one costs with its message.
+    bytes_each: u64,
+}
+
+fn check(kind: &Kind) {
+    let count = Scale::asked_for().of(5_000, 1_000_000);
+    let broker = start_watched(&format!("[limits]\ndestinations = {count}\n"));
+    let trial = Trial::begin(kind.name, broker);
+    let bound = 64 * MIB + count * kind.bytes_each;
+    trial.run(bound, |broker| {
+        // The bystander's is one of them.
+        let mut flood = Flood::connect(broker.stomp());
+        make(&mut flood, count - 1, kind.begin, kind.headers);
+        let made = overview(broker, "queues") + overview(broker, "topics");
+        assert_eq!(made, count);
+        // They are swept and counted once a second.
+        std::thread::sleep(Duration::from_secs(Scale::asked_for().of(1, 4)));
+        let mut wire: Wire = connect(broker);
+        wire.send("SEND\ndestination:/queue/one.more\nreceipt:r\n\n^@");
+        expect_complete(&wire.expect_error("limits.destinations"));
+        wire.expect_closed();
+    });
+}
+
+#[test]
+fn a_million_topics_cost_a_bounded_memory_each() {
+    check(&Kind {
+        name: "a million topics",
+        begin: "/topic/t.",
+        headers: "persistent:false\n",
+        bytes_each: 1_024,
+    });
+}
+
+#[test]
+fn a_million_queues_cost_a_bounded_memory_each() {
+    check(&Kind {
+        name: "a million queues with a message each",
+        begin: "/queue/q.",
+        headers: "persistent:false\n",
+        bytes_each: 4_096,
+    });
+}
+
+#[test]
+fn a_million_queues_whose_messages_expire_stop_nobody() {
+    check(&Kind {
+        name: "a million queues with an expiring message each",
+        begin: "/queue/q.",
+        headers: "persistent:false\nttl:3600000\n",
+        bytes_each: 4_096,
+    });
+}
