@@ -10,9 +10,10 @@ use stompbox_protocol::{Command, Version, encode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Context};
+use super::connection::{Connection, Context};
 use crate::core::port::ConnectionId;
 
 /// Connections that the kernel keeps before they are accepted.
@@ -44,7 +45,8 @@ pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// What all listeners share.
 #[derive(Clone)]
 pub(super) struct Acceptor {
-    pub(super) context: Context,
+    pub(super) context: Arc<Context>,
+    pub(super) stop: CancellationToken,
     pub(super) connections: TaskTracker,
     /// A permit for each connection that may be open.
     pub(super) permits: Arc<Semaphore>,
@@ -60,7 +62,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.context.stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
             };
             match accepted {
                 Ok((stream, peer)) => self.accept(stream, peer),
@@ -88,11 +90,9 @@ impl Acceptor {
             return;
         };
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let context = self.context.clone();
-        self.connections.spawn(async move {
-            connection::serve(stream, id, peer.to_string(), context).await;
-            drop(permit);
-        });
+        let context = Arc::clone(&self.context);
+        let (connection, outbox) = Connection::new(id, stream, peer.to_string(), context, permit);
+        self.connections.spawn(connection.serve(outbox));
     }
 
     fn prepare(&self, stream: &TcpStream) -> std::io::Result<()> {

@@ -8,16 +8,32 @@ use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::{Durability, Entry};
 use super::flow::Relief;
-use super::key::{QueueKey, SubscriptionKey, TopicKey};
+use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Next;
 use super::subscription::{Pending, Source};
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
-use crate::core::message::Publication;
-use crate::core::port::{AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply};
+use crate::core::message::{DeliveryMode, Message, Publication};
+use crate::core::port::{
+    AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply, SubscriptionHandle,
+};
 
 /// The slot of a delivery that nobody acknowledges by name.
 const NO_SLOT: u32 = u32::MAX;
+
+/// A delivery that has been counted.
+struct Dealt {
+    peer: PeerKey,
+    handle: SubscriptionHandle,
+    counter: DeliveryCounter,
+}
+
+/// What a subscription of a topic gets of a publication.
+struct Copy {
+    message: Arc<Message>,
+    mode: DeliveryMode,
+    expires_ms: i64,
+}
 
 impl Dispatcher {
     /// A queue has to be looked at before the turn ends.
@@ -139,41 +155,74 @@ impl Dispatcher {
         mut entry: Entry,
     ) {
         entry.deliveries = entry.deliveries.saturating_add(1);
-        self.counters.dispatched += 1;
         if entry.deliveries > 1 {
             self.counters.redelivered += 1;
         }
+        let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
-        subscription.credit.spend(entry.message.bytes());
-        let peer_key = subscription.peer;
-        let peer = &mut self.peers[peer_key.0];
-        peer.counter = DeliveryCounter(peer.counter.0 + 1);
-        peer.in_flight += 1;
-        let counter = peer.counter;
         let is_kept = subscription.mode != AckMode::Auto || matches!(origin, Origin::Queue(..));
         let slot = if is_kept {
             self.deliveries.next_slot().0
         } else {
             NO_SLOT
         };
+        let counter = dealt.counter;
         let delivery = Delivery {
-            subscription: subscription.handle,
+            subscription: dealt.handle,
             tag: DeliveryTag { slot, counter },
             number: entry.number,
             message: Arc::clone(&entry.message),
             deliveries: entry.deliveries,
             expires_ms: entry.expires_ms,
             mode: entry.mode,
-            annotations: entry.annotations.clone(),
+            annotations: entry.annotations.clone().map(Box::new),
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
                 by_number.entry(entry.number).or_default().push(Slot(slot));
             }
-            let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
         }
-        self.reply(peer_key, Reply::Deliver(delivery));
+        self.reply(dealt.peer, Reply::Deliver(delivery));
+    }
+
+    /// Counts a delivery of so many bytes.
+    fn deal(&mut self, to: SubscriptionKey, message_bytes: usize) -> Dealt {
+        self.counters.dispatched += 1;
+        let subscription = &mut self.subscriptions[to.0];
+        subscription.credit.spend(message_bytes);
+        let peer = &mut self.peers[subscription.peer.0];
+        peer.counter = DeliveryCounter(peer.counter.0 + 1);
+        peer.in_flight += 1;
+        Dealt {
+            peer: subscription.peer,
+            handle: subscription.handle,
+            counter: peer.counter,
+        }
+    }
+
+    /// A copy for a subscription that acknowledges nothing: no entry is made of it.
+    fn deal_copy(&mut self, to: SubscriptionKey, number: MessageNumber, copy: Copy) {
+        let Dealt {
+            peer,
+            handle,
+            counter,
+        } = self.deal(to, copy.message.bytes());
+        let delivery = Delivery {
+            subscription: handle,
+            tag: DeliveryTag {
+                slot: NO_SLOT,
+                counter,
+            },
+            number,
+            message: copy.message,
+            deliveries: 1,
+            expires_ms: copy.expires_ms,
+            mode: copy.mode,
+            annotations: None,
+        };
+        self.reply(peer, Reply::Deliver(delivery));
     }
 
     /// One message to every subscription of a topic.
@@ -181,7 +230,7 @@ impl Dispatcher {
         &mut self,
         key: TopicKey,
         number: MessageNumber,
-        publication: &Publication,
+        publication: Publication,
         now: Now,
     ) {
         if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
@@ -189,15 +238,28 @@ impl Dispatcher {
             return;
         }
         let sequence = Sequence(number.0);
+        let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
-        for index in 0..self.topics[key.0].subscriptions.len() {
-            let to = self.topics[key.0].subscriptions[index];
-            let message = Arc::clone(&publication.message);
-            let (mode, expires_ms) = (publication.mode, publication.expires_ms);
-            let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+        let count = self.topics[key.0].subscriptions.len();
+        // The last one takes the message: it is not cloned for one subscriber.
+        let messages = std::iter::repeat_n(publication.message, count);
+        for (index, message) in messages.enumerate() {
+            let topic = &mut self.topics[key.0];
+            let to = topic.subscriptions[index];
             let subscription = &mut self.subscriptions[to.0];
-            if subscription.pending.len() == 0 && subscription.credit.is_left() {
-                self.topics[key.0].counters.dispatched += 1;
+            let goes_out = subscription.pending.len() == 0 && subscription.credit.is_left();
+            topic.counters.dispatched += u64::from(goes_out);
+            if goes_out && subscription.mode == AckMode::Auto {
+                let copy = Copy {
+                    message,
+                    mode,
+                    expires_ms,
+                };
+                self.deal_copy(to, number, copy);
+                continue;
+            }
+            let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+            if goes_out {
                 self.hand_over(to, Origin::Topic(key), sequence, entry);
             } else {
                 subscription.pending.push(sequence, entry);

@@ -25,7 +25,7 @@ impl Dispatcher {
             self.peers[key.0].blocked_by.push(topic);
             self.topics[topic.0].blocked.push(key);
         }
-        if self.settings.budget.is_over() && !self.peers[key.0].blocked_by_memory {
+        if self.is_memory_over && !self.peers[key.0].blocked_by_memory {
             self.peers[key.0].blocked_by_memory = true;
             self.memory_blocked.push(key);
         }

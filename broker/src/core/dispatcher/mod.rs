@@ -133,6 +133,8 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    /// Whether the memory was at its limit when the last requests came.
+    is_memory_over: bool,
     memory_blocked: Vec<PeerKey>,
     memory_starved: Vec<QueueKey>,
     counters: Counters,
@@ -173,6 +175,7 @@ impl Dispatcher {
             timers: Timers::default(),
             expiring_queues: FxHashSet::default(),
             expired_read: expiry::ExpiredRead::default(),
+            is_memory_over: false,
             memory_blocked: Vec::new(),
             memory_starved: Vec::new(),
             counters: Counters::default(),
@@ -203,20 +206,20 @@ impl Dispatcher {
 
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
+        // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.is_memory_over = self.settings.budget.is_over();
+        let mut peer = self.connections.get(&connection).copied();
         for request in requests {
-            let peer = match request {
-                Request::Open(opening) => {
-                    self.open(connection, *opening, now);
-                    continue;
-                }
-                _ => match self.connections.get(&connection) {
-                    Some(&peer) => peer,
-                    None => return,
-                },
-            };
+            if let Request::Open(opening) = request {
+                self.open(connection, *opening, now);
+                peer = self.connections.get(&connection).copied();
+                continue;
+            }
+            let Some(peer) = peer else { return };
             if let Request::Closed { ending, written } = request {
-                self.close(peer, ending, written, now);
-            } else if self.peers[peer.0].standing == Standing::Open
+                return self.close(peer, ending, written, now);
+            }
+            if self.peers[peer.0].standing == Standing::Open
                 || matches!(request, Request::Written { .. })
             {
                 self.act(peer, request, now);
@@ -293,6 +296,7 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }
         }
@@ -366,6 +370,23 @@ impl Dispatcher {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         })
+    }
+
+    /// The destination of a SEND. A producer's next one nearly always goes where its last one went.
+    fn ensure_of(
+        &mut self,
+        peer: PeerKey,
+        name: &Arc<DestinationName>,
+        now: Now,
+    ) -> Result<Place, Refusal> {
+        if let Some((latest, place)) = &self.peers[peer.0].latest
+            && latest == name
+        {
+            return Ok(*place);
+        }
+        let place = self.ensure(name, now)?;
+        self.peers[peer.0].latest = Some((Arc::clone(name), place));
+        Ok(place)
     }
 
     /// Whether so many more destinations may be made.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Place;
 use super::delivery::Slot;
 use super::key::{SubscriptionKey, TopicKey};
+use crate::core::destination::DestinationName;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -65,6 +67,10 @@ pub(super) struct Peer {
     pub(super) blocked_by_memory: bool,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
+    /// How many were handed over the last time: there will be about as many again.
+    pub(super) reply_count: usize,
+    /// Where its last SEND outside of a transaction went. Destinations are never removed.
+    pub(super) latest: Option<(Arc<DestinationName>, Place)>,
 }
 
 impl Peer {
@@ -81,6 +87,8 @@ impl Peer {
             blocked_by: Vec::new(),
             blocked_by_memory: false,
             replies: Vec::new(),
+            reply_count: 0,
+            latest: None,
         }
     }
 

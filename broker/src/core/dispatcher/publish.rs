@@ -19,7 +19,7 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        let place = match self.ensure(&publication.destination, now) {
+        let place = match self.ensure_of(peer, &publication.destination, now) {
             Ok(place) => place,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
@@ -120,7 +120,7 @@ impl Dispatcher {
     ) {
         let topic = &mut self.topics[key.0];
         if visible_after <= self.watermark && topic.held.is_empty() {
-            return self.fan_out(key, number, &publication, now);
+            return self.fan_out(key, number, publication, now);
         }
         let visible_after = match topic.held.back() {
             Some((ticket, ..)) => visible_after.max(*ticket),
@@ -136,7 +136,7 @@ impl Dispatcher {
             .held
             .pop_front_if(|(ticket, ..)| *ticket <= watermark)
         {
-            self.fan_out(key, number, &publication, now);
+            self.fan_out(key, number, publication, now);
         }
     }
 }

@@ -18,7 +18,7 @@ use stompbox_store::{Store, StoreEvent};
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
 use crate::core::port::Subscribing;
 use crate::core::port::{
     AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Opening, Prefetch,
@@ -160,7 +160,8 @@ impl Bench {
     pub(super) fn publication(&self, to: &str, draft: &Draft) -> Publication {
         let body = Bytes::from_static(draft.text.as_bytes());
         let priority = Priority::clamped(draft.priority);
-        let message = Message::new(b"", &body, priority, self.now.wall_ms, &self.budget);
+        let charge = self.budget.charge(body.len());
+        let message = Message::new(b"", Body::Shared(&body), priority, self.now.wall_ms, charge);
         Publication {
             destination: Arc::new(DestinationName::parse(to.as_bytes()).expect("a name")),
             message: Arc::new(message),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use stompbox_protocol::{Frame, Header, canonical, unescape};
+use stompbox_protocol::{FrameRef, Header, canonical, unescape};
 
 use super::output::Output;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
 /// What the headers of a SEND say to the broker. Of a repeated header the first counts.
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
 impl Session {
     pub(super) fn send(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -119,8 +119,12 @@ impl Session {
                 "SEND needs the header 'destination', as in destination:/queue/NAME",
             ));
         };
-        let text = self.decoded(destination)?;
-        let destination = self.destination(&text)?;
+        let destination = if frame.has_escapes() {
+            let text = self.decoded(destination)?;
+            self.destination(&text)?
+        } else {
+            self.destination(destination)?
+        };
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -132,8 +136,12 @@ impl Session {
             .transaction
             .map(|raw| self.decoded(raw))
             .transpose()?;
-        let budget = &self.settings.budget;
-        let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
+        let body = match frame.own_body() {
+            Some(body) => Body::Shared(body),
+            None => Body::Borrowed(frame.body()),
+        };
+        let charge = self.charger.charge(head.len() + frame.body().len());
+        let message = Message::new(&head, body, priority, timestamp_ms, charge);
         self.scratch = head;
         let mode = if persistent {
             DeliveryMode::Persistent

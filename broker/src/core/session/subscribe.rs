@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stompbox_protocol::{Frame, Version, encode};
+use stompbox_protocol::{FrameRef, Version, encode};
 use stompbox_store::DestinationKind;
 
 use super::output::Output;
@@ -27,7 +27,8 @@ pub(super) enum SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) kind: DestinationKind,
-    /// The lines of each MESSAGE that never change: command, `subscription`, `destination`.
+    /// What of each MESSAGE never changes: command, `subscription`, `destination`, and `message-id` up to its
+    /// numbers.
     pub(super) opening: Box<[u8]>,
 }
 
@@ -83,7 +84,7 @@ const UNSUPPORTED_FLAGS: [(&str, &str); 8] = [
 impl Session {
     pub(super) fn subscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -105,7 +106,7 @@ impl Session {
         let handle = self.next_subscription;
         self.next_subscription = SubscriptionHandle(handle.0 + 1);
         self.names.insert(name, handle);
-        let opening = opening(self.version, id.as_deref(), &destination);
+        let opening = self.opening(id.as_deref(), &destination);
         if destination.kind() == DestinationKind::Topic {
             self.topic_subscriptions += 1;
         }
@@ -126,6 +127,18 @@ impl Session {
             .requests
             .push(Request::Subscribe(Box::new(subscribing)));
         Ok(())
+    }
+
+    fn opening(&self, id: Option<&[u8]>, destination: &DestinationName) -> Box<[u8]> {
+        let mut lines = b"MESSAGE\n".to_vec();
+        if let Some(id) = id {
+            encode::header(&mut lines, self.version, b"subscription", id);
+        }
+        let destination = destination.wire().as_bytes();
+        encode::header(&mut lines, self.version, b"destination", destination);
+        lines.extend_from_slice(b"message-id:");
+        lines.extend_from_slice(&self.message_id_prefix);
+        lines.into_boxed_slice()
     }
 
     fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
@@ -151,7 +164,7 @@ impl Session {
 
     pub(super) fn unsubscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -195,7 +208,7 @@ fn missing_id(command: &str) -> Refusal {
     )
 }
 
-fn refuse_unsupported(frame: &Frame) -> Result<(), Refusal> {
+fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
     let named = UNSUPPORTED
         .iter()
         .filter(|(name, _)| frame.header(name).is_some());
@@ -222,7 +235,7 @@ fn split_options(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
+fn ack_mode(frame: &FrameRef<'_>) -> Result<AckMode, Refusal> {
     match frame.header("ack").as_deref() {
         None | Some(b"auto") => Ok(AckMode::Auto),
         Some(b"client") => Ok(AckMode::Client),
@@ -237,7 +250,7 @@ fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
     }
 }
 
-fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
+fn prefetch(frame: &FrameRef<'_>, options: &[u8]) -> Result<Prefetch, Refusal> {
     let mut prefetch = Prefetch::default();
     for option in options
         .split(|byte| *byte == b'&')
@@ -281,7 +294,7 @@ fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
     Ok(prefetch)
 }
 
-fn natural(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
+fn natural(frame: &FrameRef<'_>, name: &str) -> Result<Option<i64>, Refusal> {
     frame
         .header(name)
         .map(|value| field::parse_natural(name, &value))
@@ -290,18 +303,4 @@ fn natural(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
 
 fn messages(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn opening(version: Version, id: Option<&[u8]>, destination: &DestinationName) -> Box<[u8]> {
-    let mut lines = b"MESSAGE\n".to_vec();
-    if let Some(id) = id {
-        encode::header(&mut lines, version, b"subscription", id);
-    }
-    encode::header(
-        &mut lines,
-        version,
-        b"destination",
-        destination.wire().as_bytes(),
-    );
-    lines.into_boxed_slice()
 }
