@@ -52,8 +52,9 @@ pub fn headers(block: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8
 
 /// The value of the first header of this decoded name, decoded. Allocates only for a value with escapes.
 pub fn find<'b>(block: &'b [u8], name: &[u8]) -> Option<Cow<'b, [u8]>> {
-    let (_, value) = lines(block).find(|(raw, _)| {
-        *raw == name || (memchr(b'\\', raw).is_some() && decode(raw).as_ref() == name)
+    let (_, value) = lines(block).find(|(raw, _)| match memchr(b'\\', raw) {
+        None => *raw == name,
+        Some(_) => decode(raw).as_ref() == name,
     })?;
     Some(decode(value))
 }

@@ -49,12 +49,22 @@ impl Priority {
     }
 }
 
+/// A body as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// To be copied.
+    Borrowed(&'a [u8]),
+    /// In memory of its own: kept as it is, unless it is short.
+    Shared(&'a Bytes),
+}
+
 /// A message.
 #[derive(Debug)]
 pub struct Message {
     data: Box<[u8]>,
     head_bytes: usize,
-    large_body: Option<Bytes>,
+    /// Boxed, as few have one.
+    large_body: Option<Box<Bytes>>,
     has_escapes: bool,
     /// Its priority.
     pub priority: Priority,
@@ -87,26 +97,29 @@ impl Group {
 }
 
 impl Message {
-    /// Makes a message from a canonical header block and a body.
+    /// Makes a message from a canonical header block and a body. `charge` is for the bytes of both.
     #[must_use]
     pub fn new(
         head: &[u8],
-        body: &Bytes,
+        body: Body<'_>,
         priority: Priority,
         timestamp_ms: i64,
-        budget: &Arc<MemoryBudget>,
+        charge: Charge,
     ) -> Self {
-        let charge = budget.charge(head.len() + body.len());
-        let inline = body.len() <= INLINE_BODY_BYTES_MAX;
-        let mut data = Vec::with_capacity(head.len() + if inline { body.len() } else { 0 });
+        let (inline, large_body) = match body {
+            Body::Shared(body) if body.len() > INLINE_BODY_BYTES_MAX => {
+                (&[][..], Some(Box::new(body.clone())))
+            }
+            Body::Shared(body) => (&body[..], None),
+            Body::Borrowed(body) => (body, None),
+        };
+        let mut data = Vec::with_capacity(head.len() + inline.len());
         data.extend_from_slice(head);
-        if inline {
-            data.extend_from_slice(body);
-        }
+        data.extend_from_slice(inline);
         Self {
             data: data.into_boxed_slice(),
             head_bytes: head.len(),
-            large_body: (!inline).then(|| body.clone()),
+            large_body,
             has_escapes: canonical::has_escapes(head),
             priority,
             timestamp_ms,

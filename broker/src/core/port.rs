@@ -1,6 +1,7 @@
 //! What sessions and the dispatcher say to each other. Requests travel in batches, one a read; replies travel
 //! in batches, one a turn of the dispatcher.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct TransactionHandle(pub u32);
 
 /// The value of a `receipt` header, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiptId(pub SmallVec<[u8; 32]>);
+pub struct ReceiptId(pub SmallVec<[u8; 16]>);
 
 /// Counts a connection's deliveries, ascending from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -61,9 +62,13 @@ pub struct Prefetch {
     pub bytes: Option<usize>,
 }
 
-/// What a frame failed with: the text of an ERROR frame.
+/// What a frame failed with. One pointer long, as it travels in the result of every step of every frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal(Box<RefusalText>);
+
+/// The text of an ERROR frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalText {
     /// One line, for the `message` header.
     pub summary: String,
     /// What was wrong and what to do, for the body.
@@ -76,11 +81,18 @@ impl Refusal {
     /// A refusal of a frame that asked for no receipt, or whose receipt is added later.
     #[must_use]
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(RefusalText {
             summary: summary.into(),
             detail: detail.into(),
             receipt: None,
-        }
+        }))
+    }
+
+    /// The same, of a frame that asked for a receipt.
+    #[must_use]
+    pub fn of(mut self, receipt: Option<ReceiptId>) -> Self {
+        self.0.receipt = receipt;
+        self
     }
 
     /// A transaction has passed one of its limits: `key` under `[limits]`.
@@ -93,6 +105,14 @@ impl Refusal {
                  raise the limit"
             ),
         )
+    }
+}
+
+impl Deref for Refusal {
+    type Target = RefusalText;
+
+    fn deref(&self) -> &RefusalText {
+        &self.0
     }
 }
 
@@ -307,8 +327,8 @@ pub struct Delivery {
     pub expires_ms: i64,
     /// Its delivery mode.
     pub mode: super::message::DeliveryMode,
-    /// Header lines that belong to this copy alone.
-    pub annotations: Option<Arc<[u8]>>,
+    /// Header lines that belong to this copy alone. Boxed, since few have any and all are moved.
+    pub annotations: Option<Box<Arc<[u8]>>>,
     /// Where it comes from, if the subscription takes from several places.
     pub destination: Option<Arc<DestinationName>>,
 }

@@ -9,13 +9,21 @@ use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
 use super::group::Claim;
-use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
 use super::queue::Next;
 use crate::core::clock::Now;
-use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply};
+use crate::core::destination::DestinationName;
+use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply, SubscriptionHandle};
 
 /// The slot of a delivery that nobody acknowledges by name.
-const NO_SLOT: u32 = u32::MAX;
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// A delivery that has been counted.
+pub(super) struct Dealt {
+    pub(super) peer: PeerKey,
+    pub(super) handle: SubscriptionHandle,
+    pub(super) counter: DeliveryCounter,
+}
 
 impl Dispatcher {
     /// A queue has to be looked at before the turn ends.
@@ -247,52 +255,66 @@ impl Dispatcher {
         mut entry: Entry,
     ) {
         entry.deliveries = entry.deliveries.saturating_add(1);
-        self.counters.dispatched += 1;
         if entry.deliveries > 1 {
             self.counters.redelivered += 1;
         }
+        let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
-        subscription.credit.spend(entry.message.bytes());
-        let peer_key = subscription.peer;
-        let peer = &mut self.peers[peer_key.0];
-        peer.counter = DeliveryCounter(peer.counter.0 + 1);
-        peer.in_flight += 1;
-        let counter = peer.counter;
         let is_kept = subscription.keeps_deliveries();
         let slot = if is_kept {
             self.deliveries.next_slot().0
         } else {
             NO_SLOT
         };
+        let counter = dealt.counter;
         let is_manifold = subscription.is_manifold;
         let mut delivery = Delivery {
-            subscription: subscription.handle,
+            subscription: dealt.handle,
             tag: DeliveryTag { slot, counter },
             number: entry.number,
             message: Arc::clone(&entry.message),
             deliveries: entry.deliveries,
             expires_ms: entry.expires_ms,
             mode: entry.mode,
-            annotations: entry.annotations.clone(),
+            annotations: entry.annotations.clone().map(Box::new),
             destination: None,
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
                 by_number.push(entry.number, Slot(slot));
-                if let Some(by_number) = &mut peer.by_number {
+                if let Some(by_number) = &mut self.peers[dealt.peer.0].by_number {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
         }
         if is_manifold {
-            delivery.destination = Some(match origin {
-                Origin::Queue(key, _) => Arc::clone(&self.queues[key.0].name),
-                Origin::Topic(key) => Arc::clone(&self.topics[key.0].name),
-                Origin::Walk => return self.reply(peer_key, Reply::Deliver(delivery)),
-            });
+            delivery.destination = self.name_of_origin(origin);
         }
-        self.reply(peer_key, Reply::Deliver(delivery));
+        self.reply(dealt.peer, Reply::Deliver(delivery));
+    }
+
+    fn name_of_origin(&self, origin: Origin) -> Option<Arc<DestinationName>> {
+        match origin {
+            Origin::Queue(key, _) => Some(Arc::clone(&self.queues[key.0].name)),
+            Origin::Topic(key) => Some(Arc::clone(&self.topics[key.0].name)),
+            Origin::Walk => None,
+        }
+    }
+
+    /// Counts a delivery of so many bytes.
+    pub(super) fn deal(&mut self, to: SubscriptionKey, message_bytes: usize) -> Dealt {
+        self.counters.dispatched += 1;
+        let subscription = &mut self.subscriptions[to.0];
+        subscription.credit.spend(message_bytes);
+        let peer = &mut self.peers[subscription.peer.0];
+        peer.counter = DeliveryCounter(peer.counter.0 + 1);
+        peer.in_flight += 1;
+        Dealt {
+            peer: subscription.peer,
+            handle: subscription.handle,
+            counter: peer.counter,
+        }
     }
 }

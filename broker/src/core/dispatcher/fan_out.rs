@@ -6,6 +6,7 @@ use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
 use super::delivery::Origin;
+use super::dispatch::{Dealt, NO_SLOT};
 use super::entry::{Durability, Entry};
 use super::flow::Relief;
 use super::key::{SubscriptionKey, TopicKey};
@@ -14,8 +15,8 @@ use super::property::{Place, Seen};
 use super::subscription::Pending;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
-use crate::core::message::Publication;
-use crate::core::port::{Locality, Refusal};
+use crate::core::message::{DeliveryMode, Message, Publication};
+use crate::core::port::{Delivery, DeliveryTag, Locality, Refusal, Reply};
 
 impl Dispatcher {
     /// One message to every subscription of a topic.
@@ -23,7 +24,7 @@ impl Dispatcher {
         &mut self,
         key: TopicKey,
         number: MessageNumber,
-        publication: &Publication,
+        publication: Publication,
         publisher: Sender,
         now: Now,
     ) {
@@ -32,22 +33,30 @@ impl Dispatcher {
             return;
         }
         let sequence = Sequence(number.0);
+        let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
         self.refresh_audience(key);
-        for index in 0..self.topics[key.0].audience.len() {
+        let count = self.topics[key.0].audience.len();
+        // The last one takes the message: it is not cloned for one subscriber.
+        let messages = std::iter::repeat_n(publication.message, count);
+        for (index, message) in messages.enumerate() {
             let to = self.topics[key.0].audience[index];
-            let message = Arc::clone(&publication.message);
-            let (mode, expires_ms) = (publication.mode, publication.expires_ms);
+            let subscription = &self.subscriptions[to.0];
+            let goes_out = subscription.pending.len() == 0 && subscription.credit.is_left();
+            if goes_out && subscription.is_plain() {
+                self.topics[key.0].counters.dispatched += 1;
+                self.deal_copy(to, number, message, mode, expires_ms);
+                continue;
+            }
             let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
             if !self.is_wanted(key, to, &entry, publisher) {
                 continue;
             }
-            let subscription = &mut self.subscriptions[to.0];
-            if subscription.pending.len() == 0 && subscription.credit.is_left() {
+            if goes_out {
                 self.topics[key.0].counters.dispatched += 1;
                 self.hand_over(to, Origin::Topic(key), sequence, entry);
             } else {
-                subscription.pending.push(sequence, key, entry);
+                self.subscriptions[to.0].pending.push(sequence, key, entry);
                 if self.is_over_pending_limit(key, to) {
                     slow.push(to);
                 }
@@ -56,6 +65,38 @@ impl Dispatcher {
         for to in slow {
             self.curb(key, to);
         }
+    }
+
+    /// A copy for a subscription that acknowledges nothing: no entry is made of it.
+    fn deal_copy(
+        &mut self,
+        to: SubscriptionKey,
+        number: MessageNumber,
+        message: Arc<Message>,
+        mode: DeliveryMode,
+        expires_ms: i64,
+    ) {
+        let Dealt {
+            peer,
+            handle,
+            counter,
+        } = self.deal(to, message.bytes());
+        let tag = DeliveryTag {
+            slot: NO_SLOT,
+            counter,
+        };
+        let delivery = Delivery {
+            subscription: handle,
+            tag,
+            number,
+            message,
+            deliveries: 1,
+            expires_ms,
+            mode,
+            annotations: None,
+            destination: None,
+        };
+        self.reply(peer, Reply::Deliver(delivery));
     }
 
     fn is_wanted(

@@ -91,7 +91,7 @@ impl Dispatcher {
             }
             Place::Topic(_) | Place::Queue(_) => {}
         }
-        if self.settings.budget.is_over() {
+        if self.is_memory_over {
             self.block(key, Blocker::Memory);
         }
     }

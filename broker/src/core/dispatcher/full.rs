@@ -15,6 +15,7 @@ use super::delivery::{Delivered, Origin};
 use super::effect::Promise;
 use super::entry::{Durability, Entry};
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
+use super::publish::AllPlaced;
 use super::redelivery::Reason;
 use super::timer::Timer;
 use crate::core::clock::Now;
@@ -82,7 +83,7 @@ pub(super) enum Undo {
     /// A transaction was committed.
     Commit {
         connection: ConnectionId,
-        placed: Vec<Placed>,
+        placed: AllPlaced,
         acknowledged: Vec<Acknowledged>,
     },
 }

@@ -163,6 +163,8 @@ pub struct Dispatcher {
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
+    /// Whether the memory was at its limit when the last requests came.
+    is_memory_over: bool,
     revocable: VecDeque<full::Revocable>,
     counters: Counters,
 }
@@ -212,6 +214,7 @@ impl Dispatcher {
             flow: flow::Flow::default(),
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
+            is_memory_over: false,
             revocable: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -241,20 +244,20 @@ impl Dispatcher {
 
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
+        // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.is_memory_over = self.settings.budget.is_over();
+        let mut peer = self.connections.get(&connection).copied();
         for request in requests {
-            let peer = match request {
-                Request::Open(opening) => {
-                    self.open(connection, *opening, now);
-                    continue;
-                }
-                _ => match self.connections.get(&connection) {
-                    Some(&peer) => peer,
-                    None => return,
-                },
-            };
+            if let Request::Open(opening) = request {
+                self.open(connection, *opening, now);
+                peer = self.connections.get(&connection).copied();
+                continue;
+            }
+            let Some(peer) = peer else { return };
             if let Request::Closed { ending, written } = request {
-                self.close(peer, ending, written, now);
-            } else if self.peers[peer.0].standing == Standing::Open
+                return self.close(peer, ending, written, now);
+            }
+            if self.peers[peer.0].standing == Standing::Open
                 || matches!(request, Request::Written { .. })
             {
                 self.act(peer, request, now);
@@ -341,6 +344,7 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }
         }

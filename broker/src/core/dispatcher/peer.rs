@@ -10,6 +10,7 @@ use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
 use super::subscription::ByNumber;
+use crate::core::destination::DestinationName;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -71,6 +72,11 @@ pub(super) struct Peer {
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
+    /// How many were handed over the last time: there will be about as many again.
+    pub(super) reply_count: usize,
+    /// Where its last SEND outside of a transaction went. None but temporary destinations
+    /// are ever removed.
+    pub(super) latest: Option<(Arc<DestinationName>, Place)>,
 }
 
 impl Peer {
@@ -88,6 +94,8 @@ impl Peer {
             blocked_by: Vec::new(),
             temporaries: Vec::new(),
             replies: Vec::new(),
+            reply_count: 0,
+            latest: None,
         }
     }
 

@@ -18,6 +18,9 @@ use crate::core::port::{ReceiptId, Refusal, Reply};
 /// The destinations of one SEND that are there.
 type Places = SmallVec<[Place; 1]>;
 
+/// Where the copies of what was sent were put.
+pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
+
 /// One SEND on its way to its destinations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routing {
@@ -35,7 +38,7 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        let places = match self.places(&publication.target, now) {
+        let places = match self.places_of(peer, &publication.target, now) {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
@@ -55,7 +58,7 @@ impl Dispatcher {
             visible_after: AT_ONCE,
         };
         let start = self.batch.operations.len();
-        let mut placed = Vec::new();
+        let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
         if placed.len() > 1 {
             let connection = self.peers[peer.0].connection;
@@ -70,6 +73,25 @@ impl Dispatcher {
         for place in places {
             self.hold_producer_back(peer, place, mode);
         }
+    }
+
+    /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
+    fn places_of(&mut self, peer: PeerKey, target: &Target, now: Now) -> Result<Places, Refusal> {
+        let Target::One(name) = target else {
+            return self.places(target, now);
+        };
+        if let Some((latest, place)) = &self.peers[peer.0].latest
+            && latest == name
+        {
+            return Ok(Places::from_slice(&[*place]));
+        }
+        let place = self.ensure(name, now)?;
+        if let Some(place) = place
+            && !name.is_temporary()
+        {
+            self.peers[peer.0].latest = Some((Arc::clone(name), place));
+        }
+        Ok(place.into_iter().collect())
     }
 
     /// The destinations of a target, made if need be; a temporary one that has gone is none.
@@ -109,7 +131,7 @@ impl Dispatcher {
         places: &[Place],
         publication: Publication,
         routing: Routing,
-        placed: &mut Vec<Placed>,
+        placed: &mut AllPlaced,
         now: Now,
     ) -> Promise {
         self.counters.enqueued += 1;
@@ -123,6 +145,14 @@ impl Dispatcher {
                 sequence,
             ));
             return self.enqueue(*key, sequence, number, &publication, routing);
+        }
+        if let [Place::Topic(key)] = places
+            && self.virtual_queues_of(*key).is_empty()
+        {
+            self.topics[key.0].counters.enqueued += 1;
+            placed.push(Placed::Topic(*key, number));
+            self.publish_in_turn(*key, number, publication, routing, now);
+            return Promise::Kept;
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -145,7 +175,7 @@ impl Dispatcher {
                     }
                     self.topics[key.0].counters.enqueued += 1;
                     placed.push(Placed::Topic(key, number));
-                    self.publish_in_turn(key, number, &publication, routing, now);
+                    self.publish_in_turn(key, number, publication.clone(), routing, now);
                 }
             }
         }
@@ -211,7 +241,7 @@ impl Dispatcher {
         &mut self,
         key: TopicKey,
         number: MessageNumber,
-        publication: &Publication,
+        publication: Publication,
         Routing {
             sender,
             visible_after,
@@ -228,7 +258,7 @@ impl Dispatcher {
         };
         topic
             .held
-            .push_back((visible_after, number, sender, publication.clone()));
+            .push_back((visible_after, number, sender, publication));
         self.hidden.push_back((visible_after, Place::Topic(key)));
     }
 
@@ -238,7 +268,7 @@ impl Dispatcher {
             && let Some((_, number, sender, publication)) =
                 topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
         {
-            self.fan_out(key, number, &publication, sender, now);
+            self.fan_out(key, number, publication, sender, now);
         }
     }
 }

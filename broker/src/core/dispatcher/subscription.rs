@@ -185,6 +185,14 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Whether it takes whatever its topic gives and acknowledges nothing.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.keeps_deliveries()
+            && self.selector.is_none()
+            && self.locality == Locality::All
+            && !self.is_manifold
+    }
+
     /// Whether its deliveries are kept until they are acknowledged: those of topics need not be, where the hand-over
     /// acknowledges them.
     pub(super) fn keeps_deliveries(&self) -> bool {

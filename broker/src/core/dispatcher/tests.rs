@@ -26,7 +26,7 @@ use stompbox_store::{Store, StoreEvent};
 use super::*;
 use crate::core::clock::Now;
 use crate::core::destination::SubscribeTarget;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication, Target};
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
 use crate::core::port::Subscribing;
 use crate::core::port::{
     AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
@@ -194,8 +194,9 @@ impl Bench {
         let body = Bytes::from_static(draft.text.as_bytes());
         let priority = Priority::clamped(draft.priority);
         let head = draft.head.as_bytes();
-        let message =
-            Message::new(head, &body, priority, self.now.wall_ms, &self.budget).in_group();
+        let charge = self.budget.charge(head.len() + body.len());
+        let wall_ms = self.now.wall_ms;
+        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge).in_group();
         Publication {
             target: target(to),
             message: Arc::new(message),

@@ -9,7 +9,7 @@ use super::entry::AT_ONCE;
 use super::full::{Acknowledged, Undo};
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::publish::Routing;
+use super::publish::{AllPlaced, Routing};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
@@ -58,7 +58,7 @@ impl Dispatcher {
         let is_stored = grows || self.batch.operations.len() > operations;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         let connection = self.peers[peer.0].connection;
-        let mut placed = Vec::with_capacity(if may_be_refused { sends.len() } else { 0 });
+        let mut placed = AllPlaced::new();
         let routing = Routing {
             sender: Sender(connection.0),
             visible_after,

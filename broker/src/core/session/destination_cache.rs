@@ -1,15 +1,21 @@
 //! The targets that a connection sent to lately, so that a SEND neither parses nor allocates its destination's name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Session;
 use super::output::Output;
 use crate::config::Delivery;
+use crate::core::destination::DestinationName;
 use crate::core::message::Target;
 use crate::core::port::Refusal;
 
 /// A connection that uses more names than this starts over: names are the client's, memory is ours.
 const NAMES_MAX: usize = 256;
+
+/// So many messages share a handle of their destination. The dispatcher lets go of each handle while the session
+/// hands out the next: if all shared one, its count would go to and fro between two cores with each message.
+const HANDLE_USES: u32 = 64;
 
 /// A target and what its policy says of a SEND that says nothing. Of several destinations the first counts.
 #[derive(Debug, Clone)]
@@ -18,24 +24,55 @@ pub(super) struct Known {
     pub(super) default_delivery: Delivery,
 }
 
+impl Known {
+    /// Another handle of the same destination.
+    fn renew(&mut self) {
+        if let Target::One(name) = &mut self.target {
+            *name = Arc::new(DestinationName::clone(name));
+        }
+    }
+}
+
 /// Names that were parsed.
 #[derive(Debug, Default)]
 pub(super) struct DestinationCache {
-    latest: Option<(Box<[u8]>, Known)>,
+    latest: Option<Latest>,
     known: HashMap<Box<[u8]>, Known>,
+}
+
+/// The destination of the last SEND.
+#[derive(Debug)]
+struct Latest {
+    text: Box<[u8]>,
+    known: Known,
+    uses: u32,
 }
 
 impl DestinationCache {
     /// What was learned of this text.
     fn get(&mut self, text: &[u8]) -> Option<Known> {
-        if let Some((latest, known)) = &self.latest
-            && **latest == *text
+        if let Some(latest) = &mut self.latest
+            && *latest.text == *text
         {
-            return Some(known.clone());
+            if latest.uses == HANDLE_USES {
+                latest.uses = 0;
+                latest.known.renew();
+            }
+            latest.uses += 1;
+            return Some(latest.known.clone());
         }
         let known = self.known.get(text)?.clone();
-        self.latest = Some((text.into(), known.clone()));
+        self.remember(text, known.clone());
         Some(known)
+    }
+
+    fn remember(&mut self, text: &[u8], mut known: Known) {
+        known.renew();
+        self.latest = Some(Latest {
+            text: text.into(),
+            known,
+            uses: 0,
+        });
     }
 
     fn learn(&mut self, text: &[u8], known: Known) {
@@ -43,7 +80,7 @@ impl DestinationCache {
             self.known.clear();
         }
         self.known.insert(text.into(), known.clone());
-        self.latest = Some((text.into(), known));
+        self.remember(text, known);
     }
 }
 

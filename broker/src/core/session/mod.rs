@@ -19,7 +19,7 @@ mod wish;
 
 pub use connect::HeartBeat;
 use output::Routed;
-pub use output::{End, Mark, Output, WrittenReceipt};
+pub use output::{End, LongBody, Mark, Output, WrittenReceipt};
 pub use output_buffer::OutputBuffer;
 
 use std::collections::HashMap;
@@ -27,11 +27,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use stompbox_protocol::{Command, DecodeError, Frame, Version};
+use stompbox_protocol::{Command, DecodeError, FrameRef, Version};
 use stompbox_store::Epoch;
 
 use super::clock::Now;
-use super::memory::MemoryBudget;
+use super::memory::{Charger, MemoryBudget};
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
 use crate::config::{Limits, Policies};
 use destination_cache::DestinationCache;
@@ -98,6 +98,7 @@ pub struct Session {
     /// `message-id` up to its counter.
     message_id_prefix: Box<[u8]>,
     topic_subscriptions: usize,
+    charger: Charger,
     scratch: Vec<u8>,
 }
 
@@ -118,6 +119,7 @@ impl Session {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
             stash: Stash::new(&settings.limits),
+            charger: Charger::new(&settings.budget),
             settings,
             peer,
             stage: Stage::Fresh,
@@ -221,9 +223,9 @@ impl Session {
     }
 
     /// Acts on a frame.
-    pub fn frame(&mut self, frame: Frame, now: Now, output: &mut Output) {
-        if self.stash.must_wait(&frame) {
-            return self.stash.push(frame);
+    pub fn frame(&mut self, frame: &FrameRef<'_>, now: Now, output: &mut Output) {
+        if self.stash.must_wait(frame) {
+            return self.stash.push(frame.to_frame());
         }
         self.act(frame, now, output);
     }
@@ -231,15 +233,15 @@ impl Session {
     /// Acts on frames that were held back, as far as they are not held back again.
     fn replay(&mut self, now: Now, output: &mut Output) {
         while let Some(frame) = self.stash.pop() {
-            self.act(frame, now, output);
+            self.act(&frame.as_ref(), now, output);
             if matches!(self.stage, Stage::Ending) {
                 return;
             }
         }
     }
 
-    fn act(&mut self, frame: Frame, now: Now, output: &mut Output) {
-        let receipt = field::receipt(&frame);
+    fn act(&mut self, frame: &FrameRef<'_>, now: Now, output: &mut Output) {
+        let receipt = field::receipt(frame);
         if let Some(receipt) = &receipt
             && !matches!(frame.command(), Command::Connect | Command::Stomp)
         {
@@ -248,7 +250,7 @@ impl Session {
         }
         let acted = match (&self.stage, frame.command()) {
             (Stage::Ending, _) => Ok(()),
-            (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(&frame, output),
+            (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(frame, output),
             (Stage::Fresh | Stage::Opening(_), command) => Err(Refusal::new(
                 "not connected",
                 format!(
@@ -256,17 +258,18 @@ impl Session {
                     command.as_str()
                 ),
             )),
-            (Stage::Open, command) => self.command(command, &frame, receipt.clone(), now, output),
+            (Stage::Open, command) => self.command(command, frame, receipt, now, output),
         };
         if let Err(refusal) = acted {
-            self.refuse(Refusal { receipt, ..refusal }, output);
+            let receipt = field::receipt(frame);
+            self.refuse(refusal.of(receipt), output);
         }
     }
 
     fn command(
         &mut self,
         command: Command,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -334,7 +337,7 @@ impl Session {
     pub fn malformed(&mut self, error: &DecodeError, output: &mut Output) {
         let receipt = error.receipt().map(|receipt| ReceiptId(receipt.into()));
         let refusal = Refusal::new(error.summary(), error.detail());
-        self.refuse(Refusal { receipt, ..refusal }, output);
+        self.refuse(refusal.of(receipt), output);
     }
 
     /// The broker stops: what is under way is finished as after DISCONNECT. Answers whether there is anything

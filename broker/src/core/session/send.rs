@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stompbox_protocol::{Frame, Header, canonical, unescape};
+use stompbox_protocol::{FrameRef, Header, canonical, unescape};
 
 use super::output::Output;
 use super::temporary::invalid;
@@ -10,7 +10,7 @@ use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
 use crate::core::destination::TemporaryName;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
 /// What the headers of a SEND say to the broker. Of a repeated header the first counts.
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
 impl Session {
     pub(super) fn send(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -128,8 +128,12 @@ impl Session {
                 "SEND needs the header 'destination', as in destination:/queue/NAME",
             ));
         };
-        let text = self.decoded(destination)?;
-        let destination = self.known_target(&text, output)?;
+        let destination = if frame.has_escapes() {
+            let text = self.decoded(destination)?;
+            self.known_target(&text, output)?
+        } else {
+            self.known_target(destination, output)?
+        };
         if let Some(reply_to) = fields.reply_to {
             self.push_reply_to(&mut head, reply_to, output)?;
         }
@@ -144,8 +148,12 @@ impl Session {
             .transaction
             .map(|raw| self.decoded(raw))
             .transpose()?;
-        let budget = &self.settings.budget;
-        let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
+        let body = match frame.own_body() {
+            Some(body) => Body::Shared(body),
+            None => Body::Borrowed(frame.body()),
+        };
+        let charge = self.charger.charge(head.len() + frame.body().len());
+        let message = Message::new(&head, body, priority, timestamp_ms, charge);
         let message = if fields.has_group {
             message.in_group()
         } else {

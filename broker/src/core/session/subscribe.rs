@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use stompbox_protocol::{Frame, Version, encode};
+use stompbox_protocol::{FrameRef, Version, encode};
 
 use super::output::Output;
 use super::temporary::invalid;
@@ -33,7 +33,8 @@ impl SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) hears_topics: bool,
-    /// The lines of each MESSAGE that never change: command, `subscription`, `destination` if it is one.
+    /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
+    /// to its numbers.
     pub(super) opening: Box<[u8]>,
 }
 
@@ -63,7 +64,7 @@ impl Ended {
 impl Session {
     pub(super) fn subscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -122,6 +123,8 @@ impl Session {
             let wire = own.as_deref().unwrap_or(name.wire());
             encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
         }
+        lines.extend_from_slice(b"message-id:");
+        lines.extend_from_slice(&self.message_id_prefix);
         lines.into_boxed_slice()
     }
 
@@ -148,7 +151,7 @@ impl Session {
 
     pub(super) fn unsubscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 
 use super::field;
 use crate::core::destination::ConsumerOptions;
@@ -28,7 +28,7 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    pub(super) fn read(frame: &Frame, options: &ConsumerOptions) -> Result<Self, Refusal> {
+    pub(super) fn read(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Self, Refusal> {
         refuse_unsupported_options(options)?;
         Ok(Self {
             mode: ack_mode(frame)?,
@@ -83,7 +83,7 @@ const UNSUPPORTED_FLAGS: [(&str, &str); 4] = [
 ];
 
 /// Refuses what this version cannot do.
-pub(super) fn refuse_unsupported(frame: &Frame) -> Result<(), Refusal> {
+pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
     let named = UNSUPPORTED
         .iter()
         .filter(|(name, _)| frame.header(name).is_some());
@@ -102,7 +102,10 @@ pub(super) fn refuse_unsupported(frame: &Frame) -> Result<(), Refusal> {
     }
 }
 
-fn selector(frame: &Frame, options: &ConsumerOptions) -> Result<Option<Arc<Selector>>, Refusal> {
+fn selector(
+    frame: &FrameRef<'_>,
+    options: &ConsumerOptions,
+) -> Result<Option<Arc<Selector>>, Refusal> {
     let header = frame.header("selector");
     let option = options.selector.as_ref().map(|text| text.as_bytes());
     let Some(text) = header.as_deref().or(option) else {
@@ -115,7 +118,7 @@ fn selector(frame: &Frame, options: &ConsumerOptions) -> Result<Option<Arc<Selec
 }
 
 /// ActiveMQ's name of it, or RabbitMQ's.
-fn priority(frame: &Frame, options: &ConsumerOptions) -> Result<ConsumerPriority, Refusal> {
+fn priority(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<ConsumerPriority, Refusal> {
     for name in ["activemq.priority", "x-priority"] {
         if let Some(value) = field::integer(frame, name)? {
             let limit = i64::from(i32::MAX);
@@ -125,7 +128,7 @@ fn priority(frame: &Frame, options: &ConsumerOptions) -> Result<ConsumerPriority
     Ok(ConsumerPriority(options.priority.unwrap_or(0)))
 }
 
-fn exclusivity(frame: &Frame, options: &ConsumerOptions) -> Result<Exclusivity, Refusal> {
+fn exclusivity(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Exclusivity, Refusal> {
     let wants = field::flag(frame, "activemq.exclusive")? || options.exclusive == Some(true);
     Ok(if wants {
         Exclusivity::Exclusive
@@ -134,7 +137,7 @@ fn exclusivity(frame: &Frame, options: &ConsumerOptions) -> Result<Exclusivity, 
     })
 }
 
-fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
+fn ack_mode(frame: &FrameRef<'_>) -> Result<AckMode, Refusal> {
     match frame.header("ack").as_deref() {
         None | Some(b"auto") => Ok(AckMode::Auto),
         Some(b"client") => Ok(AckMode::Client),
@@ -149,7 +152,7 @@ fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
     }
 }
 
-fn prefetch(frame: &Frame, options: &ConsumerOptions) -> Result<Prefetch, Refusal> {
+fn prefetch(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Prefetch, Refusal> {
     let mut prefetch = Prefetch {
         messages: options.prefetch_size.map(|size| size.max(1)),
         bytes: None,
@@ -176,7 +179,7 @@ fn prefetch(frame: &Frame, options: &ConsumerOptions) -> Result<Prefetch, Refusa
     Ok(prefetch)
 }
 
-fn natural(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
+fn natural(frame: &FrameRef<'_>, name: &str) -> Result<Option<i64>, Refusal> {
     frame
         .header(name)
         .map(|value| field::parse_natural(name, &value))
@@ -206,7 +209,7 @@ fn refuse_unsupported_options(options: &ConsumerOptions) -> Result<(), Refusal> 
     }
 }
 
-fn intent(frame: &Frame) -> Result<Intent, Refusal> {
+fn intent(frame: &FrameRef<'_>) -> Result<Intent, Refusal> {
     Ok(if field::flag(frame, "browser")? {
         Intent::Browse
     } else {
@@ -215,7 +218,7 @@ fn intent(frame: &Frame) -> Result<Intent, Refusal> {
 }
 
 /// ActiveMQ's name of it, or RabbitMQ's.
-fn locality(frame: &Frame, options: &ConsumerOptions) -> Result<Locality, Refusal> {
+fn locality(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Locality, Refusal> {
     let is_wanted = field::flag(frame, "activemq.noLocal")?
         || field::flag(frame, "no-local")?
         || options.no_local == Some(true);
