@@ -47,9 +47,21 @@ pub fn write(out: &mut Vec<u8>, block: &[u8], version: Version, has_escapes: boo
 
 /// The headers of a block, decoded.
 pub fn headers(block: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    // A block that was tampered with on disk yields its text as it stands.
-    let decode = |raw| unescape(Version::V1_2, raw).unwrap_or(Cow::Borrowed(raw));
     lines(block).map(move |(name, value)| (decode(name), decode(value)))
+}
+
+/// The value of the first header of this decoded name, decoded. Allocates only for a value with escapes.
+pub fn find<'b>(block: &'b [u8], name: &[u8]) -> Option<Cow<'b, [u8]>> {
+    let (_, value) = lines(block).find(|(raw, _)| match memchr(b'\\', raw) {
+        None => *raw == name,
+        Some(_) => decode(raw).as_ref() == name,
+    })?;
+    Some(decode(value))
+}
+
+/// A block that was tampered with on disk yields its text as it stands.
+fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+    unescape(Version::V1_2, raw).unwrap_or(Cow::Borrowed(raw))
 }
 
 /// The names and values of a block, as they stand in it.
@@ -104,7 +116,7 @@ fn write_with_raw_cr(out: &mut Vec<u8>, block: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_escapes, headers, push, push_decoded, write};
+    use super::{find, has_escapes, headers, push, push_decoded, write};
     use crate::{Header, Version};
 
     /// The block that a header of `version` becomes.
@@ -112,6 +124,16 @@ mod tests {
         let mut block = Vec::new();
         push(&mut block, version, &Header { name, value });
         block
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_decoded_name_and_the_first_one_counts() {
+        let block = b"a\\cb:x\\ny\nplain:1\nplain:2\n";
+        let text = |name: &[u8]| find(block, name).map(|value| value.into_owned());
+        assert_eq!(text(b"a:b"), Some(b"x\ny".to_vec()));
+        assert_eq!(text(b"plain"), Some(b"1".to_vec()));
+        assert_eq!(text(b"a\\cb"), None);
+        assert_eq!(text(b"other"), None);
     }
 
     #[test]

@@ -19,16 +19,17 @@ mod header_lines;
 mod inbound;
 mod long_body;
 
-use bytes::BytesMut;
 use bytes::buf::Limit;
+use bytes::{Bytes, BytesMut};
 
-use self::body::Body;
+use self::body::{Arrived, Body};
 use self::header_lines::HeaderLines;
 use self::inbound::Inbound;
 use crate::error::{DecodeError, Reason};
-use crate::head::Head;
 use crate::limits::Ceilings;
-use crate::{Frame, Limits, Role, Version};
+use crate::{Frame, FrameRef, Limits, Role, Version};
+
+pub(crate) use self::body::ArrivedBody;
 
 /// A body longer than this gets memory of its own.
 const SHORT_BODY_BYTES_MAX: usize = 8 << 10;
@@ -46,10 +47,26 @@ pub enum Input {
     Frame(Frame),
 }
 
+/// What a decoder found, in the decoder's own memory.
+#[derive(Debug)]
+pub enum InputRef<'a> {
+    /// One or more line ends between frames: the peer lives.
+    HeartBeat,
+    /// A whole frame.
+    Frame(FrameRef<'a>),
+}
+
+/// The same, while it may still move.
+enum Found {
+    HeartBeat,
+    Frame(Arrived),
+}
+
 /// Turns what one peer sends into frames.
 ///
-/// Read into [`read_space`](Self::read_space), then call [`next_input`](Self::next_input) until it
-/// answers `None`. After an error the decoder is dead: it repeats the error.
+/// Read into [`read_space`](Self::read_space), then call [`next_ref`](Self::next_ref) or
+/// [`next_input`](Self::next_input) until it answers `None`. After an error the decoder is dead: it
+/// repeats the error.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
@@ -58,6 +75,10 @@ pub struct Decoder {
     /// Bytes that may still come before the login; `None` once logged in.
     login_left: Option<usize>,
     inbound: Inbound,
+    /// The head of the frame that is arriving, or of the last one.
+    lines: HeaderLines,
+    /// The head of the last frame, where it is not in `inbound`.
+    head: Option<Bytes>,
     state: State,
 }
 
@@ -65,8 +86,8 @@ pub struct Decoder {
 enum State {
     Between,
     CommandLine { scanned: usize },
-    Headers(HeaderLines),
-    Body(Head, Body),
+    Headers,
+    Body(Body),
     Dead(DecodeError),
 }
 
@@ -86,6 +107,8 @@ impl Decoder {
             version: None,
             login_left,
             inbound,
+            lines: HeaderLines::new(),
+            head: None,
             state: State::Between,
         }
     }
@@ -104,12 +127,12 @@ impl Decoder {
     /// its own memory, and no further than to its NUL.
     pub fn read_space(&mut self) -> Limit<&mut BytesMut> {
         match &mut self.state {
-            State::Body(_, Body::Long(long)) if long.missing_bytes() > 0 => long.room(),
+            State::Body(Body::Long { long, .. }) if long.missing_bytes() > 0 => long.room(),
             State::Dead(_) => {
                 self.inbound.clear();
                 self.inbound.room()
             }
-            State::Between | State::CommandLine { .. } | State::Headers(_) | State::Body(..) => {
+            State::Between | State::CommandLine { .. } | State::Headers | State::Body(..) => {
                 self.inbound.room()
             }
         }
@@ -118,9 +141,9 @@ impl Decoder {
     /// Takes bytes as if they had been read: for transports that bring their own buffers.
     pub fn extend(&mut self, mut bytes: &[u8]) {
         match &mut self.state {
-            State::Body(_, Body::Long(long)) => bytes = long.append(bytes),
+            State::Body(Body::Long { long, .. }) => bytes = long.append(bytes),
             State::Dead(_) => return,
-            State::Between | State::CommandLine { .. } | State::Headers(_) | State::Body(..) => {}
+            State::Between | State::CommandLine { .. } | State::Headers | State::Body(..) => {}
         }
         self.inbound.append(bytes);
     }
@@ -128,12 +151,37 @@ impl Decoder {
     /// The next frame or heart-beat; `None` when more bytes are needed. Not called `next`, since a
     /// decoder is no iterator: `None` is not its end.
     pub fn next_input(&mut self) -> Result<Option<Input>, DecodeError> {
-        let result = self.step();
-        if let Err(error) = &result {
+        Ok(self.next_ref()?.map(|input| match input {
+            InputRef::HeartBeat => Input::HeartBeat,
+            InputRef::Frame(frame) => Input::Frame(frame.to_frame()),
+        }))
+    }
+
+    /// As [`next_input`](Self::next_input), without a copy of the frame.
+    pub fn next_ref(&mut self) -> Result<Option<InputRef<'_>>, DecodeError> {
+        let found = self.step().inspect_err(|error| {
             self.state = State::Dead(error.clone());
             self.inbound.clear();
-        }
-        result
+        })?;
+        Ok(match found {
+            Some(Found::Frame(arrived)) => {
+                self.spend(arrived.wire_bytes);
+                self.head = arrived.head;
+                let bytes = match &self.head {
+                    Some(head) => head,
+                    None => self.inbound.taken(arrived.wire_bytes),
+                };
+                let head = self.lines.head();
+                let frame = FrameRef::new(head, bytes, arrived.body, arrived.wire_bytes);
+                Some(InputRef::Frame(frame))
+            }
+            Some(Found::HeartBeat) => Some(InputRef::HeartBeat),
+            None => {
+                self.head = None;
+                self.inbound.settle();
+                None
+            }
+        })
     }
 
     /// Whether part of a frame has come: an end of the stream now breaks that frame off. Ask when
@@ -141,15 +189,15 @@ impl Decoder {
     pub fn is_mid_frame(&self) -> bool {
         match &self.state {
             State::Between | State::Dead(_) => false,
-            State::CommandLine { .. } | State::Headers(_) | State::Body(..) => true,
+            State::CommandLine { .. } | State::Headers | State::Body(..) => true,
         }
     }
 
     /// The memory that half-arrived input occupies.
     pub fn buffered_bytes(&self) -> usize {
         let partial = match &self.state {
-            State::Body(head, body) => head.bytes.len() + body.own_bytes(),
-            State::Between | State::CommandLine { .. } | State::Headers(_) | State::Dead(_) => 0,
+            State::Body(body) => body.own_bytes(),
+            State::Between | State::CommandLine { .. } | State::Headers | State::Dead(_) => 0,
         };
         partial + self.inbound.held().len()
     }
@@ -159,7 +207,7 @@ impl Decoder {
         self.inbound.release_if_empty();
     }
 
-    fn step(&mut self) -> Result<Option<Input>, DecodeError> {
+    fn step(&mut self) -> Result<Option<Found>, DecodeError> {
         loop {
             let ceilings = Ceilings {
                 limits: &self.limits,
@@ -170,9 +218,9 @@ impl Decoder {
                     let eol_bytes = eol_run_bytes(self.inbound.held());
                     if eol_bytes > 0 {
                         ceilings.heart_beats(eol_bytes).map_err(bare)?;
-                        self.inbound.skip(eol_bytes);
+                        self.inbound.take(eol_bytes);
                         self.spend(eol_bytes);
-                        return Ok(Some(Input::HeartBeat));
+                        return Ok(Some(Found::HeartBeat));
                     }
                     // A CR may yet become a CRLF.
                     if matches!(self.inbound.held(), [] | [b'\r']) {
@@ -190,35 +238,27 @@ impl Decoder {
                     let (command, line_end) =
                         command_line::parse(line, self.version, self.role).map_err(bare)?;
                     let block_start = line.len() + 1;
-                    self.state = State::Headers(HeaderLines::new(
-                        command,
-                        self.version,
-                        line_end,
-                        block_start,
-                    ));
+                    self.lines
+                        .begin(command, self.version, line_end, block_start);
+                    self.state = State::Headers;
                 }
-                State::Headers(lines) => {
-                    let Some(head_bytes) = lines.advance(self.inbound.held(), ceilings)? else {
+                State::Headers => {
+                    let held = self.inbound.held();
+                    let Some(head_bytes) = self.lines.advance(held, ceilings)? else {
                         return Ok(None);
                     };
-                    let mut head = lines.finish(self.inbound.take(head_bytes));
-                    let body = Body::begin(&mut head, &mut self.inbound, ceilings)
-                        .map_err(|reason| head_error(&head, reason))?;
-                    self.state = State::Body(head, body);
+                    let head = self.lines.head();
+                    let body = Body::begin(head, head_bytes, &mut self.inbound, ceilings)
+                        .map_err(|reason| head.error(self.inbound.held(), reason))?;
+                    self.state = State::Body(body);
                 }
-                State::Body(head, body) => {
-                    let arrived = body
-                        .advance(head, &mut self.inbound, ceilings)
-                        .map_err(|reason| head_error(head, reason))?;
-                    let Some(arrived) = arrived else {
-                        return Ok(None);
-                    };
-                    let wire_bytes = head.bytes.len() + arrived.wire_bytes;
-                    let frame = Frame::new(head.take(), arrived.bytes, wire_bytes);
-                    self.state = State::Between;
-                    self.inbound.settle(wire_bytes);
-                    self.spend(wire_bytes);
-                    return Ok(Some(Input::Frame(frame)));
+                State::Body(body) => {
+                    let head = self.lines.head();
+                    let arrived = body.advance(head, &mut self.inbound, ceilings)?;
+                    if arrived.is_some() {
+                        self.state = State::Between;
+                    }
+                    return Ok(arrived.map(Found::Frame));
                 }
                 State::Dead(error) => return Err(error.clone()),
             }
@@ -235,10 +275,6 @@ impl Decoder {
 /// An error in a frame of which no header is known.
 fn bare(reason: Reason) -> DecodeError {
     DecodeError::new(reason, None)
-}
-
-fn head_error(head: &Head, reason: Reason) -> DecodeError {
-    DecodeError::new(reason, head.headers().decoded(b"receipt").map(Into::into))
 }
 
 /// Line ends before a frame. CRLF counts in every version: there is no value that its CR could

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::error::Reason;
+use crate::error::{DecodeError, Reason};
 use crate::foreign::quote;
 use crate::{Command, Version, unescape};
 
@@ -18,31 +17,49 @@ pub struct Header<'a> {
     pub value: &'a [u8],
 }
 
-/// Where a header stands, in offsets from the start of its frame.
+/// Where a header stands, in offsets from the start of its frame. It begins where the line before
+/// it ends.
 ///
 /// 32 bits: the decoder clamps the limit of a header block below that.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct HeaderRange {
-    start: u32,
     colon: u32,
     end: u32,
 }
 
 impl HeaderRange {
-    pub(crate) fn new(start: usize, colon: usize, end: usize) -> Self {
-        let offset = |at| {
-            u32::try_from(at).expect("invariant: the decoder clamps the size of a head to 32 bits")
-        };
+    pub(crate) fn new(colon: usize, end: usize) -> Self {
         Self {
-            start: offset(start),
             colon: offset(colon),
             end: offset(end),
         }
     }
 }
 
-/// The headers of most frames fit in without an allocation.
-pub(crate) type HeaderRanges = SmallVec<[HeaderRange; 16]>;
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).expect("invariant: the decoder clamps the size of a head to 32 bits")
+}
+
+/// Room for more headers than this is not kept for the next frame.
+const KEPT_RANGES_MAX: usize = 64;
+
+/// The headers of a head. Those of most frames fit in without an allocation.
+#[derive(Clone, Debug)]
+pub(crate) struct HeaderRanges {
+    /// Where the first header begins: behind the command line.
+    block_start: u32,
+    ranges: SmallVec<[HeaderRange; 12]>,
+}
+
+impl HeaderRanges {
+    pub(crate) fn push(&mut self, range: HeaderRange) {
+        self.ranges.push(range);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+}
 
 /// How the text of a frame's headers is to be read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -76,8 +93,10 @@ impl Encoding {
 #[derive(Copy, Clone)]
 pub(crate) struct Headers<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) ranges: &'a [HeaderRange],
+    pub(crate) ranges: &'a HeaderRanges,
     pub(crate) encoding: Encoding,
+    /// Whether any of them may hold an escape.
+    pub(crate) has_escapes: bool,
 }
 
 impl<'a> Headers<'a> {
@@ -86,12 +105,17 @@ impl<'a> Headers<'a> {
             self.encoding
                 .trim(self.bytes.get(start..end).unwrap_or_default())
         };
-        self.ranges.iter().map(move |range| {
-            let [start, colon, end] = [range.start, range.colon, range.end].map(|at| at as usize);
-            Header {
+        let mut start = self.ranges.block_start as usize;
+        self.ranges.ranges.iter().map(move |range| {
+            let [colon, end] = [range.colon, range.end].map(|at| at as usize);
+            let header = Header {
                 name: text(start, colon),
                 value: text(colon + 1, end),
-            }
+            };
+            // A CR at the end of a value was cut off with its LF.
+            let cr_bytes = usize::from(self.bytes.get(end) == Some(&b'\r'));
+            start = end + cr_bytes + 1;
+            header
         })
     }
 
@@ -108,10 +132,11 @@ impl<'a> Headers<'a> {
     }
 
     fn is_named(self, header: &Header<'a>, name: &[u8]) -> bool {
-        // An escape makes a name longer, never shorter.
-        let may_be =
-            header.name == name || (header.name.len() > name.len() && header.name.contains(&b'\\'));
-        may_be && self.encoding.decode(header.name).as_deref() == Some(name)
+        if self.has_escapes {
+            self.encoding.decode(header.name).as_deref() == Some(name)
+        } else {
+            header.name == name
+        }
     }
 }
 
@@ -121,36 +146,77 @@ pub(crate) struct Head {
     pub(crate) command: Command,
     pub(crate) version: Version,
     pub(crate) encoding: Encoding,
+    pub(crate) has_escapes: bool,
     pub(crate) ranges: HeaderRanges,
-    pub(crate) bytes: Bytes,
 }
 
 impl Head {
-    pub(crate) fn headers(&self) -> Headers<'_> {
+    /// A head without headers.
+    pub(crate) fn new(command: Command) -> Self {
+        Self {
+            command,
+            version: Version::V1_0,
+            encoding: Encoding::Verbatim,
+            has_escapes: false,
+            ranges: HeaderRanges {
+                block_start: 0,
+                ranges: SmallVec::new(),
+            },
+        }
+    }
+
+    /// Becomes the head of another frame, whose first header begins at `block_start`.
+    pub(crate) fn begin(&mut self, command: Command, block_start: usize) {
+        self.command = command;
+        self.has_escapes = false;
+        self.ranges.block_start = offset(block_start);
+        self.ranges.ranges.clear();
+        if self.ranges.ranges.capacity() > KEPT_RANGES_MAX {
+            self.ranges.ranges = SmallVec::new();
+        }
+    }
+
+    /// `bytes`: from the command on, at least to the blank line.
+    pub(crate) fn headers<'a>(&'a self, bytes: &'a [u8]) -> Headers<'a> {
         Headers {
-            bytes: &self.bytes,
+            bytes,
             ranges: &self.ranges,
             encoding: self.encoding,
+            has_escapes: self.has_escapes,
         }
+    }
+
+    /// An error in the frame, with the receipt that it asks for.
+    pub(crate) fn error(&self, bytes: &[u8], reason: Reason) -> DecodeError {
+        let receipt = self.headers(bytes).decoded(b"receipt");
+        DecodeError::new(reason, receipt.map(Into::into))
     }
 
     /// Refuses undefined escapes, and what is left of a 1.0 name when its blanks are gone.
-    pub(crate) fn check(&self) -> Result<(), Reason> {
+    pub(crate) fn check(&mut self, bytes: &[u8]) -> Result<(), Reason> {
         match self.encoding {
             Encoding::Verbatim => Ok(()),
-            Encoding::Trimmed if self.headers().iter().any(|header| header.name.is_empty()) => {
+            Encoding::Trimmed
+                if self
+                    .headers(bytes)
+                    .iter()
+                    .any(|header| header.name.is_empty()) =>
+            {
                 Err(Reason::EmptyHeaderName)
             }
             Encoding::Trimmed => Ok(()),
-            Encoding::Escaped(version) => self.check_escapes(version),
+            Encoding::Escaped(version) => {
+                self.has_escapes = memchr::memchr(b'\\', bytes).is_some();
+                if self.has_escapes {
+                    self.check_escapes(bytes, version)?;
+                }
+                Ok(())
+            }
         }
     }
 
-    fn check_escapes(&self, version: Version) -> Result<(), Reason> {
-        if memchr::memchr(b'\\', &self.bytes).is_none() {
-            return Ok(());
-        }
-        for header in self.headers().iter() {
+    fn check_escapes(&self, bytes: &[u8], version: Version) -> Result<(), Reason> {
+        for header in self.headers(bytes).iter() {
             for text in [header.name, header.value] {
                 if let Err(undefined) = unescape(version, text) {
                     let header = quote(header.name);
@@ -166,8 +232,8 @@ impl Head {
     }
 
     /// The first `content-length`. A number too large for the machine is as good as the largest.
-    pub(crate) fn content_length(&self) -> Result<Option<usize>, Reason> {
-        let Some(value) = self.headers().raw(b"content-length") else {
+    pub(crate) fn content_length(&self, bytes: &[u8]) -> Result<Option<usize>, Reason> {
+        let Some(value) = self.headers(bytes).raw(b"content-length") else {
             return Ok(None);
         };
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
@@ -181,19 +247,5 @@ impl Head {
                 .saturating_add(usize::from(digit - b'0'))
         };
         Ok(Some(value.iter().fold(0, append)))
-    }
-
-    /// Moves the head into its frame.
-    pub(crate) fn take(&mut self) -> Self {
-        Self {
-            ranges: std::mem::take(&mut self.ranges),
-            bytes: std::mem::take(&mut self.bytes),
-            ..*self
-        }
-    }
-
-    /// Moves the head out of the read buffer, which it would otherwise keep alive.
-    pub(crate) fn detach(&mut self) {
-        self.bytes = Bytes::copy_from_slice(&self.bytes);
     }
 }

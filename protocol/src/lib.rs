@@ -40,11 +40,11 @@ mod line;
 mod version;
 
 pub use command::{Command, Role};
-pub use decoder::{Decoder, Input};
+pub use decoder::{Decoder, Input, InputRef};
 pub use error::{DecodeError, Reason};
 pub use escape::{UndefinedEscape, unescape};
 pub use foreign::Foreign;
-pub use frame::Frame;
+pub use frame::{Frame, FrameRef};
 pub use head::Header;
 pub use limits::{Limit, Limits};
 pub use version::Version;

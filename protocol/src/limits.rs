@@ -132,19 +132,31 @@ impl Ceilings<'_> {
     }
 
     /// `spans`: where what a limit measures starts, and that limit.
+    #[inline]
     fn check<const N: usize>(self, end: usize, spans: [(usize, Limit); N]) -> Result<(), Reason> {
+        let is_over = self.login_left.is_some_and(|left| end > left)
+            || spans.iter().any(|span| end > self.ceiling(*span));
+        if is_over {
+            return Err(self.over(self.lowest(spans)));
+        }
+        Ok(())
+    }
+
+    fn ceiling(self, (start, limit): (usize, Limit)) -> usize {
+        start.saturating_add(self.limits.value(limit))
+    }
+
+    #[cold]
+    fn lowest<const N: usize>(self, spans: [(usize, Limit); N]) -> Limit {
         let login = self
             .login_left
             .map(|left| (left, Limit::UnauthenticatedBytes));
-        let lowest = spans
+        spans
             .into_iter()
-            .map(|(start, limit)| (start.saturating_add(self.limits.value(limit)), limit))
+            .map(|span| (self.ceiling(span), span.1))
             .chain(login)
-            .min_by_key(|&(ceiling, _)| ceiling);
-        match lowest {
-            Some((ceiling, limit)) if end > ceiling => Err(self.over(limit)),
-            Some(_) | None => Ok(()),
-        }
+            .min_by_key(|&(ceiling, _)| ceiling)
+            .map_or(Limit::UnauthenticatedBytes, |(_, limit)| limit)
     }
 
     fn over(self, limit: Limit) -> Reason {

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
-use stompbox_protocol::{Decoder, Frame, Input, Version};
+use stompbox_protocol::{Decoder, Frame, Input, InputRef, Version};
 use support::{read, server};
 
 const KIB: usize = 1 << 10;
@@ -131,14 +131,18 @@ fn a_long_body_of_declared_length_stays_where_it_was_read() {
 }
 
 #[test]
-fn short_frames_of_one_read_share_its_memory() {
+fn a_short_frame_stays_where_it_was_read() {
     let wire = [sized(b"first").as_slice(), &sized(b"second")].concat();
     let mut decoder = decoder();
     let read_at = decoder.read_space().chunk_mut().as_mut_ptr().addr();
     assert!(read(&mut decoder, &wire, usize::MAX).is_empty());
-    let within = |frame: Frame| frame.body().as_ptr().addr() - read_at < wire.len();
-    assert!(next_frame(&mut decoder).is_some_and(within));
-    assert!(next_frame(&mut decoder).is_some_and(within));
+    for expected in ["first", "second"] {
+        let Some(InputRef::Frame(frame)) = decoder.next_ref().expect("legal") else {
+            panic!("no frame");
+        };
+        assert_eq!(frame.body(), expected.as_bytes());
+        assert!(frame.body().as_ptr().addr() - read_at < wire.len());
+    }
 }
 
 #[test]

@@ -86,11 +86,12 @@ static BROKER: [Family<Overview>; 26] = [
 ];
 
 #[rustfmt::skip]
-static QUEUE: [Family<QueueView>; 12] = [
+static QUEUE: [Family<QueueView>; 13] = [
     gauge("stompbox_queue_depth", "Messages in the queue, in flight included.", |q| q.depth),
     gauge("stompbox_queue_depth_bytes", "Bytes of the messages in the queue.", |q| q.depth_bytes),
     gauge("stompbox_queue_in_flight", "Messages of the queue that are with a consumer.", |q| q.in_flight),
     gauge("stompbox_queue_delayed", "Messages of the queue that wait out a redelivery delay.", |q| q.delayed),
+    gauge("stompbox_queue_parked", "Messages of the queue that wait for the consumer that owns their group.", |q| q.parked),
     gauge("stompbox_queue_paged", "Messages of the queue that are on disk only.", |q| q.paged),
     gauge("stompbox_queue_consumers", "Subscriptions to the queue.", |q| q.consumers),
     counter("stompbox_queue_enqueued_total", "Messages the queue accepted.", |q| q.enqueued_total),

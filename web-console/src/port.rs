@@ -130,6 +130,8 @@ pub struct QueueView {
     pub in_flight: u64,
     /// Of these messages, waiting out a redelivery delay.
     pub delayed: u64,
+    /// Of these messages, waiting for the consumer that owns their group.
+    pub parked: u64,
     /// Of these messages, on disk only.
     pub paged: u64,
     /// Subscriptions.

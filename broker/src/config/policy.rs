@@ -35,6 +35,8 @@ section! {
         pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged messages of a subscriber of a topic that asks for no number.
         pub prefetch_topic: u32 = 32_766, Count { min: 1, max: 10_000_000 };
+        /// Unacknowledged messages of a browser that asks for no number.
+        pub prefetch_browser: u32 = 500, Count { min: 1, max: 10_000_000 };
         /// The most that a consumer may ask for.
         pub prefetch_max: u32 = 100_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged bytes of a consumer; always at least one message.
@@ -55,6 +57,8 @@ section! {
             ("pass", RedeliveryOrder::Pass),
             ("hold", RedeliveryOrder::Hold),
         ]);
+        /// Whether a new consumer of a queue takes part at once: message groups with nothing in flight get a new owner.
+        pub group_rebalance: bool = false, Flag;
         /// The queue for messages that failed or expired. "{name}" in it stands for the name of the destination
         /// that they come from.
         pub dead_letter_queue: String = "ActiveMQ.DLQ".to_owned(), Text {
@@ -97,6 +101,7 @@ impl Policy {
         let prefetches = [
             ("prefetch_queue", self.prefetch_queue),
             ("prefetch_topic", self.prefetch_topic),
+            ("prefetch_browser", self.prefetch_browser),
         ];
         let over_prefetch = prefetches
             .into_iter()
@@ -122,6 +127,7 @@ impl Policy {
     pub(super) fn keep_to_maxima(&mut self) {
         self.prefetch_queue = self.prefetch_queue.min(self.prefetch_max);
         self.prefetch_topic = self.prefetch_topic.min(self.prefetch_max);
+        self.prefetch_browser = self.prefetch_browser.min(self.prefetch_max);
         self.redelivery_delay_first = self.redelivery_delay_first.min(self.redelivery_delay_max);
         self.redelivery_delay = self.redelivery_delay.min(self.redelivery_delay_max);
     }

@@ -9,10 +9,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What a message costs beside its bytes: its entry, its place in maps and lists.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 256;
 
+/// A count that is alone on its cache lines: who writes to it does not slow down who writes to another one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
+
 /// How much is charged, and the limit.
+///
+/// What was charged and what was given back are counted apart: messages are made by one task and dropped by another,
+/// on another core, and a count that both write to would go to and fro with each message. Both wrap; their
+/// difference does not.
 #[derive(Debug)]
 pub struct MemoryBudget {
-    used_bytes: AtomicUsize,
+    charged_bytes: Count,
+    released_bytes: Count,
     limit_bytes: usize,
 }
 
@@ -21,7 +31,8 @@ impl MemoryBudget {
     #[must_use]
     pub fn new(limit_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            used_bytes: AtomicUsize::new(0),
+            charged_bytes: Count::default(),
+            released_bytes: Count::default(),
             limit_bytes,
         })
     }
@@ -35,17 +46,25 @@ impl MemoryBudget {
     /// Charges bytes that are no message yet.
     #[must_use]
     pub fn charge_bytes(self: &Arc<Self>, bytes: usize) -> Charge {
-        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Charge {
-            budget: Arc::clone(self),
-            bytes,
-        }
+        Charger::new(self).charge_bytes(bytes)
+    }
+
+    fn grow(&self, bytes: usize) {
+        self.charged_bytes.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        // Behind the charge that it takes back, also for who reads both.
+        self.released_bytes.0.fetch_add(bytes, Ordering::Release);
     }
 
     /// Bytes charged now.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
-        self.used_bytes.load(Ordering::Relaxed)
+        // In this order: a charge that is taken back in between is seen twice rather than not at all.
+        let released = self.released_bytes.0.load(Ordering::Acquire);
+        let charged = self.charged_bytes.0.load(Ordering::Relaxed);
+        charged.wrapping_sub(released)
     }
 
     /// The limit.
@@ -67,24 +86,64 @@ impl MemoryBudget {
     }
 }
 
+/// So many charges share a handle.
+const HANDLE_USES: u32 = 64;
+
+/// Charges what one owner makes. Every charge needs the budget for its end, and the count of those who hold it would
+/// go to and fro between cores with each message; so a few charges share a handle of their own.
+#[derive(Debug)]
+pub struct Charger {
+    handle: Arc<Arc<MemoryBudget>>,
+    uses: u32,
+}
+
+impl Charger {
+    /// Charges to this budget.
+    #[must_use]
+    pub fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            handle: Arc::new(Arc::clone(budget)),
+            uses: 0,
+        }
+    }
+
+    /// As [`MemoryBudget::charge`].
+    #[must_use]
+    pub fn charge(&mut self, message_bytes: usize) -> Charge {
+        self.charge_bytes(message_bytes + MESSAGE_OVERHEAD_BYTES)
+    }
+
+    fn charge_bytes(&mut self, bytes: usize) -> Charge {
+        if self.uses == HANDLE_USES {
+            *self = Self::new(&self.handle);
+        }
+        self.uses += 1;
+        self.handle.grow(bytes);
+        Charge {
+            budget: Arc::clone(&self.handle),
+            bytes,
+        }
+    }
+}
+
 /// A message's share of the budget, given back on drop.
 #[derive(Debug)]
 pub struct Charge {
-    budget: Arc<MemoryBudget>,
+    budget: Arc<Arc<MemoryBudget>>,
     bytes: usize,
 }
 
 impl Charge {
     /// Charges so much more.
     pub fn grow(&mut self, bytes: usize) {
-        self.budget.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.grow(bytes);
         self.bytes += bytes;
     }
 
     /// Gives so much back.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.budget.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.shrink(bytes);
         self.bytes -= bytes;
     }
 
@@ -97,9 +156,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget
-            .used_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.shrink(self.bytes);
     }
 }
 

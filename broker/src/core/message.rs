@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem;
 use stompbox_protocol::canonical;
-use stompbox_store::{PageRow, Payload, Rank};
+use stompbox_store::{Medium, PageRow, Payload, Rank};
 
 use super::destination::DestinationName;
 use super::memory::{Charge, MemoryBudget};
@@ -48,52 +49,100 @@ impl Priority {
     }
 }
 
+/// A body as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// To be copied.
+    Borrowed(&'a [u8]),
+    /// In memory of its own: kept as it is, unless it is short.
+    Shared(&'a Bytes),
+}
+
 /// A message.
 #[derive(Debug)]
 pub struct Message {
     data: Box<[u8]>,
     head_bytes: usize,
-    large_body: Option<Bytes>,
+    /// Boxed, as few have one.
+    large_body: Option<Box<Bytes>>,
     has_escapes: bool,
     /// Its priority.
     pub priority: Priority,
     /// When it was sent, ms since 1970.
     pub timestamp_ms: i64,
+    group: Option<Box<Group>>,
     _charge: Charge,
 }
 
+/// The message group that a message belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name: the value of `JMSXGroupID`.
+    pub id: Arc<[u8]>,
+    /// Whether this message ends it: its `JMSXGroupSeq` is negative, by convention -1.
+    pub closes: bool,
+}
+
+impl Group {
+    /// What a canonical header block says of it. An empty name is none.
+    fn of(head: &[u8]) -> Option<Box<Self>> {
+        let id = canonical::find(head, b"JMSXGroupID").filter(|id| !id.is_empty())?;
+        let seq = canonical::find(head, b"JMSXGroupSeq");
+        let seq = seq.as_deref().and_then(|seq| std::str::from_utf8(seq).ok());
+        Some(Box::new(Self {
+            id: Arc::from(&*id),
+            closes: seq.is_some_and(|seq| seq.trim().parse::<i64>().is_ok_and(|seq| seq < 0)),
+        }))
+    }
+}
+
 impl Message {
-    /// Makes a message from a canonical header block and a body.
+    /// Makes a message from a canonical header block and a body. `charge` is for the bytes of both.
     #[must_use]
     pub fn new(
         head: &[u8],
-        body: &Bytes,
+        body: Body<'_>,
         priority: Priority,
         timestamp_ms: i64,
-        budget: &Arc<MemoryBudget>,
+        charge: Charge,
     ) -> Self {
-        let charge = budget.charge(head.len() + body.len());
-        let inline = body.len() <= INLINE_BODY_BYTES_MAX;
-        let mut data = Vec::with_capacity(head.len() + if inline { body.len() } else { 0 });
+        let (inline, large_body) = match body {
+            Body::Shared(body) if body.len() > INLINE_BODY_BYTES_MAX => {
+                (&[][..], Some(Box::new(body.clone())))
+            }
+            Body::Shared(body) => (&body[..], None),
+            Body::Borrowed(body) => (body, None),
+        };
+        let mut data = Vec::with_capacity(head.len() + inline.len());
         data.extend_from_slice(head);
-        if inline {
-            data.extend_from_slice(body);
-        }
+        data.extend_from_slice(inline);
         Self {
             data: data.into_boxed_slice(),
             head_bytes: head.len(),
-            large_body: (!inline).then(|| body.clone()),
+            large_body,
             has_escapes: canonical::has_escapes(head),
             priority,
             timestamp_ms,
+            group: None,
             _charge: charge,
         }
+    }
+
+    /// The same, having noticed that its head names a group.
+    #[must_use]
+    pub fn in_group(mut self) -> Self {
+        self.group = Group::of(self.head());
+        self
     }
 
     /// Makes a message from what the store kept of it.
     #[must_use]
     pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
+        let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
+        let group = names_group
+            .then(|| Group::of(&row.data[..head_bytes]))
+            .flatten();
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
             _charge: budget.charge(row.data.len()),
@@ -102,6 +151,7 @@ impl Message {
             large_body: None,
             priority: Priority::of(rank),
             timestamp_ms: row.timestamp_ms,
+            group,
         }
     }
 
@@ -126,6 +176,12 @@ impl Message {
         self.head().len() + self.body().len()
     }
 
+    /// The group that it belongs to.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_deref()
+    }
+
     /// Whether the head holds escapes, so that it must be rewritten for receivers before STOMP 1.2.
     #[must_use]
     pub fn has_escapes(&self) -> bool {
@@ -143,6 +199,15 @@ impl Payload for Message {
     }
 }
 
+impl From<Medium> for DeliveryMode {
+    fn from(medium: Medium) -> Self {
+        match medium {
+            Medium::Database => DeliveryMode::Persistent,
+            Medium::Scratch => DeliveryMode::NonPersistent,
+        }
+    }
+}
+
 /// Whether a message survives the broker (JMS delivery mode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryMode {
@@ -152,11 +217,31 @@ pub enum DeliveryMode {
     NonPersistent,
 }
 
+/// Where a SEND goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To one destination.
+    One(Arc<DestinationName>),
+    /// To each of several, or to none of them.
+    Each(Arc<Vec<Arc<DestinationName>>>),
+}
+
+impl Target {
+    /// The destinations; never none.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<DestinationName>] {
+        match self {
+            Target::One(name) => std::slice::from_ref(name),
+            Target::Each(names) => names,
+        }
+    }
+}
+
 /// One SEND, ready to be routed.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// Where to.
-    pub destination: Arc<DestinationName>,
+    pub target: Target,
     /// What.
     pub message: Arc<Message>,
     /// How.

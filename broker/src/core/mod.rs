@@ -6,7 +6,13 @@
 pub mod clock;
 pub mod destination;
 pub mod dispatcher;
+pub mod duplicate_id;
+pub mod excerpt;
 pub mod memory;
 pub mod message;
+pub mod message_group;
+pub mod pattern_index;
 pub mod port;
+pub mod schedule;
+pub mod selector;
 pub mod session;

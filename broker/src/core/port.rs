@@ -1,14 +1,17 @@
 //! What sessions and the dispatcher say to each other. Requests travel in batches, one a read; replies travel
 //! in batches, one a turn of the dispatcher.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use stompbox_store::MessageNumber;
 
-use super::destination::DestinationName;
+use super::destination::{DestinationName, Pattern};
+use super::dispatcher::{ConsumerPriority, Exclusivity};
 use super::message::{Message, Publication};
+use super::selector::Selector;
 
 /// Names a connection for the life of the process; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +27,7 @@ pub struct TransactionHandle(pub u32);
 
 /// The value of a `receipt` header, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiptId(pub SmallVec<[u8; 32]>);
+pub struct ReceiptId(pub SmallVec<[u8; 16]>);
 
 /// Counts a connection's deliveries, ascending from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -59,9 +62,13 @@ pub struct Prefetch {
     pub bytes: Option<usize>,
 }
 
-/// What a frame failed with: the text of an ERROR frame.
+/// What a frame failed with. One pointer long, as it travels in the result of every step of every frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal(Box<RefusalText>);
+
+/// The text of an ERROR frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalText {
     /// One line, for the `message` header.
     pub summary: String,
     /// What was wrong and what to do, for the body.
@@ -74,11 +81,18 @@ impl Refusal {
     /// A refusal of a frame that asked for no receipt, or whose receipt is added later.
     #[must_use]
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(RefusalText {
             summary: summary.into(),
             detail: detail.into(),
             receipt: None,
-        }
+        }))
+    }
+
+    /// The same, of a frame that asked for a receipt.
+    #[must_use]
+    pub fn of(mut self, receipt: Option<ReceiptId>) -> Self {
+        self.0.receipt = receipt;
+        self
     }
 
     /// A transaction has passed one of its limits: `key` under `[limits]`.
@@ -91,6 +105,14 @@ impl Refusal {
                  raise the limit"
             ),
         )
+    }
+}
+
+impl Deref for Refusal {
+    type Target = RefusalText;
+
+    fn deref(&self) -> &RefusalText {
+        &self.0
     }
 }
 
@@ -157,17 +179,56 @@ pub enum Ending {
     Stop,
 }
 
+/// One of the places that a subscription takes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// This destination.
+    One(Arc<DestinationName>),
+    /// Whatever matches, now and later.
+    Matching(Arc<Pattern>),
+}
+
+/// Whether a subscription hears what its own connection publishes (`no-local`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locality {
+    /// It does.
+    #[default]
+    All,
+    /// It does not. Topics only, as in JMS.
+    NoLocal,
+}
+
+/// What a subscription does with what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Intent {
+    /// It takes it.
+    #[default]
+    Consume,
+    /// It looks at it (`browser:true`).
+    Browse,
+}
+
 /// What a SUBSCRIBE asks for.
 #[derive(Debug)]
 pub struct Subscribing {
     /// Named by the session.
     pub subscription: SubscriptionHandle,
-    /// Where from.
-    pub destination: Arc<DestinationName>,
+    /// Where from: at least one.
+    pub sources: SmallVec<[Source; 1]>,
     /// How it acknowledges.
     pub mode: AckMode,
     /// How much it holds.
     pub prefetch: Prefetch,
+    /// Which messages it takes; none takes all.
+    pub selector: Option<Arc<Selector>>,
+    /// Who is served before it.
+    pub priority: ConsumerPriority,
+    /// Whether it wants a queue for itself.
+    pub exclusivity: Exclusivity,
+    /// Whether it hears its own connection.
+    pub locality: Locality,
+    /// What becomes of what it gets.
+    pub intent: Intent,
     /// Answered before the first delivery.
     pub receipt: Option<ReceiptId>,
 }
@@ -184,6 +245,8 @@ pub enum Request {
         /// Answered when its promise holds.
         receipt: Option<ReceiptId>,
     },
+    /// A temporary destination of this connection comes into being.
+    MakeTemporary(Arc<DestinationName>),
     /// SUBSCRIBE.
     Subscribe(Box<Subscribing>),
     /// UNSUBSCRIBE.
@@ -264,8 +327,10 @@ pub struct Delivery {
     pub expires_ms: i64,
     /// Its delivery mode.
     pub mode: super::message::DeliveryMode,
-    /// Header lines that belong to this copy alone.
-    pub annotations: Option<Arc<[u8]>>,
+    /// Header lines that belong to this copy alone. Boxed, since few have any and all are moved.
+    pub annotations: Option<Box<Arc<[u8]>>>,
+    /// Where it comes from, if the subscription takes from several places.
+    pub destination: Option<Arc<DestinationName>>,
 }
 
 /// From the dispatcher to a session.
@@ -277,6 +342,10 @@ pub enum Reply {
     Deliver(Delivery),
     /// A promise that holds now.
     Receipt(ReceiptId),
+    /// The same, of a SEND to a temporary destination that has gone: it was dropped.
+    Unrouted(ReceiptId),
+    /// A browser has seen everything.
+    BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.
     Refused(Refusal),
     /// Close without ERROR: the answer to DISCONNECT, or the broker stops.

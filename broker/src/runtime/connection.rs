@@ -1,24 +1,29 @@
 //! A connection's task: the only owner of its socket, codec, session and buffers.
+//!
+//! *Invariant*: while nothing happens on it, a connection holds no buffer, and of what only a busy or an ending one
+//! needs as little as can be: ten thousand idle ones have to fit into a small machine.
 
 mod deadline;
+mod parting;
+mod step;
+mod waiting;
 
-use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stompbox_protocol::{Command, Decoder, Input, Limits, Role};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use stompbox_protocol::{Command, Decoder, InputRef, Limits, Role};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, Sleep};
 
+use self::waiting::Waiting;
 use super::clock::Clock;
-use super::dispatcher::{Inbox, Message};
+use super::dispatcher::{Inbox, Message, ToConnection};
 use crate::config::StompConfig;
 use crate::core::memory::Charge;
-use crate::core::port::{ConnectionId, Ending, Reply, Request};
+use crate::core::port::{ConnectionId, Reply, Request};
 use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
 /// While so much is unwritten, replies stay where they are: as references, not as bytes.
@@ -30,14 +35,12 @@ const BUFFERS_KEPT: Duration = Duration::from_secs(1);
 /// So much of a frame may have arrived without being charged to the memory limit.
 const ARRIVING_FREE_BYTES: usize = 64 * 1024;
 
-/// What a connection needs of the broker.
-#[derive(Clone)]
+/// What connections need of the broker.
 pub(super) struct Context {
     pub(super) settings: Arc<SessionSettings>,
-    pub(super) stomp: Arc<StompConfig>,
+    pub(super) stomp: StompConfig,
     pub(super) dispatcher: Inbox,
     pub(super) clock: Clock,
-    pub(super) stop: CancellationToken,
 }
 
 /// How far a connection's end has come.
@@ -52,17 +55,20 @@ enum Phase {
     Finishing { since: Instant, patience: Duration },
 }
 
-struct Connection {
+/// See the module.
+pub(super) struct Connection {
     id: ConnectionId,
-    context: Context,
+    stream: TcpStream,
+    context: Arc<Context>,
     session: Session,
     decoder: Decoder,
     buffer: OutputBuffer,
-    inbox: mpsc::UnboundedReceiver<Vec<Reply>>,
-    /// Replies that have come and are not written yet.
-    waiting: VecDeque<Reply>,
+    inbox: mpsc::UnboundedReceiver<ToConnection>,
+    waiting: Waiting,
     /// How many subscriptions had ended when `waiting` was last looked through.
     ended_subscriptions: u64,
+    /// How many requests the last read brought: there will be about as many again.
+    request_count: usize,
     phase: Phase,
     accepted: Instant,
     last_read: Instant,
@@ -73,6 +79,8 @@ struct Connection {
     end_by: Option<Instant>,
     /// When to look whether the buffers are idle.
     release_at: Option<Instant>,
+    /// Rings when something may have to be done by time; none where nothing will.
+    alarm: Option<Pin<Box<Sleep>>>,
     /// The share of the memory limit that a half-arrived frame holds.
     arriving: Option<Charge>,
     /// Since when it waits for memory.
@@ -80,6 +88,8 @@ struct Connection {
     was_opened: bool,
     /// Whether it has been read since it last was not, or the dispatcher was waited for.
     was_reading: bool,
+    /// Its place among those that may be open.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Why the loop ends.
@@ -93,53 +103,65 @@ enum Outcome {
     Refused,
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve(mut stream: TcpStream, id: ConnectionId, peer: String, context: Context) {
-    let (outbox, inbox) = mpsc::unbounded_channel();
-    let attach = Message::Attach(id, outbox);
-    if context.dispatcher.send(attach).await.is_err() {
-        return;
-    }
-    let now = Instant::now();
-    let mut connection = Connection {
-        id,
-        session: Session::new(Arc::clone(&context.settings), id.0, peer),
-        decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
-        buffer: OutputBuffer::default(),
-        inbox,
-        waiting: VecDeque::new(),
-        ended_subscriptions: 0,
-        phase: Phase::Running,
-        accepted: now,
-        last_read: now,
-        last_write: now,
-        waiting_since: None,
-        end_by: None,
-        release_at: None,
-        arriving: None,
-        starved_since: None,
-        was_opened: false,
-        was_reading: false,
-        context,
-    };
-    let outcome = connection.run(&mut stream).await;
-    connection.close(outcome).await;
-    match outcome {
-        Outcome::Gone => {}
-        Outcome::Closed => {
-            // The peer may have gone first.
-            let _ = stream.shutdown().await;
-        }
-        Outcome::Refused => connection.part(&mut stream).await,
-    }
+/// What nobody can guess.
+fn random() -> Result<u128, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 impl Connection {
-    async fn run(&mut self, stream: &mut TcpStream) -> Outcome {
-        let (mut reader, mut writer) = stream.split();
-        let stop = self.context.stop.clone();
-        let alarm = tokio::time::sleep_until(self.deadline());
-        tokio::pin!(alarm);
+    /// A connection that has just been accepted. Nothing happens before it is [served](Self::serve).
+    pub(super) fn new(
+        id: ConnectionId,
+        stream: TcpStream,
+        peer: String,
+        context: Arc<Context>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Self, mpsc::UnboundedSender<ToConnection>), getrandom::Error> {
+        let secret = random()?;
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let now = Instant::now();
+        let connection = Self {
+            id,
+            stream,
+            session: Session::new(Arc::clone(&context.settings), id.0, secret, peer),
+            decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
+            buffer: OutputBuffer::default(),
+            inbox,
+            waiting: Waiting::default(),
+            ended_subscriptions: 0,
+            request_count: 0,
+            phase: Phase::Running,
+            accepted: now,
+            last_read: now,
+            last_write: now,
+            waiting_since: None,
+            end_by: None,
+            release_at: None,
+            alarm: None,
+            arriving: None,
+            starved_since: None,
+            was_opened: false,
+            was_reading: false,
+            context,
+            _permit: permit,
+        };
+        Ok((connection, outbox))
+    }
+
+    /// Serves it until it ends.
+    pub(super) async fn serve(mut self, outbox: mpsc::UnboundedSender<ToConnection>) {
+        let attach = Message::Attach(self.id, outbox);
+        if self.context.dispatcher.send(attach).await.is_err() {
+            return;
+        }
+        let outcome = self.run().await;
+        // Apart, so that a living connection has no room for it.
+        Box::pin(self.end(outcome)).await;
+    }
+
+    async fn run(&mut self) -> Outcome {
         loop {
             self.decode();
             self.forget_ended();
@@ -151,42 +173,10 @@ impl Connection {
             }
             self.note_waiting();
             self.charge_arriving();
-            let deadline = self.deadline();
-            if deadline < alarm.deadline() {
-                alarm.as_mut().reset(deadline);
-            }
-            let reads = self.reads();
-            if reads && !self.was_reading {
-                // Silence is counted from here: what the client sent meanwhile stood in the socket.
-                self.last_read = Instant::now();
-            }
-            self.was_reading = reads;
-            let unwritten = self.buffer.unwritten();
-            let writes = !unwritten.is_empty();
-            // Each arm is cancel-safe: a read or write either happened or did not, receiving loses nothing.
-            tokio::select! {
-                read = async { reader.read_buf(&mut self.decoder.read_space()).await }, if reads => {
-                    match read {
-                        Ok(0) => self.half_close(),
-                        Ok(_) => self.read(),
-                        Err(_) => return Outcome::Gone,
-                    }
-                }
-                written = writer.write(unwritten), if writes => match written {
-                    Ok(0) | Err(_) => return Outcome::Gone,
-                    Ok(count) => self.wrote(count),
-                },
-                replies = self.inbox.recv() => match replies {
-                    Some(replies) => self.reply(replies),
-                    None => return Outcome::Gone,
-                },
-                () = &mut alarm => {
-                    if let Some(outcome) = self.alarm() {
-                        return outcome;
-                    }
-                    alarm.as_mut().reset(self.deadline());
-                }
-                () = stop.cancelled(), if self.phase == Phase::Running => self.stop(),
+            self.note_reading();
+            self.set_alarm();
+            if let Some(outcome) = self.step().await {
+                return outcome;
             }
         }
     }
@@ -194,12 +184,15 @@ impl Connection {
     /// Takes every frame that has arrived, as far as the session listens.
     fn decode(&mut self) {
         let now = self.context.clock.now();
+        if self.buffer.output.requests.is_empty() && self.decoder.buffered_bytes() > 0 {
+            self.buffer.output.requests.reserve(self.request_count);
+        }
         while self.phase == Phase::Running && self.session.takes_input(&self.buffer.output) {
-            match self.decoder.next_input() {
-                Ok(Some(Input::HeartBeat)) => {}
-                Ok(Some(Input::Frame(frame))) => {
+            match self.decoder.next_ref() {
+                Ok(Some(InputRef::HeartBeat)) => {}
+                Ok(Some(InputRef::Frame(frame))) => {
                     let is_connect = matches!(frame.command(), Command::Connect | Command::Stomp);
-                    self.session.frame(frame, now, &mut self.buffer.output);
+                    self.session.frame(&frame, now, &mut self.buffer.output);
                     if is_connect && let Some(version) = self.session.version() {
                         self.decoder.set_version(version);
                     }
@@ -226,9 +219,9 @@ impl Connection {
             return Ok(());
         }
         let requests = std::mem::take(&mut self.buffer.output.requests);
-        self.was_opened |= requests
-            .iter()
-            .any(|request| matches!(request, Request::Open(_)));
+        let opens = |request: &Request| matches!(request, Request::Open(_));
+        self.was_opened = self.was_opened || requests.iter().any(opens);
+        self.request_count = requests.len();
         let message = Message::Requests(self.id, requests);
         match self.context.dispatcher.try_send(message) {
             Ok(()) => Ok(()),
@@ -241,7 +234,7 @@ impl Connection {
     }
 
     fn outcome(&self) -> Option<Outcome> {
-        let is_empty = self.buffer.unwritten().is_empty();
+        let is_empty = self.buffer.is_empty();
         match self.buffer.output.end {
             Some(End::Refused) => Some(Outcome::Refused),
             Some(End::Close) if is_empty => Some(Outcome::Closed),
@@ -253,15 +246,15 @@ impl Connection {
         }
     }
 
-    /// Takes what the dispatcher says, at once, so that nothing gathers between the two: what cannot be written yet
-    /// waits here, where the end of a subscription ends its deliveries as well.
-    fn reply(&mut self, replies: Vec<Reply>) {
-        let wanted = replies
-            .into_iter()
-            .filter(|reply| self.session.wants(reply));
-        self.waiting.extend(wanted);
-        let refused = |reply: &Reply| matches!(reply, Reply::Refused(_));
-        if self.waiting.back().is_some_and(refused) {
+    /// What cannot be written yet waits here, where the end of a subscription ends its deliveries as well.
+    fn reply(&mut self, mut replies: Vec<Reply>) {
+        let is_refused = matches!(replies.last(), Some(Reply::Refused(_)));
+        if self.ended_subscriptions > 0 {
+            // Some may have been on their way when theirs ended.
+            replies.retain(|reply| self.session.wants(reply));
+        }
+        self.waiting.push(replies);
+        if is_refused {
             self.refuse_at_once();
         }
         self.pass_on();
@@ -271,7 +264,7 @@ impl Connection {
     /// has a right to. What it was not given returns.
     fn refuse_at_once(&mut self) {
         let now = self.context.clock.now();
-        for reply in std::mem::take(&mut self.waiting) {
+        while let Some(reply) = self.waiting.pop() {
             if !matches!(reply, Reply::Deliver(_)) {
                 self.session.reply(reply, now, &mut self.buffer.output);
             }
@@ -289,10 +282,13 @@ impl Connection {
 
     /// Hands the session what waits, as far as there is room for what it writes.
     fn pass_on(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let now = self.context.clock.now();
         let was_open = self.session.is_open();
-        while self.buffer.unwritten().len() < UNWRITTEN_BYTES_MAX
-            && let Some(reply) = self.waiting.pop_front()
+        while self.buffer.unwritten_bytes() < UNWRITTEN_BYTES_MAX
+            && let Some(reply) = self.waiting.pop()
         {
             self.session.reply(reply, now, &mut self.buffer.output);
         }
@@ -302,7 +298,7 @@ impl Connection {
     }
 
     fn note_waiting(&mut self) {
-        if self.waiting_since.is_none() && !self.buffer.unwritten().is_empty() {
+        if self.waiting_since.is_none() && !self.buffer.is_empty() {
             self.waiting_since = Some(Instant::now());
         }
     }
@@ -344,7 +340,7 @@ impl Connection {
         self.release_at
             .get_or_insert(self.last_write + BUFFERS_KEPT);
         self.pass_on();
-        self.waiting_since = (!self.buffer.unwritten().is_empty()).then_some(self.last_write);
+        self.waiting_since = (!self.buffer.is_empty()).then_some(self.last_write);
     }
 
     /// The peer has shut its side: what it is owed is given for a while.
@@ -359,55 +355,17 @@ impl Connection {
         self.end_by = Some(Instant::now() + self.context.stomp.linger);
     }
 
+    /// The broker stops.
     fn stop(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
         // One client that does not read must not make the stop of a broker an unclean one.
         self.finish(self.context.stomp.linger);
         self.end_by = Some(Instant::now() + self.context.stomp.stop_deadline * 3 / 4);
         if !self.session.stop(&mut self.buffer.output) {
             self.buffer.output.end = self.buffer.output.end.max(Some(End::Close));
         }
-    }
-
-    /// Tells the dispatcher that the connection is over.
-    async fn close(&mut self, outcome: Outcome) {
-        let mut requests = std::mem::take(&mut self.buffer.output.requests);
-        let ending = match (outcome, self.phase) {
-            (Outcome::Closed, _) => Ending::Disconnect,
-            (_, Phase::Finishing { .. }) => Ending::Stop,
-            _ => Ending::Lost,
-        };
-        // What is written together with an ERROR may be seen.
-        let written = match outcome {
-            Outcome::Refused | Outcome::Closed => self.session.given(),
-            Outcome::Gone => self.buffer.delivered,
-        };
-        if self.was_opened || !requests.is_empty() {
-            requests.push(Request::Closed { ending, written });
-            // Fails only when the dispatcher is gone, and with it everything that would be told.
-            let _ = self
-                .context
-                .dispatcher
-                .send(Message::Requests(self.id, requests))
-                .await;
-        }
-        let _ = self.context.dispatcher.send(Message::Detach(self.id)).await;
-    }
-
-    /// Writes the ERROR, shuts the write side, and reads on for a while, so that a reset does not swallow it.
-    async fn part(&mut self, stream: &mut TcpStream) {
-        let linger = self.context.stomp.linger;
-        let parting = async {
-            if stream.write_all(self.buffer.unwritten()).await.is_err() {
-                return;
-            }
-            if stream.shutdown().await.is_err() {
-                return;
-            }
-            let mut ignored = [0; 4096];
-            while matches!(stream.read(&mut ignored).await, Ok(1..)) {}
-        };
-        // Either way the connection is over.
-        let _ = tokio::time::timeout(linger, parting).await;
     }
 }
 

@@ -32,7 +32,15 @@ const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Replies of a turn for one connection. Unbounded, because what comes back never awaits; a connection always takes
 /// what is in it, and what it then keeps is bounded by credit (deliveries) and by the cap on unanswered receipts.
-pub(super) type Outbox = mpsc::UnboundedSender<Vec<Reply>>;
+pub(super) type Outbox = mpsc::UnboundedSender<ToConnection>;
+
+/// What reaches a connection's task.
+pub(super) enum ToConnection {
+    /// What a turn of the dispatcher came to.
+    Replies(Vec<Reply>),
+    /// The broker stops.
+    Stop,
+}
 
 /// A look at the dispatcher between two turns.
 pub(super) type Look = Box<dyn FnOnce(&Dispatcher, &dyn Store) + Send>;
@@ -47,6 +55,8 @@ pub(super) enum Message {
     Detach(ConnectionId),
     /// The console asks.
     Look(Look),
+    /// All connections are to come to their end, also those that attach from now on.
+    StopConnections,
     /// Everything else has stopped: write the last batch.
     Stop(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -64,6 +74,7 @@ pub(super) struct DispatcherTask {
     pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
     pub(super) clock: Clock,
     outboxes: FxHashMap<ConnectionId, Outbox>,
+    is_stopping: bool,
     inbox: mpsc::Receiver<Message>,
     /// When the store's size is looked at again: an uptime.
     next_look: Duration,
@@ -86,6 +97,7 @@ impl DispatcherTask {
                 events,
                 clock,
                 outboxes,
+                is_stopping: false,
                 inbox,
                 next_look: Duration::ZERO,
             },
@@ -115,9 +127,7 @@ impl DispatcherTask {
             }
             for message in messages.drain(..) {
                 match message {
-                    Message::Attach(connection, outbox) => {
-                        self.outboxes.insert(connection, outbox);
-                    }
+                    Message::Attach(connection, outbox) => self.attach(connection, outbox),
                     Message::Detach(connection) => {
                         self.outboxes.remove(&connection);
                     }
@@ -126,6 +136,7 @@ impl DispatcherTask {
                             .handle(connection, requests, self.clock.now());
                     }
                     Message::Look(look) => look(&self.dispatcher, &*self.store),
+                    Message::StopConnections => self.stop_connections(),
                     Message::Stop(done) => {
                         self.finish_turn()?;
                         // The receiver waits for this and nothing else.
@@ -135,6 +146,22 @@ impl DispatcherTask {
                 }
             }
             self.finish_turn()?;
+        }
+    }
+
+    fn attach(&mut self, connection: ConnectionId, outbox: Outbox) {
+        if self.is_stopping {
+            // One that is gone need not be stopped.
+            let _ = outbox.send(ToConnection::Stop);
+        }
+        self.outboxes.insert(connection, outbox);
+    }
+
+    fn stop_connections(&mut self) {
+        self.is_stopping = true;
+        for outbox in self.outboxes.values() {
+            // As above.
+            let _ = outbox.send(ToConnection::Stop);
         }
     }
 
@@ -193,7 +220,7 @@ impl DispatcherTask {
         self.dispatcher.drain_replies(|connection, replies| {
             if let Some(outbox) = outboxes.get(&connection) {
                 // A connection that is gone has said so, or will; what it held comes back then.
-                let _ = outbox.send(replies);
+                let _ = outbox.send(ToConnection::Replies(replies));
             }
         });
         Ok(())

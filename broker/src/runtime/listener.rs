@@ -10,9 +10,10 @@ use stompbox_protocol::{Command, Version, encode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Context};
+use super::connection::{Connection, Context};
 use crate::core::port::ConnectionId;
 
 /// Connections that the kernel keeps before they are accepted.
@@ -47,7 +48,8 @@ pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// What all listeners share.
 #[derive(Clone)]
 pub(super) struct Acceptor {
-    pub(super) context: Context,
+    pub(super) context: Arc<Context>,
+    pub(super) stop: CancellationToken,
     pub(super) connections: TaskTracker,
     /// A permit for each connection that may be open.
     pub(super) permits: Arc<Semaphore>,
@@ -64,7 +66,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.context.stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
             };
             match accepted {
                 Ok((stream, peer)) => self.accept(stream, peer, &mut refused),
@@ -81,7 +83,7 @@ impl Acceptor {
                     // Cancel-safe: nothing was accepted.
                     tokio::select! {
                         () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                        () = self.context.stop.cancelled() => return,
+                        () = self.stop.cancelled() => return,
                     }
                 }
             }
@@ -106,11 +108,13 @@ impl Acceptor {
             return;
         };
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let context = self.context.clone();
-        self.connections.spawn(async move {
-            connection::serve(stream, id, peer.to_string(), context).await;
-            drop(permit);
-        });
+        let context = Arc::clone(&self.context);
+        match Connection::new(id, stream, peer.to_string(), context, permit) {
+            Ok((connection, outbox)) => {
+                self.connections.spawn(connection.serve(outbox));
+            }
+            Err(error) => tracing::error!(%peer, %error, "no random numbers: connection closed"),
+        }
     }
 
     fn prepare(&self, stream: &TcpStream) -> std::io::Result<()> {

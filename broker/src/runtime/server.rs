@@ -223,13 +223,13 @@ impl Broker {
             budget,
         };
         let acceptor = Acceptor {
-            context: Context {
+            context: Arc::new(Context {
                 settings: Arc::new(settings),
-                stomp: Arc::new(self.config.stomp.clone()),
+                stomp: self.config.stomp.clone(),
                 dispatcher: self.dispatcher.clone(),
                 clock,
-                stop: self.stop.clone(),
-            },
+            }),
+            stop: self.stop.clone(),
             connections: self.connections.clone(),
             permits: Arc::new(Semaphore::new(self.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -315,6 +315,8 @@ impl Broker {
     /// Listeners close, sessions finish at a frame boundary, the last batch is written.
     async fn drain(&self) -> anyhow::Result<()> {
         self.stop.cancel();
+        let told = self.dispatcher.send(Message::StopConnections).await;
+        anyhow::ensure!(told.is_ok(), "the dispatcher is gone");
         self.connections.close();
         self.connections.wait().await;
         let (done, stopped) = oneshot::channel();

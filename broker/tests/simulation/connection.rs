@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stompbox_broker::core::clock::Now;
 use stompbox_broker::core::port::{ConnectionId, Ending, Reply, Request};
 use stompbox_broker::core::session::{End, OutputBuffer, Session, SessionSettings};
-use stompbox_protocol::{Command, Decoder, Input, Limits, Role};
+use stompbox_protocol::{Command, Decoder, InputRef, Limits, Role};
 
 use crate::client::Client;
 
@@ -53,7 +53,7 @@ impl Connection {
             client,
             arriving,
             inbox: VecDeque::new(),
-            session: Session::new(Arc::clone(settings), id.0, "simulated".to_owned()),
+            session: Session::new(Arc::clone(settings), id.0, 0, "simulated".to_owned()),
             decoder: Decoder::new(Role::Server, Limits::default()),
             buffer: OutputBuffer::default(),
             phase: Phase::Running,
@@ -87,11 +87,11 @@ impl Connection {
 
     fn decode(&mut self, now: Now) {
         while self.reads() {
-            match self.decoder.next_input() {
-                Ok(Some(Input::HeartBeat)) => {}
-                Ok(Some(Input::Frame(frame))) => {
+            match self.decoder.next_ref() {
+                Ok(Some(InputRef::HeartBeat)) => {}
+                Ok(Some(InputRef::Frame(frame))) => {
                     let is_connect = matches!(frame.command(), Command::Connect | Command::Stomp);
-                    self.session.frame(frame, now, &mut self.buffer.output);
+                    self.session.frame(&frame, now, &mut self.buffer.output);
                     if is_connect && let Some(version) = self.session.version() {
                         self.decoder.set_version(version);
                     }
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     pub(crate) fn outcome(&self) -> Option<Outcome> {
-        let is_empty = self.buffer.unwritten().is_empty();
+        let is_empty = self.buffer.is_empty();
         match self.buffer.output.end {
             Some(End::Refused) => Some(Outcome::Refused),
             Some(End::Close) if is_empty => Some(Outcome::Closed),
@@ -131,8 +131,7 @@ impl Connection {
 
     /// The kernel takes so many bytes.
     pub(crate) fn write(&mut self, bytes_max: usize) -> Vec<u8> {
-        let unwritten = self.buffer.unwritten();
-        let taken = unwritten[..bytes_max.min(unwritten.len())].to_vec();
+        let taken: Vec<u8> = self.last_bytes().into_iter().take(bytes_max).collect();
         self.buffer.advance(taken.len());
         taken
     }
@@ -140,7 +139,7 @@ impl Connection {
     /// Whether nothing is on its way in either direction.
     pub(crate) fn is_idle(&self) -> bool {
         let is_read = self.arriving.is_empty() || !self.listens();
-        is_read && self.inbox.is_empty() && self.buffer.unwritten().is_empty()
+        is_read && self.inbox.is_empty() && self.buffer.is_empty()
     }
 
     /// The client has shut its side.
@@ -186,6 +185,6 @@ impl Connection {
 
     /// What a refused client may still get.
     pub(crate) fn last_bytes(&self) -> Vec<u8> {
-        self.buffer.unwritten().to_vec()
+        self.buffer.unwritten().flatten().copied().collect()
     }
 }

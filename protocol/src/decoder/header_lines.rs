@@ -1,22 +1,22 @@
 //! A head that is arriving: takes each header line as it is complete.
 
-use bytes::Bytes;
 use nom::{Err as NomErr, Parser};
 
 use crate::error::{DecodeError, Reason};
 use crate::foreign::quote;
-use crate::head::{Encoding, Head, HeaderRange, HeaderRanges, Headers};
+use crate::head::{Encoding, Head, HeaderRange, Headers};
 use crate::limits::Ceilings;
 use crate::line::{self, Fault, HeaderLine, LineEnd};
 use crate::{Command, Version};
 
 /// The command and the headers so far. All offsets count from the start of the frame.
+///
+/// One for all frames of a decoder: what the headers of the last one took is there for the next.
 #[derive(Debug)]
 pub(super) struct HeaderLines {
-    command: Command,
+    head: Head,
     version: Option<Version>,
     line_end: LineEnd,
-    ranges: HeaderRanges,
     block_start: usize,
     line_start: usize,
     /// Bytes of the unfinished line that are known to hold no LF.
@@ -30,22 +30,37 @@ enum Line {
 }
 
 impl HeaderLines {
-    /// `block_start`: where the first header line begins.
-    pub(super) fn new(
+    /// Of no frame yet.
+    pub(super) fn new() -> Self {
+        Self {
+            head: Head::new(Command::Connect),
+            version: None,
+            line_end: LineEnd::LfOrCrLf,
+            block_start: 0,
+            line_start: 0,
+            scanned: 0,
+        }
+    }
+
+    /// A new frame. `block_start`: where its first header line begins.
+    pub(super) fn begin(
+        &mut self,
         command: Command,
         version: Option<Version>,
         line_end: LineEnd,
         block_start: usize,
-    ) -> Self {
-        Self {
-            command,
-            version,
-            line_end,
-            ranges: HeaderRanges::new(),
-            block_start,
-            line_start: block_start,
-            scanned: 0,
-        }
+    ) {
+        self.head.begin(command, block_start);
+        self.version = version;
+        self.line_end = line_end;
+        self.block_start = block_start;
+        self.line_start = block_start;
+        self.scanned = 0;
+    }
+
+    /// The head, once [`advance`](Self::advance) has found its end.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Takes the lines that are complete in `frame`, which begins at the command. The length of
@@ -58,22 +73,23 @@ impl HeaderLines {
         loop {
             match self.next_line(frame, ceilings) {
                 Ok(Line::Header) => {}
-                Ok(Line::Blank) => return Ok(Some(self.line_start)),
+                Ok(Line::Blank) => return self.finish(frame).map(Some),
                 Ok(Line::Incomplete) => return Ok(None),
                 Err(reason) => return Err(DecodeError::new(reason, self.receipt(frame))),
             }
         }
     }
 
-    /// Ends the head. `bytes`: from the command to the blank line, both included.
-    pub(super) fn finish(&mut self, bytes: Bytes) -> Head {
-        Head {
-            command: self.command,
-            version: self.version.unwrap_or(Version::V1_0),
-            encoding: self.encoding(&bytes),
-            ranges: std::mem::take(&mut self.ranges),
-            bytes,
-        }
+    /// Ends the head: its text can be read, and is legal.
+    fn finish(&mut self, frame: &[u8]) -> Result<usize, DecodeError> {
+        let head_bytes = self.line_start;
+        let bytes = frame.get(..head_bytes).unwrap_or_default();
+        self.head.version = self.version.unwrap_or(Version::V1_0);
+        self.head.encoding = self.encoding(bytes);
+        self.head
+            .check(bytes)
+            .map_err(|reason| self.head.error(bytes, reason))?;
+        Ok(head_bytes)
     }
 
     fn next_line(&mut self, frame: &[u8], ceilings: Ceilings<'_>) -> Result<Line, Reason> {
@@ -95,10 +111,10 @@ impl HeaderLines {
         match line::header_line(self.line_end).parse(line) {
             Ok((_, HeaderLine::Blank)) => Ok(Line::Blank),
             Ok((_, HeaderLine::Header { name, value })) => {
-                ceilings.header_count(self.ranges.len() + 1)?;
+                ceilings.header_count(self.head.ranges.len() + 1)?;
                 let colon = start + name.len();
                 let end = colon + 1 + value.len();
-                self.ranges.push(HeaderRange::new(start, colon, end));
+                self.head.ranges.push(HeaderRange::new(colon, end));
                 Ok(Line::Header)
             }
             Err(NomErr::Incomplete(_)) => Err(reason(Fault::NoMatch, line)),
@@ -108,7 +124,7 @@ impl HeaderLines {
 
     fn encoding(&self, bytes: &[u8]) -> Encoding {
         match self.version {
-            _ if self.command.is_handshake() => self.handshake_encoding(bytes),
+            _ if self.head.command.is_handshake() => self.handshake_encoding(bytes),
             Some(version @ (Version::V1_1 | Version::V1_2)) => Encoding::Escaped(version),
             Some(Version::V1_0) | None => Encoding::Trimmed,
         }
@@ -116,14 +132,15 @@ impl HeaderLines {
 
     /// A peer that offers or names no version speaks 1.0, and 1.0 trims.
     fn handshake_encoding(&self, bytes: &[u8]) -> Encoding {
-        let name: &[u8] = match self.command {
+        let name: &[u8] = match self.head.command {
             Command::Connected => b"version",
             _ => b"accept-version",
         };
         let headers = Headers {
             bytes,
-            ranges: &self.ranges,
+            ranges: &self.head.ranges,
             encoding: Encoding::Verbatim,
+            has_escapes: false,
         };
         headers
             .raw(name)
@@ -133,8 +150,9 @@ impl HeaderLines {
     fn receipt(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let headers = Headers {
             bytes,
-            ranges: &self.ranges,
+            ranges: &self.head.ranges,
             encoding: self.encoding(bytes),
+            has_escapes: true,
         };
         headers.decoded(b"receipt").map(Into::into)
     }

@@ -1,32 +1,59 @@
-//! The read buffer that small frames share.
+//! The read buffer: bytes that have arrived and belong to no frame yet, behind those that do.
 //!
-//! *Invariant*: the buffer outgrows [`READ_BUFFER_BYTES`] only for a frame that needs it, and is
-//! exchanged for a small one as soon as that frame has been taken out.
+//! *Invariant*: the buffer outgrows [`BUSY_BYTES`] only for a frame that needs it, and is exchanged
+//! for a small one when that frame has been taken.
 
 use bytes::buf::Limit;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-const READ_BUFFER_BYTES: usize = 16 << 10;
+/// The first buffer, and that of a peer that sends little at a time.
+const CALM_BYTES: usize = 16 << 10;
 
-/// A read with less room than this is not worth its system call.
-const ROOM_BYTES_MIN: usize = 2 << 10;
+/// The buffer of a peer that has filled one: fewer, longer reads.
+const BUSY_BYTES: usize = 32 << 10;
 
-/// Bytes that have arrived and belong to no frame yet.
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
+    /// Taken bytes up to `start`, held ones behind.
     buffer: BytesMut,
-    /// How much the buffer had to allocate. Its capacity only tells what is left of that.
-    block_bytes: usize,
+    start: usize,
 }
 
 impl Inbound {
+    /// What belongs to no frame yet.
     pub(super) fn held(&self) -> &[u8] {
-        &self.buffer
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// Where the next read goes: at least [`ROOM_BYTES_MIN`].
+    /// Takes bytes off the front. No more than are held. They stay readable as
+    /// [`taken`](Self::taken) until something is changed.
+    pub(super) fn take(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.buffer.len());
+    }
+
+    /// The last bytes taken.
+    pub(super) fn taken(&self, count: usize) -> &[u8] {
+        let from = self.start.saturating_sub(count);
+        self.buffer.get(from..self.start).unwrap_or_default()
+    }
+
+    /// Takes bytes off the front into memory of their own.
+    pub(super) fn take_copy(&mut self, count: usize) -> Bytes {
+        let copy = Bytes::copy_from_slice(self.held().get(..count).unwrap_or_default());
+        self.take(copy.len());
+        copy
+    }
+
+    /// Where the next read goes: a half of the buffer or more. With less room it is not worth its
+    /// system call.
     pub(super) fn room(&mut self) -> Limit<&mut BytesMut> {
-        self.make_room(ROOM_BYTES_MIN);
+        let capacity = self.buffer.capacity();
+        let is_filled = capacity > 0 && capacity == self.buffer.len();
+        if is_filled && capacity < BUSY_BYTES {
+            self.move_to_block(BUSY_BYTES.max(2 * self.held().len()));
+        }
+        self.make_room(self.buffer.capacity().clamp(CALM_BYTES, BUSY_BYTES) / 2);
         let spare = self.buffer.capacity() - self.buffer.len();
         (&mut self.buffer).limit(spare)
     }
@@ -39,37 +66,20 @@ impl Inbound {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Takes bytes off the front, sharing the buffer's memory. No more than are held.
-    pub(super) fn take(&mut self, count: usize) -> Bytes {
-        self.buffer.split_to(count).freeze()
-    }
-
-    /// Takes bytes off the front into memory of their own.
-    pub(super) fn take_copy(&mut self, count: usize) -> Bytes {
-        let copy = Bytes::copy_from_slice(self.held().get(..count).unwrap_or_default());
-        self.buffer.advance(copy.len());
-        copy
-    }
-
-    /// Drops bytes off the front. No more than are held.
-    pub(super) fn skip(&mut self, count: usize) {
-        self.buffer.advance(count);
-    }
-
-    /// A frame has been taken out. Leaves an oversized block, unless the copy of what is still
-    /// held would cost more than the frame did.
-    pub(super) fn settle(&mut self, frame_bytes: usize) {
-        if self.block_bytes > READ_BUFFER_BYTES && self.buffer.len() <= frame_bytes {
-            if self.buffer.is_empty() {
+    /// No further frame is there. Leaves an oversized block, unless what is held needs it.
+    pub(super) fn settle(&mut self) {
+        let held = self.held().len();
+        if self.buffer.capacity() > BUSY_BYTES && held <= BUSY_BYTES / 2 {
+            if held == 0 {
                 self.clear();
             } else {
-                self.move_to_block(READ_BUFFER_BYTES.max(self.buffer.len()));
+                self.move_to_block(BUSY_BYTES);
             }
         }
     }
 
     pub(super) fn release_if_empty(&mut self) {
-        if self.buffer.is_empty() {
+        if self.held().is_empty() {
             self.clear();
         }
     }
@@ -78,23 +88,29 @@ impl Inbound {
         *self = Self::default();
     }
 
-    /// Not `BytesMut::reserve`: that may double a block which holds less than half of it.
     fn make_room(&mut self, additional: usize) {
-        let held = self.buffer.len();
-        if self.buffer.capacity() - held >= additional || self.buffer.try_reclaim(additional) {
+        if self.buffer.capacity() - self.buffer.len() >= additional {
             return;
         }
-        // Doubling: what is copied over all moves stays below what has arrived.
+        let held = self.held().len();
+        // What is copied over all moves stays below what has arrived: to the front only behind as
+        // much that was taken, and doubling otherwise.
+        if self.buffer.capacity() - held >= additional && self.start >= held {
+            self.buffer.copy_within(self.start.., 0);
+            self.buffer.truncate(held);
+            self.start = 0;
+            return;
+        }
         let wanted = held.saturating_add(additional.max(held));
-        self.move_to_block(wanted.max(READ_BUFFER_BYTES));
+        self.move_to_block(wanted.max(CALM_BYTES));
     }
 
     fn move_to_block(&mut self, block_bytes: usize) {
         let mut block = BytesMut::with_capacity(block_bytes);
-        block.extend_from_slice(&self.buffer);
+        block.extend_from_slice(self.held());
         *self = Self {
             buffer: block,
-            block_bytes,
+            start: 0,
         };
     }
 }
@@ -103,20 +119,20 @@ impl Inbound {
 mod tests {
     use bytes::BufMut;
 
-    use super::{Inbound, READ_BUFFER_BYTES, ROOM_BYTES_MIN};
+    use super::{BUSY_BYTES, CALM_BYTES, Inbound};
 
     #[test]
     fn nothing_is_allocated_before_the_first_read_and_after_a_release() {
         let mut inbound = Inbound::default();
-        assert_eq!(inbound.block_bytes, 0);
-        assert!(inbound.room().remaining_mut() >= ROOM_BYTES_MIN);
-        assert_eq!(inbound.block_bytes, READ_BUFFER_BYTES);
+        assert_eq!(inbound.buffer.capacity(), 0);
+        assert_eq!(inbound.room().remaining_mut(), CALM_BYTES);
         inbound.append(b"held");
         inbound.release_if_empty();
         assert_eq!(inbound.held(), b"held");
-        inbound.skip(4);
+        inbound.take(4);
+        assert_eq!(inbound.taken(3), b"eld");
         inbound.release_if_empty();
-        assert_eq!(inbound.block_bytes, 0);
+        assert_eq!(inbound.buffer.capacity(), 0);
     }
 
     #[test]
@@ -124,11 +140,12 @@ mod tests {
         let mut inbound = Inbound::default();
         inbound.append(&[b'x'; 100_000]);
         inbound.append(b"next");
-        assert!(inbound.block_bytes > READ_BUFFER_BYTES);
+        inbound.settle();
+        assert!(inbound.buffer.capacity() > BUSY_BYTES);
         drop(inbound.take_copy(100_000));
-        inbound.settle(100_000);
+        inbound.settle();
         assert_eq!(inbound.held(), b"next");
-        assert_eq!(inbound.block_bytes, READ_BUFFER_BYTES);
+        assert_eq!(inbound.buffer.capacity(), BUSY_BYTES);
     }
 
     #[test]
@@ -136,21 +153,33 @@ mod tests {
         let mut inbound = Inbound::default();
         inbound.append(&[b'x'; 100_000]);
         let before = inbound.held().as_ptr();
-        inbound.skip(10);
-        inbound.settle(10);
+        inbound.take(10);
+        inbound.settle();
         assert_eq!(inbound.held().as_ptr().addr(), before.addr() + 10);
     }
 
     #[test]
     fn there_is_room_to_read_however_full_the_buffer_is() {
         let mut inbound = Inbound::default();
-        let mut frames = Vec::new();
         for _ in 0..100 {
             let mut room = inbound.room();
-            assert!(room.remaining_mut() >= ROOM_BYTES_MIN);
+            assert!(room.remaining_mut() >= CALM_BYTES / 2);
             room.put_bytes(b'x', 1_500);
-            frames.push(inbound.take(1_400));
+            inbound.take(1_400);
         }
         assert_eq!(inbound.held().len(), 10_000);
+    }
+
+    #[test]
+    fn a_peer_that_fills_its_buffer_gets_a_larger_one_until_it_falls_silent() {
+        let mut inbound = Inbound::default();
+        inbound.room().put_bytes(b'x', CALM_BYTES - 1);
+        inbound.take(CALM_BYTES - 1);
+        assert_eq!(inbound.room().remaining_mut(), CALM_BYTES);
+        inbound.room().put_bytes(b'x', CALM_BYTES);
+        inbound.take(CALM_BYTES);
+        assert_eq!(inbound.room().remaining_mut(), BUSY_BYTES);
+        inbound.release_if_empty();
+        assert_eq!(inbound.room().remaining_mut(), CALM_BYTES);
     }
 }

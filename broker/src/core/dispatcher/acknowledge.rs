@@ -183,23 +183,20 @@ impl Dispatcher {
         let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else {
             return;
         };
-        match self.subscriptions[key.0].source {
-            super::subscription::Source::Topic(_) => {
-                self.subscriptions[key.0].credit.regain(count, bytes);
-                let peer = &mut self.peers[peer.0];
-                peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
-                self.counters.acknowledged += u64::from(count);
-            }
-            super::subscription::Source::Queue(_) => {
-                for _ in 0..count {
-                    let Some(slot) = self.subscriptions[key.0].open.first else {
-                        break;
-                    };
-                    if let Some(delivered) = self.take_open(key, slot) {
-                        self.settle(delivered);
-                    }
+        if self.subscriptions[key.0].keeps_deliveries() {
+            for _ in 0..count {
+                let Some(slot) = self.subscriptions[key.0].open.first else {
+                    break;
+                };
+                if let Some(delivered) = self.take_open(key, slot) {
+                    self.settle(delivered);
                 }
             }
+        } else {
+            self.subscriptions[key.0].credit.regain(count, bytes);
+            let peer = &mut self.peers[peer.0];
+            peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
+            self.counters.acknowledged += u64::from(count);
         }
         self.offer(key);
     }
@@ -211,6 +208,7 @@ impl Dispatcher {
             let queue = &mut self.queues[key.0];
             queue.in_flight -= 1;
             queue.counters.acknowledged += 1;
+            queue.came_back(&delivered.entry);
             self.remove(key, rank, delivered.sequence, &delivered.entry);
         }
     }

@@ -95,6 +95,7 @@ impl Dispatcher {
         for (delivered, outcome) in returning {
             self.conclude_unseen(delivered, outcome, seen, now);
         }
+        self.remove_temporaries(peer);
         self.unblock_gone(peer);
         self.free_client_id(peer);
     }

@@ -29,6 +29,8 @@ impl Slot {
 pub(super) enum Origin {
     Queue(QueueKey, Rank),
     Topic(TopicKey),
+    /// It stands where it stood: a browser has seen it.
+    Walk,
 }
 
 /// What becomes of a delivery.

@@ -1,31 +1,54 @@
-//! Messages go out: round-robin among the consumers of a queue that have credit, to all of a topic.
+//! Messages go out of queues: round-robin among the consumers that have credit.
 
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sequence};
+use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
+use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
-use super::entry::{Durability, Entry};
-use super::flow::Relief;
-use super::key::{QueueKey, SubscriptionKey, TopicKey};
+use super::entry::Entry;
+use super::group::Claim;
+use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
 use super::queue::Next;
-use super::subscription::{Pending, Source};
-use crate::config::SlowConsumer;
 use crate::core::clock::Now;
-use crate::core::message::Publication;
-use crate::core::port::{AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply};
+use crate::core::destination::DestinationName;
+use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply, SubscriptionHandle};
 
 /// The slot of a delivery that nobody acknowledges by name.
-const NO_SLOT: u32 = u32::MAX;
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// A delivery that has been counted.
+pub(super) struct Dealt {
+    pub(super) peer: PeerKey,
+    pub(super) handle: SubscriptionHandle,
+    pub(super) counter: DeliveryCounter,
+}
 
 impl Dispatcher {
     /// A queue has to be looked at before the turn ends.
     pub(super) fn mark(&mut self, key: QueueKey) {
-        let queue = &mut self.queues[key.0];
+        let Some(queue) = self.queues.get_mut(key.0) else {
+            return;
+        };
         if !queue.dirty {
             queue.dirty = true;
             self.dirty_queues.push(key);
+        }
+    }
+
+    /// A queue has to be looked at again in the next turn: this one has done enough for it.
+    pub(super) fn mark_for_next_turn(&mut self, key: QueueKey) {
+        self.unfinished.push(key);
+    }
+
+    /// A subscription has to be looked at before the turn ends.
+    pub(super) fn look_at(&mut self, key: SubscriptionKey) {
+        if let Some(subscription) = self.subscriptions.get_mut(key.0)
+            && !subscription.queued
+        {
+            subscription.queued = true;
+            self.dirty_subscriptions.push(key);
         }
     }
 
@@ -34,22 +57,25 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        if subscription.queued || !subscription.credit.is_left() {
+        if !subscription.credit.is_left() {
             return;
         }
-        match subscription.source {
-            Source::Queue(queue) => {
-                subscription.queued = true;
-                self.queues[queue.0]
-                    .available
-                    .join(key, subscription.serial);
-                self.mark(queue);
-            }
-            Source::Topic(_) => {
-                if subscription.pending.len() > 0 {
-                    subscription.queued = true;
-                    self.dirty_subscriptions.push(key);
-                }
+        let walks = subscription
+            .walk
+            .as_ref()
+            .is_some_and(|walk| walk.goes_on());
+        if walks || subscription.pending.len() > 0 {
+            self.look_at(key);
+        }
+        let Some(subscription) = self.subscriptions.get_mut(key.0) else {
+            return;
+        };
+        if subscription.parked.is_empty() {
+            return;
+        }
+        for consumer in std::mem::take(&mut subscription.parked) {
+            if self.consumers[consumer.0].standing == Standing::Parked {
+                self.enter_round(consumer);
             }
         }
     }
@@ -63,63 +89,165 @@ impl Dispatcher {
             let Some(key) = self.dirty_queues.pop() else {
                 return;
             };
-            self.queues[key.0].dirty = false;
-            self.dispatch_queue(key, now);
+            if let Some(queue) = self.queues.get_mut(key.0) {
+                queue.dirty = false;
+                self.dispatch_queue(key, now);
+            }
         }
     }
 
     fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
-        while let Some(subscription) = self.queues[key.0].available.next(&mut self.subscriptions) {
-            match self.queues[key.0].next(self.watermark, now) {
-                Next::Nothing => break,
-                Next::Paged(rank) => {
-                    // While the memory is full a consumer gets no more from the disk before it has acknowledged
-                    // what it holds; one that holds nothing must get something, or nothing would ever move.
-                    if self.settings.budget.is_over()
-                        && self.subscriptions[subscription.0].credit.messages > 0
-                    {
-                        self.wait_for_memory(key);
-                    } else {
-                        self.want_page(key, rank);
-                    }
+        if self.queues[key.0].is_heads_turn {
+            self.read_ahead(key);
+        }
+        self.advance_scans(key, now);
+        self.serve_parked(key, now);
+        // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
+        let mut dry = None;
+        while let Some(consumer) = self.next_consumer(key) {
+            if dry == Some(consumer) {
+                break;
+            }
+            let found = match self.consumers[consumer.0].scan {
+                Some(scan) => self.next_found(key, consumer, scan, now),
+                None if dry.is_some() => None,
+                None => self.next_front(key, consumer, now),
+            };
+            if let Some((rank, sequence)) = found {
+                self.take_and_give(key, consumer, rank, sequence, now);
+            } else if self.consumers[consumer.0].standing == Standing::InRound {
+                dry = dry.or(Some(consumer));
+                if !self.queues[key.0].scans.has_found() {
                     break;
                 }
-                Next::Ready(rank) => {
-                    let Some((sequence, entry)) = self.queues[key.0].take(rank) else {
-                        break;
-                    };
-                    if entry.is_expired(now.wall_ms) {
-                        self.expire(key, rank, sequence, entry, now);
-                    } else {
-                        self.give(key, subscription, rank, sequence, entry);
-                    }
-                }
+                self.queues[key.0].round.rotate();
             }
         }
         self.read_ahead(key);
     }
 
-    fn give(
+    /// The consumer whose turn it is; those without credit leave the round.
+    fn next_consumer(&mut self, key: QueueKey) -> Option<ConsumerKey> {
+        let queue = &mut self.queues[key.0];
+        while let Some(next) = queue.round.first(&self.consumers) {
+            let consumer = &mut self.consumers[next.0];
+            let subscription = &mut self.subscriptions[consumer.subscription.0];
+            if subscription.credit.is_left() {
+                return Some(next);
+            }
+            consumer.standing = Standing::Parked;
+            subscription.parked.push(next);
+            queue.round.pop();
+        }
+        None
+    }
+
+    /// What a consumer without a selector would get.
+    fn next_front(
         &mut self,
         key: QueueKey,
-        to: SubscriptionKey,
-        rank: stompbox_store::Rank,
+        consumer: ConsumerKey,
+        now: Now,
+    ) -> Option<(Rank, Sequence)> {
+        match self.queues[key.0].next(self.watermark, now) {
+            Next::Nothing => None,
+            Next::Ready(..) | Next::Paged(_) if self.queues[key.0].groups.is_full() => None,
+            Next::Ready(rank, sequence) => Some((rank, sequence)),
+            Next::Paged(rank) => {
+                // While the memory is full a consumer gets no more from the disk before it has acknowledged
+                // what it holds; one that holds nothing must get something, or nothing would ever move.
+                let subscription = self.consumers[consumer.0].subscription;
+                let holds = self.subscriptions[subscription.0].credit.messages > 0;
+                if self.settings.budget.is_over() && holds {
+                    self.wait_for_memory(key);
+                } else {
+                    self.want_page(key, rank);
+                }
+                None
+            }
+        }
+    }
+
+    /// What a consumer's selector has found; if nothing, it leaves the round until something is.
+    fn next_found(
+        &mut self,
+        key: QueueKey,
+        consumer: ConsumerKey,
+        scan: ScanKey,
+        now: Now,
+    ) -> Option<(Rank, Sequence)> {
+        let watermark = self.watermark;
+        let is_ready =
+            |entry: &Entry| entry.visible_after <= watermark && entry.not_before <= now.uptime;
+        let queue = &mut self.queues[key.0];
+        let found = queue.first_found(scan, is_ready);
+        if found.is_none() {
+            queue.round.pop();
+            let waiting = &mut self.consumers[consumer.0];
+            waiting.standing = Standing::Idle;
+            let seat = Seat {
+                key: consumer,
+                serial: waiting.serial,
+            };
+            self.queues[key.0].scans.wait(scan, seat);
+            self.advance_scans(key, now);
+        }
+        found
+    }
+
+    /// Takes a waiting entry, and gives it to the consumer or to whom its group belongs.
+    fn take_and_give(
+        &mut self,
+        key: QueueKey,
+        consumer: ConsumerKey,
+        rank: Rank,
+        sequence: Sequence,
+        now: Now,
+    ) {
+        let Some(entry) = self.queues[key.0].take_at(rank, sequence) else {
+            return;
+        };
+        if entry.is_expired(now.wall_ms) {
+            return self.expire(key, rank, sequence, entry, now);
+        }
+        let Some(group) = entry.message.group() else {
+            self.queues[key.0].round.rotate();
+            return self.give(key, consumer, rank, sequence, entry);
+        };
+        let id = Arc::clone(&group.id);
+        match self.claim_group(key, &id, consumer) {
+            Claim::Park => self.park(key, rank, sequence, entry),
+            Claim::To(owner) => {
+                if owner == consumer {
+                    self.queues[key.0].round.rotate();
+                }
+                self.give(key, owner, rank, sequence, entry);
+            }
+        }
+    }
+
+    pub(super) fn give(
+        &mut self,
+        key: QueueKey,
+        to: ConsumerKey,
+        rank: Rank,
         sequence: Sequence,
         entry: Entry,
     ) {
+        self.gave_group(key, &entry);
         let queue = &mut self.queues[key.0];
-        queue.available.pass_on();
         queue.in_flight += 1;
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;
         }
-        self.hand_over(to, Origin::Queue(key, rank), sequence, entry);
+        let subscription = self.consumers[to.0].subscription;
+        self.hand_over(subscription, Origin::Queue(key, rank), sequence, entry);
     }
 
     /// Makes one delivery. The slot table keeps the entry until it is acknowledged; an `auto` subscription of
     /// a topic needs no more than its count.
-    fn hand_over(
+    pub(super) fn hand_over(
         &mut self,
         to: SubscriptionKey,
         origin: Origin,
@@ -127,153 +255,66 @@ impl Dispatcher {
         mut entry: Entry,
     ) {
         entry.deliveries = entry.deliveries.saturating_add(1);
-        self.counters.dispatched += 1;
         if entry.deliveries > 1 {
             self.counters.redelivered += 1;
         }
+        let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
-        subscription.credit.spend(entry.message.bytes());
-        let peer_key = subscription.peer;
-        let peer = &mut self.peers[peer_key.0];
-        peer.counter = DeliveryCounter(peer.counter.0 + 1);
-        peer.in_flight += 1;
-        let counter = peer.counter;
-        let is_kept = subscription.mode != AckMode::Auto || matches!(origin, Origin::Queue(..));
+        let is_kept = subscription.keeps_deliveries();
         let slot = if is_kept {
             self.deliveries.next_slot().0
         } else {
             NO_SLOT
         };
-        let delivery = Delivery {
-            subscription: subscription.handle,
+        let counter = dealt.counter;
+        let is_manifold = subscription.is_manifold;
+        let mut delivery = Delivery {
+            subscription: dealt.handle,
             tag: DeliveryTag { slot, counter },
             number: entry.number,
             message: Arc::clone(&entry.message),
             deliveries: entry.deliveries,
             expires_ms: entry.expires_ms,
             mode: entry.mode,
-            annotations: entry.annotations.clone(),
+            annotations: entry.annotations.clone().map(Box::new),
+            destination: None,
         };
         if is_kept {
             if let Some(by_number) = &mut subscription.by_number {
                 by_number.push(entry.number, Slot(slot));
-                if let Some(by_number) = &mut peer.by_number {
+                if let Some(by_number) = &mut self.peers[dealt.peer.0].by_number {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(peer_key, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
         }
-        self.reply(peer_key, Reply::Deliver(delivery));
+        if is_manifold {
+            delivery.destination = self.name_of_origin(origin);
+        }
+        self.reply(dealt.peer, Reply::Deliver(delivery));
     }
 
-    /// One message to every subscription of a topic.
-    pub(super) fn fan_out(
-        &mut self,
-        key: TopicKey,
-        number: MessageNumber,
-        publication: &Publication,
-        now: Now,
-    ) {
-        if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
-            self.counters.expired += 1;
-            return;
-        }
-        let sequence = Sequence(number.0);
-        let mut slow = Vec::new();
-        for index in 0..self.topics[key.0].subscriptions.len() {
-            let to = self.topics[key.0].subscriptions[index];
-            let message = Arc::clone(&publication.message);
-            let (mode, expires_ms) = (publication.mode, publication.expires_ms);
-            let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
-            let subscription = &mut self.subscriptions[to.0];
-            if subscription.pending.len() == 0 && subscription.credit.is_left() {
-                self.topics[key.0].counters.dispatched += 1;
-                self.hand_over(to, Origin::Topic(key), sequence, entry);
-            } else {
-                subscription.pending.push(sequence, entry);
-                if self.is_over_pending_limit(key, to) {
-                    slow.push(to);
-                }
-            }
-        }
-        for to in slow {
-            self.curb(key, to);
+    fn name_of_origin(&self, origin: Origin) -> Option<Arc<DestinationName>> {
+        match origin {
+            Origin::Queue(key, _) => Some(Arc::clone(&self.queues[key.0].name)),
+            Origin::Topic(key) => Some(Arc::clone(&self.topics[key.0].name)),
+            Origin::Walk => None,
         }
     }
 
-    fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
-        let policy = &self.topics[key.0].policy;
-        let pending = &self.subscriptions[to.0].pending;
-        pending.len() > policy.pending_messages || pending.bytes > policy.pending_bytes
-    }
-
-    /// A subscription does not keep up: the policy says who pays.
-    fn curb(&mut self, key: TopicKey, to: SubscriptionKey) {
-        match self.topics[key.0].policy.slow_consumer {
-            SlowConsumer::Block => {
-                let subscription = &mut self.subscriptions[to.0];
-                if !subscription.is_full {
-                    subscription.is_full = true;
-                    self.topics[key.0].full_count += 1;
-                }
-            }
-            SlowConsumer::DropOldest => {
-                while self.is_over_pending_limit(key, to) {
-                    if !self.subscriptions[to.0].pending.drop_oldest() {
-                        return;
-                    }
-                    self.topics[key.0].counters.dropped += 1;
-                    self.counters.dropped += 1;
-                }
-            }
-            SlowConsumer::Disconnect => {
-                let peer = self.subscriptions[to.0].peer;
-                if self.peers[peer.0].standing == super::peer::Standing::Open {
-                    let policy = &self.topics[key.0].policy;
-                    let refusal = Refusal::new(
-                        "slow consumer",
-                        format!(
-                            "more than pending_messages = {} messages or pending_bytes = {} bytes of {} \
-                             waited for this subscription: read faster, or raise the limit",
-                            policy.pending_messages, policy.pending_bytes, self.topics[key.0].name
-                        ),
-                    );
-                    self.refuse(peer, refusal, None);
-                }
-                // It may be long in listening to that, and takes nothing more in any case.
-                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
-            }
-        }
-    }
-
-    /// Hands a topic's subscription what waits for it, as far as its credit goes.
-    fn drain_pending(&mut self, to: SubscriptionKey, now: Now) {
-        let Some(subscription) = self.subscriptions.get_mut(to.0) else {
-            return;
-        };
-        subscription.queued = false;
-        let Source::Topic(key) = subscription.source else {
-            return;
-        };
-        while self.subscriptions[to.0].credit.is_left() {
-            let Some((sequence, entry)) = self.subscriptions[to.0].pending.pop() else {
-                break;
-            };
-            if entry.is_expired(now.wall_ms) {
-                self.counters.expired += 1;
-            } else {
-                self.topics[key.0].counters.dispatched += 1;
-                self.hand_over(to, Origin::Topic(key), sequence, entry);
-            }
-        }
-        let policy = &self.topics[key.0].policy;
+    /// Counts a delivery of so many bytes.
+    pub(super) fn deal(&mut self, to: SubscriptionKey, message_bytes: usize) -> Dealt {
+        self.counters.dispatched += 1;
         let subscription = &mut self.subscriptions[to.0];
-        let has_recovered = subscription.pending.len() <= policy.pending_messages / 4 * 3
-            && subscription.pending.bytes <= policy.pending_bytes / 4 * 3;
-        if subscription.is_full && has_recovered {
-            subscription.is_full = false;
-            self.relieve(key, Relief::CaughtUp);
+        subscription.credit.spend(message_bytes);
+        let peer = &mut self.peers[subscription.peer.0];
+        peer.counter = DeliveryCounter(peer.counter.0 + 1);
+        peer.in_flight += 1;
+        Dealt {
+            peer: subscription.peer,
+            handle: subscription.handle,
+            counter: peer.counter,
         }
     }
 }

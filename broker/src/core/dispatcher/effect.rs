@@ -52,13 +52,25 @@ pub(super) enum Promise {
     WithAppend,
 }
 
-impl Dispatcher {
-    pub(super) fn reply(&mut self, peer: PeerKey, reply: Reply) {
-        let replies = &mut self.peers[peer.0].replies;
-        if replies.is_empty() {
-            self.replied.push(peer);
+impl Promise {
+    /// What holds when both do.
+    pub(super) fn and(self, other: Promise) -> Promise {
+        match (self, other) {
+            (Promise::Kept, other) => other,
+            (Promise::WithAppend, _) | (_, Promise::WithAppend) => Promise::WithAppend,
+            (Promise::WithBatch, _) => Promise::WithBatch,
         }
-        replies.push(reply);
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn reply(&mut self, key: PeerKey, reply: Reply) {
+        let peer = &mut self.peers[key.0];
+        if peer.replies.is_empty() {
+            self.replied.push(key);
+            peer.replies.reserve(peer.reply_count);
+        }
+        peer.replies.push(reply);
     }
 
     /// What may be promised after changes that began when the batch had so many operations.
@@ -100,7 +112,7 @@ impl Dispatcher {
         for key in self.peers[peer.0].subscriptions.values() {
             self.subscriptions[key.0].credit.messages_max = 0;
         }
-        self.reply(peer, Reply::Refused(Refusal { receipt, ..refusal }));
+        self.reply(peer, Reply::Refused(refusal.of(receipt)));
     }
 
     /// Asks the store for a change of a queue.

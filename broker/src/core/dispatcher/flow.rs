@@ -91,7 +91,7 @@ impl Dispatcher {
             }
             Place::Topic(_) | Place::Queue(_) => {}
         }
-        if self.settings.budget.is_over() {
+        if self.is_memory_over {
             self.block(key, Blocker::Memory);
         }
     }
@@ -170,8 +170,10 @@ impl Dispatcher {
             return;
         }
         for key in std::mem::take(&mut self.flow.starved) {
-            self.queues[key.0].is_starved = false;
-            self.mark(key);
+            if let Some(queue) = self.queues.get_mut(key.0) {
+                queue.is_starved = false;
+                self.mark(key);
+            }
         }
         self.unblock(Blocker::Memory);
     }

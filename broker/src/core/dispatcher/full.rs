@@ -15,6 +15,7 @@ use super::delivery::{Delivered, Origin};
 use super::effect::Promise;
 use super::entry::{Durability, Entry};
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
+use super::publish::AllPlaced;
 use super::redelivery::Reason;
 use super::timer::Timer;
 use crate::core::clock::Now;
@@ -38,6 +39,7 @@ pub(super) enum Home {
         connection: ConnectionId,
         subscription: SubscriptionKey,
         handle: SubscriptionHandle,
+        topic: TopicKey,
         sequence: Sequence,
     },
 }
@@ -81,7 +83,7 @@ pub(super) enum Undo {
     /// A transaction was committed.
     Commit {
         connection: ConnectionId,
-        placed: Vec<Placed>,
+        placed: AllPlaced,
         acknowledged: Vec<Acknowledged>,
     },
 }
@@ -242,7 +244,7 @@ impl Dispatcher {
             Placed::Topic(key, number) => {
                 self.topics[key.0]
                     .held
-                    .retain(|(_, held, _)| *held != number);
+                    .retain(|(_, held, ..)| *held != number);
             }
         }
     }
@@ -282,12 +284,13 @@ impl Dispatcher {
                     connection,
                     subscription,
                     handle,
+                    topic,
                     sequence,
                 },
                 Some(entry),
             ) => {
                 if self.is_subscription(connection, subscription, handle) {
-                    self.copy_stays(subscription, sequence, entry, now);
+                    self.copy_stays(subscription, sequence, topic, entry, now);
                 }
             }
             (Home::Queue(..) | Home::Copy { .. }, None) => {}
@@ -326,13 +329,14 @@ impl Dispatcher {
         &mut self,
         key: SubscriptionKey,
         sequence: Sequence,
+        topic: TopicKey,
         entry: Entry,
         now: Now,
     ) {
         let again = Timer::RedeliverCopy(key, sequence);
         let timer = self.timers.set(now.uptime + STAYS, again);
         if let Some(subscription) = self.subscriptions.get_mut(key.0) {
-            subscription.delayed.insert(sequence, (timer, entry));
+            subscription.delayed.insert(sequence, (timer, topic, entry));
         }
     }
 

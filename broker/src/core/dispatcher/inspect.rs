@@ -106,8 +106,9 @@ impl Dispatcher {
             depth_bytes: queue.depth_bytes,
             in_flight: queue.in_flight,
             delayed: queue.delayed.len() as u64,
+            parked: queue.groups.parked_count() as u64,
             paged: queue.paged_count(),
-            consumers: queue.consumer_count as u64,
+            consumers: queue.consumers.len() as u64,
             enqueued_total: queue.counters.enqueued,
             dispatched_total: queue.counters.dispatched,
             acknowledged_total: queue.counters.acknowledged,
@@ -119,12 +120,7 @@ impl Dispatcher {
 
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
-        let members = || {
-            topic
-                .subscriptions
-                .iter()
-                .map(|key| &self.subscriptions[key.0])
-        };
+        let members = || topic.audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
             consumers: topic.subscriptions.len() as u64,
@@ -152,7 +148,8 @@ impl Dispatcher {
                         .map(move |(sequence, entry)| ((rank, sequence), entry))
                 });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
-            for ((rank, sequence), entry) in waiting.chain(delayed) {
+            let parked = queue.groups.resident();
+            for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
                 if entry.medium() == Some(Medium::Database) && entry.deliveries > 0 {
                     self.batch.operations.push(Operation::Count {
                         key: queue.key(rank, sequence),

@@ -4,7 +4,7 @@
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub(super) struct $name(pub(super) usize);
     )*};
 }
@@ -18,4 +18,8 @@ keys! {
     TopicKey;
     /// A subscription.
     SubscriptionKey;
+    /// A subscription's place at a queue.
+    ConsumerKey;
+    /// What a selector has seen, within its queue.
+    ScanKey;
 }

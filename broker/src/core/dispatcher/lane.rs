@@ -26,7 +26,7 @@ pub(super) struct Range {
 #[derive(Debug)]
 pub(super) enum Front<'a> {
     /// A resident entry.
-    Entry(&'a Entry),
+    Entry(Sequence, &'a Entry),
     /// Something that must be read first.
     Paged,
     /// Nothing.
@@ -45,15 +45,10 @@ impl Lane {
     pub(super) fn front(&self) -> Front<'_> {
         match (self.resident.first_key_value(), self.paged) {
             (Some((sequence, _)), Some(range)) if range.first < *sequence => Front::Paged,
-            (Some((_, entry)), _) => Front::Entry(entry),
+            (Some((sequence, entry)), _) => Front::Entry(*sequence, entry),
             (None, Some(_)) => Front::Paged,
             (None, None) => Front::Empty,
         }
-    }
-
-    /// Takes the entry that [`Self::front`] showed.
-    pub(super) fn take_front(&mut self) -> Option<(Sequence, Entry)> {
-        self.resident.pop_first()
     }
 
     /// Puts an entry in its place.
@@ -79,6 +74,12 @@ impl Lane {
     /// The entry, to be changed in place.
     pub(super) fn get_mut(&mut self, sequence: Sequence) -> Option<&mut Entry> {
         self.resident.get_mut(&sequence)
+    }
+
+    /// The first resident entry at this position or behind it.
+    pub(super) fn resident_from(&self, sequence: Sequence) -> Option<(Sequence, &Entry)> {
+        let (at, entry) = self.resident.range(sequence..).next()?;
+        Some((*at, entry))
     }
 
     /// The last resident position before this one.

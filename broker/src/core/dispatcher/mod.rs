@@ -8,30 +8,38 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod browse;
 mod connect;
 mod consume;
+mod consumer;
 mod delivery;
+mod directory;
 mod dispatch;
 mod effect;
 mod entry;
 mod expiry;
+mod fan_out;
 mod flow;
 mod full;
+mod group;
 mod inspect;
 mod key;
 mod lane;
 mod paging;
 mod peer;
 mod pressure;
+mod property;
 mod publish;
 mod queue;
 mod redelivery;
 mod round;
+mod scan;
 mod subscription;
 mod timer;
 mod topic;
 mod transaction;
 
+pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
 pub use paging::Window;
@@ -42,22 +50,23 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, DestinationRecord, Epoch, Operation, PageId, Recovered,
-    Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
 };
 
 use super::clock::Now;
 use super::destination::DestinationName;
 use super::memory::MemoryBudget;
-use super::port::{ConnectionId, Refusal, Reply, Request};
+use super::pattern_index::PatternIndex;
+use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
+use consumer::{Consumer, Serial};
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
 use peer::{Peer, Standing};
 use queue::Queue;
-use subscription::{Serial, Subscription};
+use subscription::Subscription;
 use timer::Timers;
 use topic::Topic;
 
@@ -103,6 +112,8 @@ struct Counters {
 #[derive(Debug)]
 pub struct Dispatcher {
     settings: Settings,
+    /// The database's random name.
+    instance: Arc<str>,
     /// Rows with a position of this epoch or an earlier one may have been delivered by a life that crashed.
     uncertain_through: Epoch,
     last_sequence: Sequence,
@@ -117,7 +128,12 @@ pub struct Dispatcher {
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
+    /// Subscriptions by the patterns that they take from.
+    patterns: PatternIndex<SubscriptionKey>,
+    /// Queues that get a copy of what a virtual topic gets, whether or not the topic is there.
+    virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
+    consumers: Slab<Consumer>,
     last_serial: Serial,
     deliveries: Deliveries,
 
@@ -130,6 +146,10 @@ pub struct Dispatcher {
     awaited: VecDeque<AwaitedReply>,
 
     dirty_queues: Vec<QueueKey>,
+    /// Queues that a turn has not finished with.
+    unfinished: Vec<QueueKey>,
+    /// The same of browsers.
+    walks_unfinished: Vec<SubscriptionKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
@@ -143,6 +163,8 @@ pub struct Dispatcher {
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
+    /// Whether the memory was at its limit when the last requests came.
+    is_memory_over: bool,
     revocable: VecDeque<full::Revocable>,
     counters: Counters,
 }
@@ -153,6 +175,7 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let mut dispatcher = Self {
             settings,
+            instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
             last_sequence: recovered.epoch.first(),
             next_destination: recovered.next_destination,
@@ -164,8 +187,11 @@ impl Dispatcher {
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
+            patterns: PatternIndex::default(),
+            virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
-            last_serial: Serial(0),
+            consumers: Slab::new(),
+            last_serial: Serial::default(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
             next_ticket: Ticket(1),
@@ -174,6 +200,8 @@ impl Dispatcher {
             replied: Vec::new(),
             awaited: VecDeque::new(),
             dirty_queues: Vec::new(),
+            unfinished: Vec::new(),
+            walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
@@ -186,6 +214,7 @@ impl Dispatcher {
             flow: flow::Flow::default(),
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
+            is_memory_over: false,
             revocable: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -215,20 +244,20 @@ impl Dispatcher {
 
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
+        // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.is_memory_over = self.settings.budget.is_over();
+        let mut peer = self.connections.get(&connection).copied();
         for request in requests {
-            let peer = match request {
-                Request::Open(opening) => {
-                    self.open(connection, *opening, now);
-                    continue;
-                }
-                _ => match self.connections.get(&connection) {
-                    Some(&peer) => peer,
-                    None => return,
-                },
-            };
+            if let Request::Open(opening) = request {
+                self.open(connection, *opening, now);
+                peer = self.connections.get(&connection).copied();
+                continue;
+            }
+            let Some(peer) = peer else { return };
             if let Request::Closed { ending, written } = request {
-                self.close(peer, ending, written, now);
-            } else if self.peers[peer.0].standing == Standing::Open
+                return self.close(peer, ending, written, now);
+            }
+            if self.peers[peer.0].standing == Standing::Open
                 || matches!(request, Request::Written { .. })
             {
                 self.act(peer, request, now);
@@ -243,6 +272,7 @@ impl Dispatcher {
                 publication,
                 receipt,
             } => self.send(peer, publication, receipt, now),
+            Request::MakeTemporary(name) => self.make_temporary(peer, &name),
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
@@ -285,7 +315,7 @@ impl Dispatcher {
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
-            StoreEvent::Page(page) => self.page_came(page),
+            StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
@@ -297,6 +327,12 @@ impl Dispatcher {
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
         self.unblock_by_memory();
+        for queue in std::mem::take(&mut self.unfinished) {
+            self.mark(queue);
+        }
+        for walker in std::mem::take(&mut self.walks_unfinished) {
+            self.look_at(walker);
+        }
         self.dispatch_dirty(now);
         self.relieve_pressure(now);
         self.take_turn()
@@ -308,6 +344,7 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }
         }
@@ -316,87 +353,6 @@ impl Dispatcher {
     fn next_sequence(&mut self) -> Sequence {
         self.last_sequence = self.last_sequence.next();
         self.last_sequence
-    }
-
-    fn insert_queue(&mut self, id: DestinationId, name: Arc<DestinationName>) -> QueueKey {
-        let policy = self
-            .settings
-            .policies
-            .effective(DestinationKind::Queue, name.name());
-        let dead_letter = (!self.settings.policies.is_dead_letter_queue(name.name())).then(|| {
-            let target = policy.dead_letter_queue_of(name.name());
-            Arc::new(DestinationName::new(DestinationKind::Queue, &target))
-        });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
-        let key = QueueKey(self.queues.insert(queue));
-        self.queue_ids.insert(id, key);
-        self.names.insert(Arc::clone(&name), Place::Queue(key));
-        self.ordered_names.insert(name, Place::Queue(key));
-        key
-    }
-
-    /// The queue of this name, made and stored if need be.
-    fn ensure_queue(&mut self, name: &Arc<DestinationName>, now: Now) -> QueueKey {
-        if let Some(Place::Queue(key)) = self.names.get(name) {
-            return *key;
-        }
-        let id = self.next_destination;
-        self.next_destination = DestinationId(id.0 + 1);
-        self.batch
-            .operations
-            .push(Operation::Create(DestinationRecord {
-                id,
-                kind: DestinationKind::Queue,
-                name: name.name().into(),
-                created_ms: now.wall_ms,
-            }));
-        self.insert_queue(id, Arc::clone(name))
-    }
-
-    fn ensure_topic(&mut self, name: &Arc<DestinationName>) -> TopicKey {
-        if let Some(Place::Topic(key)) = self.names.get(name) {
-            return *key;
-        }
-        let policy = self
-            .settings
-            .policies
-            .effective(DestinationKind::Topic, name.name());
-        let key = TopicKey(
-            self.topics
-                .insert(Topic::new(Arc::clone(name), Arc::new(policy))),
-        );
-        self.names.insert(Arc::clone(name), Place::Topic(key));
-        self.ordered_names
-            .insert(Arc::clone(name), Place::Topic(key));
-        key
-    }
-
-    /// The destination of this name, made if need be.
-    fn ensure(&mut self, name: &Arc<DestinationName>, now: Now) -> Result<Place, Refusal> {
-        if let Some(place) = self.names.get(name) {
-            return Ok(*place);
-        }
-        self.check_destinations(1)?;
-        Ok(match name.kind() {
-            DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
-            DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
-        })
-    }
-
-    /// Whether so many more destinations may be made.
-    fn check_destinations(&self, more: usize) -> Result<(), Refusal> {
-        let limit = self.settings.limits.destinations;
-        if self.names.len() + more <= limit {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "too many destinations",
-            format!(
-                "the broker holds {} destinations and limits.destinations is {limit}: use one that \
-                 exists, or raise the limit",
-                self.names.len()
-            ),
-        ))
     }
 }
 

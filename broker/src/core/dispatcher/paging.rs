@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use stompbox_store::{Medium, Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
+use stompbox_store::{Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::{Durability, Entry};
 use super::key::QueueKey;
 use super::lane::Range;
-use super::queue::Paging;
-use crate::core::message::{DeliveryMode, Message};
+use super::queue::{Paging, Purpose, Queue};
+use crate::core::clock::Now;
+use crate::core::message::Message;
 
 /// How much of a queue's head is resident, and how much is read back at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,9 @@ impl Dispatcher {
     pub(super) fn page_out_durable(&mut self) {
         let (watermark, window) = (self.watermark, self.window());
         while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
-            let queue = &mut self.queues[out.queue.0];
+            let Some(queue) = self.queues.get_mut(out.queue.0) else {
+                continue;
+            };
             let lane = queue.lane(out.rank);
             let is_behind = lane.paged().is_some_and(|range| range.first < out.sequence);
             let may = lane.get(out.sequence).is_some_and(|entry| {
@@ -87,12 +90,22 @@ impl Dispatcher {
 
     /// A consumer waits for what is on disk.
     pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank) {
+        self.want_page_for(key, rank, Purpose::Head);
+    }
+
+    /// Somebody waits for what is on disk.
+    pub(super) fn want_page_for(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
         let queue = &mut self.queues[key.0];
         if queue.paging != Paging::Idle {
             return;
         }
         let after = queue.last_ticket;
-        queue.paging = Paging::Waiting { rank, after };
+        queue.is_heads_turn = purpose != Purpose::Head;
+        queue.paging = Paging::Waiting {
+            rank,
+            after,
+            purpose,
+        };
         if after <= self.watermark {
             self.request_page(key);
         } else {
@@ -109,7 +122,7 @@ impl Dispatcher {
     pub(super) fn read_ahead(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
         if queue.paging != Paging::Idle
-            || queue.consumer_count == 0
+            || queue.consumers.is_empty()
             || self.settings.budget.is_over()
             || !queue.is_shallow(&self.window())
         {
@@ -135,56 +148,105 @@ impl Dispatcher {
 
     fn request_page(&mut self, key: QueueKey) {
         let window = self.window();
-        let queue = &mut self.queues[key.0];
-        let Paging::Waiting { rank, .. } = queue.paging else {
+        let Some(queue) = self.queues.get_mut(key.0) else {
             return;
         };
+        let Paging::Waiting {
+            rank, ref purpose, ..
+        } = queue.paging
+        else {
+            return;
+        };
+        let purpose = purpose.clone();
         let after = queue.paged_ticket;
         if after > self.watermark {
-            queue.paging = Paging::Waiting { rank, after };
+            queue.paging = Paging::Waiting {
+                rank,
+                after,
+                purpose,
+            };
             return self.wait_with_page(key, after);
         }
-        let Some(range) = queue.lane(rank).paged() else {
-            queue.page_came(rank, None);
+        let bounds = queue.bounds_of_page(rank, &purpose);
+        let Some((from, through)) = bounds.and_then(|bounds| self.cut_for(&purpose, bounds)) else {
+            self.queues[key.0].end_page();
+            self.wake_walks(key);
             return self.mark(key);
         };
+        let queue = &mut self.queues[key.0];
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);
         queue.paging = Paging::Reading {
             rank,
             id,
-            through: range.last,
+            through,
+            purpose,
         };
         self.page_reads.insert(id, key);
         self.reads.push(Read::Page(PageRequest {
             id,
             destination: queue.id,
             rank,
-            from: range.first,
-            through: range.last,
+            from,
+            through,
             rows_max: window.page_messages,
             bytes_max: window.page_bytes,
         }));
     }
 
-    /// A page has come: whatever is not known by name takes its place.
-    pub(super) fn page_came(&mut self, page: Page) {
+    /// A page has come.
+    pub(super) fn page_came(&mut self, page: Page, now: Now) {
         let Some(key) = self.page_reads.remove(&page.id) else {
             return;
         };
-        let Paging::Reading { rank, through, .. } = self.queues[key.0].paging else {
+        let Some(Queue {
+            paging:
+                Paging::Reading {
+                    rank,
+                    through,
+                    id,
+                    purpose,
+                },
+            ..
+        }) = self.queues.get(key.0)
+        else {
             return;
         };
+        let (rank, through) = (*rank, *through);
+        if *id != page.id {
+            return;
+        }
+        match purpose.clone() {
+            Purpose::Head => self.head_page_came(key, rank, through, page),
+            Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),
+            Purpose::Walk(walker, at) => {
+                self.walk_page_came(key, rank, (walker, at), through, page, now);
+            }
+            Purpose::Group(id, _) => {
+                self.group_page_came(key, rank, &id, page);
+                self.queues[key.0].end_page();
+            }
+        }
+        self.wake_walks(key);
+    }
+
+    /// A browser reads from where it stands to the next message that is resident.
+    fn cut_for(
+        &self,
+        purpose: &Purpose,
+        (first, last): (Sequence, Sequence),
+    ) -> Option<(Sequence, Sequence)> {
+        match purpose {
+            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) => Some((first, last)),
+            Purpose::Walk(key, _) => self.bounds_of_walk(*key, first, last),
+        }
+    }
+
+    /// Whatever is not known by name takes its place.
+    fn head_page_came(&mut self, key: QueueKey, rank: Rank, through: Sequence, page: Page) {
         let last_row = page.rows.last().map(|row| row.sequence);
         let last_read = last_row.max(page.quarantined.iter().max().copied());
-        let mut gone = 0;
-        for sequence in &page.quarantined {
-            tracing::error!(queue = %self.queues[key.0].name, sequence = sequence.0,
-                "a stored message was damaged and has been put aside; see table quarantine");
-            // One that is known by name is still whole in memory, or already counted out.
-            gone += u64::from(!self.queues[key.0].knows(rank, *sequence));
-        }
-        self.queues[key.0].depth -= gone;
+        let mut gone = self.count_out_damaged(key, rank, &page.quarantined);
         for row in page.rows {
             if !self.queues[key.0].knows(rank, row.sequence) {
                 gone += 1;
@@ -204,24 +266,45 @@ impl Dispatcher {
         self.mark(key);
     }
 
+    /// Damaged rows that were on disk only are gone. Answers how many.
+    pub(super) fn count_out_damaged(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        damaged: &[Sequence],
+    ) -> u64 {
+        let queue = &mut self.queues[key.0];
+        let mut gone = 0;
+        for sequence in damaged {
+            tracing::error!(queue = %queue.name, sequence = sequence.0,
+                "a stored message was damaged and has been put aside; see table quarantine");
+            // One that is known by name is still whole in memory, or already counted out.
+            gone += u64::from(!queue.knows(rank, *sequence));
+        }
+        queue.depth -= gone;
+        gone
+    }
+
     fn page_in(&mut self, key: QueueKey, rank: Rank, row: PageRow) {
-        let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
         let sequence = row.sequence;
+        let entry = self.entry_of(row, rank);
+        if entry.expires_ms != 0 {
+            self.expiring_queues.insert(key);
+        }
+        self.queues[key.0].put_paged(rank, sequence, entry);
+    }
+
+    /// What a row of the store is as an entry.
+    pub(super) fn entry_of(&self, row: PageRow, rank: Rank) -> Entry {
+        let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
         let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
-        let mode = match row.medium {
-            Medium::Database => DeliveryMode::Persistent,
-            Medium::Scratch => DeliveryMode::NonPersistent,
-        };
-        let (number, expires_ms) = (row.number, row.expires_ms);
+        let (number, expires_ms, mode) = (row.number, row.expires_ms, row.medium.into());
         let (deliveries, failures) = (row.deliveries, row.failures);
         let message = Arc::new(Message::from_page(row, rank, &self.settings.budget));
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
         entry.deliveries = deliveries.max(u32::from(is_uncertain));
         entry.failures = failures;
         entry.annotations = annotations;
-        if entry.expires_ms != 0 {
-            self.expiring_queues.insert(key);
-        }
-        self.queues[key.0].put(rank, sequence, entry);
+        entry
     }
 }

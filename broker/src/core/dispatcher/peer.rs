@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use stompbox_protocol::Version;
 
+use super::Place;
 use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
 use super::subscription::ByNumber;
+use crate::core::destination::DestinationName;
 use crate::core::port::{
     ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
 };
@@ -66,8 +68,15 @@ pub(super) struct Peer {
     pub(super) in_flight: u64,
     /// What holds its SENDs back.
     pub(super) blocked_by: Vec<Blocker>,
+    /// Temporary destinations that go with it.
+    pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
+    /// How many were handed over the last time: there will be about as many again.
+    pub(super) reply_count: usize,
+    /// Where its last SEND outside of a transaction went. None but temporary destinations
+    /// are ever removed.
+    pub(super) latest: Option<(Arc<DestinationName>, Place)>,
 }
 
 impl Peer {
@@ -83,7 +92,10 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
+            temporaries: Vec::new(),
             replies: Vec::new(),
+            reply_count: 0,
+            latest: None,
         }
     }
 

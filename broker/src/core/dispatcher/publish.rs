@@ -1,16 +1,34 @@
-//! A message comes in: into its queue, or to each subscription of its topic.
+//! A message comes in: into its queue, to each subscription of its topic, or to several destinations at once.
 
-use stompbox_store::{MessageNumber, Operation, Sender, Sequence, Ticket};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use stompbox_store::{MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
 
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
-use super::full::NOBODY;
+use super::full::{NOBODY, Placed, Undo};
 use super::key::{PeerKey, QueueKey, TopicKey};
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Publication};
-use crate::core::port::ReceiptId;
+use crate::core::message::{DeliveryMode, Publication, Target};
+use crate::core::port::{ReceiptId, Refusal, Reply};
+
+/// The destinations of one SEND that are there.
+type Places = SmallVec<[Place; 1]>;
+
+/// Where the copies of what was sent were put.
+pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
+
+/// One SEND on its way to its destinations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Routing {
+    /// Whom a refusal concerns.
+    pub(super) sender: Sender,
+    /// Not seen before the watermark has reached this.
+    pub(super) visible_after: Ticket,
+}
 
 impl Dispatcher {
     pub(super) fn send(
@@ -20,66 +38,173 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        let place = match self.ensure(&publication.destination, now) {
-            Ok(place) => place,
+        let places = match self.places_of(peer, &publication.target, now) {
+            Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
         let mode = publication.mode;
-        if self.is_disk_full && is_stored(place, mode) {
+        if self.is_disk_full && self.is_any_stored(&places, mode) {
             return self.refuse_for_disk(peer, receipt);
         }
-        let sender = Sender(self.peers[peer.0].connection.0);
-        let promise = self.publish(place, publication, AT_ONCE, sender, now);
+        if places.is_empty() {
+            self.counters.dropped += 1;
+            if let Some(receipt) = receipt {
+                self.reply(peer, Reply::Unrouted(receipt));
+            }
+            return;
+        }
+        let routing = Routing {
+            sender: Sender(self.peers[peer.0].connection.0),
+            visible_after: AT_ONCE,
+        };
+        let start = self.batch.operations.len();
+        let mut placed = AllPlaced::new();
+        let promise = self.publish(&places, publication, routing, &mut placed, now);
+        if placed.len() > 1 {
+            let connection = self.peers[peer.0].connection;
+            let undo = Undo::Commit {
+                connection,
+                placed,
+                acknowledged: Vec::new(),
+            };
+            self.as_one(start, undo);
+        }
         self.answer(peer, receipt, promise);
-        self.hold_producer_back(peer, place, mode);
+        for place in places {
+            self.hold_producer_back(peer, place, mode);
+        }
     }
 
-    /// Routes one message. It becomes visible when the watermark has reached `visible_after`.
+    /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
+    fn places_of(&mut self, peer: PeerKey, target: &Target, now: Now) -> Result<Places, Refusal> {
+        let Target::One(name) = target else {
+            return self.places(target, now);
+        };
+        if let Some((latest, place)) = &self.peers[peer.0].latest
+            && latest == name
+        {
+            return Ok(Places::from_slice(&[*place]));
+        }
+        let place = self.ensure(name, now)?;
+        if let Some(place) = place
+            && !name.is_temporary()
+        {
+            self.peers[peer.0].latest = Some((Arc::clone(name), place));
+        }
+        Ok(place.into_iter().collect())
+    }
+
+    /// The destinations of a target, made if need be; a temporary one that has gone is none.
+    pub(super) fn places(&mut self, target: &Target, now: Now) -> Result<Places, Refusal> {
+        if let Target::Each(names) = target {
+            self.check_unknown(names.iter())?;
+        }
+        let mut places = Places::new();
+        for name in target.names() {
+            places.extend(self.ensure(name, now)?);
+        }
+        Ok(places)
+    }
+
+    /// Whether all of these may be made that are not there.
+    pub(super) fn check_unknown<'a>(
+        &self,
+        names: impl Iterator<Item = &'a Arc<crate::core::destination::DestinationName>>,
+    ) -> Result<(), Refusal> {
+        let unknown: std::collections::HashSet<_> = names
+            .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
+            .collect();
+        self.check_destinations(unknown.len())
+    }
+
+    fn is_any_stored(&self, places: &[Place], mode: DeliveryMode) -> bool {
+        mode == DeliveryMode::Persistent
+            && places.iter().any(|place| match place {
+                Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
+                Place::Topic(key) => !self.virtual_queues_of(*key).is_empty(),
+            })
+    }
+
+    /// Routes one message: the same number for all of its copies. What it makes is added to `placed`.
     pub(super) fn publish(
         &mut self,
-        place: Place,
+        places: &[Place],
         publication: Publication,
-        visible_after: Ticket,
-        sender: Sender,
+        routing: Routing,
+        placed: &mut AllPlaced,
         now: Now,
     ) -> Promise {
         self.counters.enqueued += 1;
         let sequence = self.next_sequence();
         let number = MessageNumber(sequence.0);
-        match place {
-            Place::Queue(queue) => {
-                self.queues[queue.0].counters.enqueued += 1;
-                self.enqueue(queue, sequence, publication, visible_after, sender)
-            }
-            Place::Topic(topic) => {
-                self.topics[topic.0].counters.enqueued += 1;
-                self.publish_in_turn(topic, number, publication, visible_after, now);
-                Promise::Kept
+        // By far the most common.
+        if let [Place::Queue(key)] = places {
+            placed.push(Placed::Queue(
+                *key,
+                publication.message.priority.rank(),
+                sequence,
+            ));
+            return self.enqueue(*key, sequence, number, &publication, routing);
+        }
+        if let [Place::Topic(key)] = places
+            && self.virtual_queues_of(*key).is_empty()
+        {
+            self.topics[key.0].counters.enqueued += 1;
+            placed.push(Placed::Topic(*key, number));
+            self.publish_in_turn(*key, number, publication, routing, now);
+            return Promise::Kept;
+        }
+        let mut next = Some(sequence);
+        let mut promise = Promise::Kept;
+        for place in places {
+            match *place {
+                Place::Queue(key) => {
+                    let sequence = next.take().unwrap_or_else(|| self.next_sequence());
+                    let rank = publication.message.priority.rank();
+                    placed.push(Placed::Queue(key, rank, sequence));
+                    let own = self.enqueue(key, sequence, number, &publication, routing);
+                    promise = promise.and(own);
+                }
+                Place::Topic(key) => {
+                    for queue in self.virtual_queues_of(key) {
+                        let sequence = next.take().unwrap_or_else(|| self.next_sequence());
+                        let rank = publication.message.priority.rank();
+                        placed.push(Placed::Queue(queue, rank, sequence));
+                        let own = self.enqueue(queue, sequence, number, &publication, routing);
+                        promise = promise.and(own);
+                    }
+                    self.topics[key.0].counters.enqueued += 1;
+                    placed.push(Placed::Topic(key, number));
+                    self.publish_in_turn(key, number, publication.clone(), routing, now);
+                }
             }
         }
+        promise
     }
 
     fn enqueue(
         &mut self,
         key: QueueKey,
         sequence: Sequence,
-        publication: Publication,
-        visible_after: Ticket,
-        sender: Sender,
+        number: MessageNumber,
+        publication: &Publication,
+        routing: Routing,
     ) -> Promise {
-        let Publication {
-            message,
-            mode,
-            expires_ms,
-            ..
-        } = publication;
+        let queue = &mut self.queues[key.0];
+        queue.counters.enqueued += 1;
+        let mode = if queue.name.is_temporary() {
+            DeliveryMode::NonPersistent
+        } else {
+            publication.mode
+        };
+        let message = Arc::clone(&publication.message);
         let rank = message.priority.rank();
-        let number = MessageNumber(sequence.0);
+        let expires_ms = publication.expires_ms;
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
-        entry.visible_after = visible_after;
+        entry.visible_after = routing.visible_after;
         let (promise, sender) = match mode {
             DeliveryMode::NonPersistent => (Promise::Kept, NOBODY),
-            DeliveryMode::Persistent => (Promise::WithAppend, sender),
+            DeliveryMode::Persistent => (Promise::WithAppend, routing.sender),
         };
         if promise == Promise::WithAppend || self.spills(key) {
             entry.durability = Durability::Pending(self.next_ticket);
@@ -95,13 +220,7 @@ impl Dispatcher {
     }
 
     /// A new entry of a queue takes its place.
-    pub(super) fn add(
-        &mut self,
-        key: QueueKey,
-        rank: stompbox_store::Rank,
-        sequence: Sequence,
-        entry: Entry,
-    ) {
+    pub(super) fn add(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.visible_after > self.watermark {
             self.hidden
                 .push_back((entry.visible_after, Place::Queue(key)));
@@ -123,33 +242,33 @@ impl Dispatcher {
         key: TopicKey,
         number: MessageNumber,
         publication: Publication,
-        visible_after: Ticket,
+        Routing {
+            sender,
+            visible_after,
+        }: Routing,
         now: Now,
     ) {
         let topic = &mut self.topics[key.0];
         if visible_after <= self.watermark && topic.held.is_empty() {
-            return self.fan_out(key, number, &publication, now);
+            return self.fan_out(key, number, publication, sender, now);
         }
         let visible_after = match topic.held.back() {
             Some((ticket, ..)) => visible_after.max(*ticket),
             None => visible_after,
         };
-        topic.held.push_back((visible_after, number, publication));
+        topic
+            .held
+            .push_back((visible_after, number, sender, publication));
         self.hidden.push_back((visible_after, Place::Topic(key)));
     }
 
     pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
         let watermark = self.watermark;
-        while let Some((_, number, publication)) = self.topics[key.0]
-            .held
-            .pop_front_if(|(ticket, ..)| *ticket <= watermark)
+        while let Some(topic) = self.topics.get_mut(key.0)
+            && let Some((_, number, sender, publication)) =
+                topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
         {
-            self.fan_out(key, number, &publication, now);
+            self.fan_out(key, number, publication, sender, now);
         }
     }
-}
-
-/// Whether a message that goes there is stored.
-pub(super) fn is_stored(place: Place, mode: DeliveryMode) -> bool {
-    matches!(place, Place::Queue(_)) && mode == DeliveryMode::Persistent
 }

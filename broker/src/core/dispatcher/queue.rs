@@ -10,9 +10,12 @@ use rustc_hash::FxHashSet;
 use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 
 use super::entry::Entry;
+use super::group::{GroupId, Groups};
+use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
 use super::lane::{Front, Lane, Range};
 use super::paging::Window;
 use super::round::Round;
+use super::scan::Scans;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -23,8 +26,8 @@ pub(super) const LANE_COUNT: usize = 10;
 /// What a queue would hand out next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The front of this lane.
-    Ready(Rank),
+    /// This one, the front of its lane.
+    Ready(Rank, Sequence),
     /// Something of this lane that must be read first.
     Paged(Rank),
     /// Nothing now.
@@ -32,18 +35,36 @@ pub(super) enum Next {
 }
 
 /// Reading back: one page at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Paging {
     /// Nothing is asked for.
     Idle,
     /// Asked for when the watermark has reached this ticket: what was settled before must not come back.
-    Waiting { rank: Rank, after: Ticket },
+    Waiting {
+        rank: Rank,
+        after: Ticket,
+        purpose: Purpose,
+    },
     /// Asked for.
     Reading {
         rank: Rank,
         id: PageId,
         through: Sequence,
+        purpose: Purpose,
     },
+}
+
+/// What a page is read for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be resident at the front.
+    Head,
+    /// To be looked at by a selector, from this position on.
+    Scan(ScanKey, Sequence),
+    /// Parked messages of a group, from this position on.
+    Group(GroupId, Sequence),
+    /// To be shown to a browser that stands here.
+    Walk(SubscriptionKey, Sequence),
 }
 
 /// Counts since the start.
@@ -65,7 +86,7 @@ pub(super) struct Queue {
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
-    lanes: [Lane; LANE_COUNT],
+    pub(super) lanes: [Lane; LANE_COUNT],
     /// Bit n: lane n is not empty.
     occupied: u16,
     resident_bytes: usize,
@@ -84,9 +105,19 @@ pub(super) struct Queue {
     pub(super) paged_ticket: Ticket,
     /// Some row on disk may expire unseen.
     pub(super) paged_may_expire: bool,
-    pub(super) consumer_count: usize,
-    /// Consumers with credit, the next one first. A consumer is in here at most once (`Subscription::queued`).
-    pub(super) available: Round,
+    /// All consumers, the oldest first.
+    pub(super) consumers: Vec<ConsumerKey>,
+    /// Those that may be given something.
+    pub(super) round: Round,
+    /// The one that has the queue for itself.
+    pub(super) exclusive: Option<ConsumerKey>,
+    /// What selectors have seen.
+    pub(super) scans: Scans,
+    pub(super) groups: Groups,
+    /// Browsers that wait for something on disk.
+    pub(super) walkers: Vec<SubscriptionKey>,
+    /// The last page was not read for the head, whose turn it is.
+    pub(super) is_heads_turn: bool,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
     /// Whether it stands in the dispatcher's list of queues to look at.
@@ -122,8 +153,13 @@ impl Queue {
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
-            consumer_count: 0,
-            available: Round::default(),
+            consumers: Vec::new(),
+            round: Round::default(),
+            exclusive: None,
+            scans: Scans::default(),
+            groups: Groups::default(),
+            walkers: Vec::new(),
+            is_heads_turn: false,
             last_ticket: Ticket(0),
             dirty: false,
             is_starved: false,
@@ -172,9 +208,9 @@ impl Queue {
     pub(super) fn next(&self, watermark: Ticket, now: Now) -> Next {
         for rank in self.occupied() {
             match self.lane(rank).front() {
-                Front::Entry(entry) => {
+                Front::Entry(sequence, entry) => {
                     if entry.visible_after <= watermark && entry.not_before <= now.uptime {
-                        return Next::Ready(rank);
+                        return Next::Ready(rank, sequence);
                     }
                 }
                 Front::Paged => return Next::Paged(rank),
@@ -184,14 +220,7 @@ impl Queue {
         Next::Nothing
     }
 
-    /// Takes the front of a lane. A stored entry is held from here on.
-    pub(super) fn take(&mut self, rank: Rank) -> Option<(Sequence, Entry)> {
-        let (sequence, entry) = self.lane_mut(rank).take_front()?;
-        self.taken(rank, sequence, &entry);
-        Some((sequence, entry))
-    }
-
-    /// Takes one entry out of the middle. A stored entry is held from here on.
+    /// Takes a resident entry. A stored one is held from here on.
     pub(super) fn take_at(&mut self, rank: Rank, sequence: Sequence) -> Option<Entry> {
         let entry = self.lane_mut(rank).remove(sequence)?;
         self.taken(rank, sequence, &entry);
@@ -219,7 +248,43 @@ impl Queue {
             self.expiring.insert((entry.expires_ms, rank, sequence));
         }
         self.lane_mut(rank).insert(sequence, entry);
+        self.look_again(rank, sequence);
         self.occupied |= 1 << rank.0;
+    }
+
+    /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
+    pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
+        self.resident_bytes += entry.message.bytes();
+        if entry.expires_ms != 0 {
+            self.expiring.insert((entry.expires_ms, rank, sequence));
+        }
+        self.lane_mut(rank).insert(sequence, entry);
+        self.occupied |= 1 << rank.0;
+    }
+
+    /// Whether anything of it is in the store.
+    pub(super) fn has_stored(&self) -> bool {
+        let is_resident_stored = || {
+            self.occupied().any(|rank| {
+                self.lane(rank)
+                    .resident()
+                    .any(|(_, entry)| entry.is_stored())
+            })
+        };
+        !self.held.is_empty() || self.paged_count() > 0 || is_resident_stored()
+    }
+
+    /// Whether a message belongs to a group that a consumer has.
+    pub(super) fn is_owned(&self, entry: &Entry) -> bool {
+        let group = entry.message.group();
+        group.is_some_and(|group| self.groups.has_owner(&group.id))
+    }
+
+    /// A delivery has ended.
+    pub(super) fn came_back(&mut self, entry: &Entry) {
+        if let Some(group) = entry.message.group() {
+            self.groups.came_back(&group.id);
+        }
     }
 
     /// An entry leaves the queue for good.
@@ -322,8 +387,11 @@ impl Queue {
         self.paged_may_expire = true;
     }
 
-    /// Lets go of a resident entry.
+    /// Lets go of a resident entry, unless a selector has found it.
     pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
+        if self.is_found(rank, sequence) {
+            return;
+        }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
             self.resident_bytes -= entry.message.bytes();
             if entry.expires_ms != 0 {
@@ -396,17 +464,68 @@ impl Queue {
             self.held.remove(&(rank, sequence));
             self.lane_mut(rank).extend_paged(sequence);
             self.note_occupied(rank);
+            self.scan_from(rank, sequence);
         }
+    }
+
+    /// A stored entry that was held by name is part of the range again.
+    pub(super) fn return_to_disk(&mut self, rank: Rank, sequence: Sequence) {
+        self.regained.push((rank, sequence));
+        if self.paging == Paging::Idle {
+            self.regain();
+        }
+    }
+
+    /// A stored entry that was held by name is damaged and gone.
+    pub(super) fn lose_held(&mut self, rank: Rank, sequence: Sequence) {
+        self.depth -= 1;
+        self.release(rank, sequence);
+    }
+
+    /// Some rows of the range have become resident, out of their turn.
+    pub(super) fn page_in_part(&mut self, rank: Rank, count: u64) {
+        if let Some(range) = self.lane(rank).paged() {
+            let count = range.count.saturating_sub(count);
+            self.lane_mut(rank)
+                .set_paged(Some(Range { count, ..range }));
+        }
+        self.note_occupied(rank);
+        self.end_page();
+    }
+
+    /// What has to be read for this: nothing, if nothing is left there.
+    pub(super) fn bounds_of_page(
+        &self,
+        rank: Rank,
+        purpose: &Purpose,
+    ) -> Option<(Sequence, Sequence)> {
+        let range = self.lane(rank).paged();
+        match purpose {
+            Purpose::Head | Purpose::Walk(..) => range.map(|range| (range.first, range.last)),
+            Purpose::Scan(_, from) => range
+                .filter(|range| range.last >= *from)
+                .map(|range| (range.first.max(*from), range.last)),
+            Purpose::Group(id, from) => self
+                .groups
+                .last_stored(id, rank)
+                .filter(|last| last >= from)
+                .map(|last| (*from, last)),
+        }
+    }
+
+    /// The page that was asked for has come.
+    pub(super) fn end_page(&mut self) {
+        self.paging = Paging::Idle;
+        for key in self.leaving.drain(..) {
+            self.held.remove(&key);
+        }
+        self.regain();
     }
 
     /// A page has come: what follows it is still on disk. Entries are already in their places.
     pub(super) fn page_came(&mut self, rank: Rank, rest: Option<Range>) {
         self.lane_mut(rank).set_paged(rest);
         self.note_occupied(rank);
-        self.paging = Paging::Idle;
-        for key in self.leaving.drain(..) {
-            self.held.remove(&key);
-        }
-        self.regain();
+        self.end_page();
     }
 }

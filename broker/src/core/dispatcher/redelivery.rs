@@ -84,8 +84,10 @@ impl Dispatcher {
         match delivered.origin {
             Origin::Queue(key, rank) => {
                 self.queues[key.0].in_flight -= 1;
+                self.queues[key.0].came_back(&delivered.entry);
                 self.take_back(key, rank, delivered.sequence, delivered.entry, outcome, now);
             }
+            Origin::Walk => {}
             Origin::Topic(topic) => {
                 if let Some(key) = delivered.subscription
                     && self.subscriptions.contains(key.0)
@@ -159,7 +161,17 @@ impl Dispatcher {
         now: Now,
     ) {
         entry.not_before = due;
-        match self.queues[key.0].policy.redelivery_order {
+        let queue = &self.queues[key.0];
+        let order = match queue.exclusive {
+            Some(_) => RedeliveryOrder::Hold,
+            None => queue.policy.redelivery_order,
+        };
+        match order {
+            RedeliveryOrder::Pass if queue.is_owned(&entry) && !entry.is_expired(now.wall_ms) => {
+                // It holds its group back, and nothing else.
+                self.park(key, rank, sequence, entry);
+                self.timers.set(due, Timer::Look(key));
+            }
             RedeliveryOrder::Pass => {
                 // Whichever is first: what expires while it waits is not kept until it is due.
                 let look = due.min(entry.expires_at(now));
@@ -173,9 +185,20 @@ impl Dispatcher {
         }
     }
 
+    /// What waits out a delay, if its queue is still there.
+    pub(super) fn take_delayed(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+    ) -> Option<Entry> {
+        let queue = self.queues.get_mut(key.0)?;
+        queue.delayed.remove(&(rank, sequence))
+    }
+
     /// A redelivery delay is over, or its message has expired.
     pub(super) fn redeliver(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, now: Now) {
-        let Some(entry) = self.queues[key.0].delayed.remove(&(rank, sequence)) else {
+        let Some(entry) = self.take_delayed(key, rank, sequence) else {
             return;
         };
         if entry.is_expired(now.wall_ms) {
@@ -282,33 +305,33 @@ impl Dispatcher {
         let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &policy));
         let subscription = &mut self.subscriptions[key.0];
         if delay.is_zero() {
-            subscription.pending.put_back(sequence, entry);
+            subscription.pending.put_back(sequence, topic, entry);
             self.offer(key);
         } else {
             let copy = Timer::RedeliverCopy(key, sequence);
             let timer = self.timers.set(now.uptime + delay, copy);
-            subscription.delayed.insert(sequence, (timer, entry));
+            subscription.delayed.insert(sequence, (timer, topic, entry));
         }
     }
 
     /// A topic's message failed for good: one subscription's copy becomes a dead letter.
     fn bury_copy(
         &mut self,
-        topic: TopicKey,
+        key: TopicKey,
         subscription: SubscriptionKey,
         sequence: Sequence,
         entry: Entry,
         reason: Reason,
         now: Now,
     ) {
-        let topic = &self.topics[topic.0];
+        let topic = &self.topics[key.0];
         let persistent = entry.mode == DeliveryMode::Persistent;
         if !persistent && !topic.policy.dead_letter_non_persistent {
             self.counters.dropped += 1;
             return;
         }
         if self.is_disk_full {
-            return self.copy_stays(subscription, sequence, entry, now);
+            return self.copy_stays(subscription, sequence, key, entry, now);
         }
         let target = topic.policy.dead_letter_queue_of(topic.name.name());
         let target = Arc::new(DestinationName::new(
@@ -325,6 +348,7 @@ impl Dispatcher {
             connection: self.peers[owner.peer.0].connection,
             subscription,
             handle: owner.handle,
+            topic: key,
             sequence,
         };
         let undo = Undo::Burial {

@@ -7,19 +7,16 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
+use super::browse::Walk;
+use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
-use super::key::{PeerKey, QueueKey, TopicKey};
+use super::key::{ConsumerKey, PeerKey, TopicKey};
 use super::timer::TimerKey;
+use crate::core::destination::Pattern;
 use crate::core::memory::{Charge, MemoryBudget};
-use crate::core::port::{AckMode, SubscriptionHandle};
-
-/// Where a subscription takes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    Queue(QueueKey),
-    Topic(TopicKey),
-}
+use crate::core::port::{AckMode, Locality, SubscriptionHandle};
+use crate::core::selector::Selector;
 
 /// How much may be unacknowledged.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +60,9 @@ const COPY_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Pending {
     /// First deliveries, in order.
-    pub(super) fresh: VecDeque<(Sequence, Entry)>,
+    pub(super) fresh: VecDeque<(Sequence, TopicKey, Entry)>,
     /// What came back: goes first.
-    pub(super) returned: BTreeMap<Sequence, Entry>,
+    pub(super) returned: BTreeMap<Sequence, (TopicKey, Entry)>,
     pub(super) bytes: usize,
     charge: Charge,
 }
@@ -84,35 +81,33 @@ impl Pending {
         self.fresh.len() + self.returned.len()
     }
 
-    pub(super) fn push(&mut self, sequence: Sequence, entry: Entry) {
+    pub(super) fn push(&mut self, sequence: Sequence, topic: TopicKey, entry: Entry) {
         self.count(&entry);
-        self.fresh.push_back((sequence, entry));
+        self.fresh.push_back((sequence, topic, entry));
     }
 
-    pub(super) fn put_back(&mut self, sequence: Sequence, entry: Entry) {
+    pub(super) fn put_back(&mut self, sequence: Sequence, topic: TopicKey, entry: Entry) {
         self.count(&entry);
-        self.returned.insert(sequence, entry);
+        self.returned.insert(sequence, (topic, entry));
     }
 
     /// The next one, unless it is not due.
-    pub(super) fn pop(&mut self) -> Option<(Sequence, Entry)> {
-        let popped = self
-            .returned
-            .pop_first()
+    pub(super) fn pop(&mut self) -> Option<(Sequence, TopicKey, Entry)> {
+        let returned = self.returned.pop_first();
+        let popped = returned
+            .map(|(sequence, (topic, entry))| (sequence, topic, entry))
             .or_else(|| self.fresh.pop_front())?;
-        self.bytes -= popped.1.message.bytes();
+        self.bytes -= popped.2.message.bytes();
         self.charge.shrink(COPY_BYTES);
         Some(popped)
     }
 
-    /// Drops the oldest of those that were never delivered.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let Some((_, entry)) = self.fresh.pop_front() else {
-            return false;
-        };
+    /// Drops the oldest of those that were never delivered; answers which topic's it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+        let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        true
+        Some(topic)
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -152,32 +147,57 @@ impl ByNumber {
     }
 }
 
-/// Names a subscription for the life of the process, which its key does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Serial(pub(super) u64);
-
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) serial: Serial,
     pub(super) peer: PeerKey,
     pub(super) handle: SubscriptionHandle,
-    pub(super) source: Source,
+    /// Its places at queues.
+    pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
+    /// Those of them that wait for credit.
+    pub(super) parked: Vec<ConsumerKey>,
+    /// The topics that it named, and where it stands among their subscriptions.
+    pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
+    pub(super) selector: Option<Arc<Selector>>,
+    pub(super) priority: ConsumerPriority,
+    pub(super) exclusivity: Exclusivity,
+    pub(super) locality: Locality,
+    /// Patterns that it takes from.
+    pub(super) patterns: Vec<Arc<Pattern>>,
+    /// Whether each message has to say where it comes from.
+    pub(super) is_manifold: bool,
     pub(super) mode: AckMode,
     pub(super) credit: Credit,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
-    /// Whether it stands in its queue's `available`, or, on a topic, in the dispatcher's list to look at.
+    /// Whether it stands in the dispatcher's list to look at.
     pub(super) queued: bool,
+    /// Where it stands if it browses.
+    pub(super) walk: Option<Box<Walk>>,
+    /// What waits for it of its topics.
     pub(super) pending: Pending,
     /// What waits out a redelivery delay (topics).
-    pub(super) delayed: BTreeMap<Sequence, (TimerKey, Entry)>,
-    /// Where it stands among the subscriptions of its topic.
-    pub(super) place: usize,
-    /// Whether `pending` is at its limit and holds producers back.
-    pub(super) is_full: bool,
+    pub(super) delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
+    /// Topics whose producers are held back because `pending` is at its limit.
+    pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+}
+
+impl Subscription {
+    /// Whether it takes whatever its topic gives and acknowledges nothing.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.keeps_deliveries()
+            && self.selector.is_none()
+            && self.locality == Locality::All
+            && !self.is_manifold
+    }
+
+    /// Whether its deliveries are kept until they are acknowledged: those of topics need not be, where the hand-over
+    /// acknowledges them.
+    pub(super) fn keeps_deliveries(&self) -> bool {
+        self.mode != AckMode::Auto || !self.consumers.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod browse;
 mod connection;
+mod consumer;
 mod dead_letter;
+mod destination;
 mod expiry;
 mod full;
+mod group;
 mod paging;
 mod pressure;
+mod selector;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -20,11 +25,12 @@ use stompbox_store::{Store, StoreEvent};
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::destination::SubscribeTarget;
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Opening, Prefetch,
-    ReceiptId, SubscriptionHandle, TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
+    Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
@@ -35,6 +41,7 @@ pub(super) struct Draft {
     mode: DeliveryMode,
     priority: i64,
     ttl_ms: i64,
+    head: &'static str,
     receipt: Option<&'static str>,
 }
 
@@ -44,6 +51,7 @@ pub(super) fn draft(text: &'static str) -> Draft {
         mode: DeliveryMode::Persistent,
         priority: 4,
         ttl_ms: 0,
+        head: "",
         receipt: None,
     }
 }
@@ -62,6 +70,11 @@ impl Draft {
 
     pub(super) fn ttl_ms(self, ttl_ms: i64) -> Self {
         Self { ttl_ms, ..self }
+    }
+
+    /// Its own headers, as lines.
+    pub(super) fn head(self, head: &'static str) -> Self {
+        Self { head, ..self }
     }
 
     pub(super) fn receipt(self, receipt: &'static str) -> Self {
@@ -180,9 +193,12 @@ impl Bench {
     pub(super) fn publication(&self, to: &str, draft: &Draft) -> Publication {
         let body = Bytes::from_static(draft.text.as_bytes());
         let priority = Priority::clamped(draft.priority);
-        let message = Message::new(b"", &body, priority, self.now.wall_ms, &self.budget);
+        let head = draft.head.as_bytes();
+        let charge = self.budget.charge(head.len() + body.len());
+        let wall_ms = self.now.wall_ms;
+        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge).in_group();
         Publication {
-            destination: Arc::new(DestinationName::parse(to.as_bytes()).expect("a name")),
+            target: target(to),
             message: Arc::new(message),
             mode: draft.mode,
             expires_ms: match draft.ttl_ms {
@@ -212,18 +228,36 @@ impl Bench {
         mode: AckMode,
         prefetch: u32,
     ) {
-        let destination = Arc::new(DestinationName::parse(to.as_bytes()).expect("a name"));
-        let request = Request::Subscribe(Box::new(Subscribing {
+        self.subscribe_with(connection, subscription, to, mode, prefetch, |_| {});
+    }
+
+    /// The same, with whatever else `wishes` adds.
+    pub(super) fn subscribe_with(
+        &mut self,
+        connection: u64,
+        subscription: u32,
+        to: &str,
+        mode: AckMode,
+        prefetch: u32,
+        wishes: impl FnOnce(&mut Subscribing),
+    ) {
+        let mut subscribing = Subscribing {
             subscription: SubscriptionHandle(subscription),
-            destination,
+            sources: sources(to),
             mode,
             prefetch: Prefetch {
                 messages: Some(prefetch),
                 bytes: None,
             },
+            selector: None,
+            priority: ConsumerPriority::default(),
+            exclusivity: Exclusivity::default(),
+            locality: Locality::All,
+            intent: Intent::Consume,
             receipt: None,
-        }));
-        self.ask(connection, request);
+        };
+        wishes(&mut subscribing);
+        self.ask(connection, Request::Subscribe(Box::new(subscribing)));
     }
 
     /// Acknowledges the latest delivery of this text on this connection.
@@ -334,6 +368,10 @@ impl Bench {
                         format!("receipt {}", String::from_utf8_lossy(id))
                     }
                     Reply::Refused(refusal) => format!("refused: {}", refusal.summary),
+                    Reply::Unrouted(ReceiptId(id)) => {
+                        format!("unrouted {}", String::from_utf8_lossy(id))
+                    }
+                    Reply::BrowseEnd(_) => "end".to_owned(),
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
                     Reply::Unblock => "unblock".to_owned(),
@@ -354,6 +392,44 @@ impl Bench {
             .find(|view| view.name == name)
             .expect("a queue of that name")
     }
+}
+
+/// Where a SEND goes: names separated by commas.
+fn target(to: &str) -> Target {
+    let mut names: Vec<_> = to.split(',').map(name).collect();
+    match names.len() {
+        1 => Target::One(names.remove(0)),
+        _ => Target::Each(Arc::new(names)),
+    }
+}
+
+/// What a SUBSCRIBE takes from: names and patterns separated by commas.
+fn sources(to: &str) -> smallvec::SmallVec<[Source; 1]> {
+    to.split(',').map(source).collect()
+}
+
+fn source(text: &str) -> Source {
+    if text.starts_with("/remote-temp-") {
+        return Source::One(name(text));
+    }
+    let target = SubscribeTarget::parse(text.as_bytes()).expect("a source");
+    match &target.sources[0] {
+        crate::core::destination::Source::Matching(pattern) => {
+            Source::Matching(Arc::new(pattern.clone()))
+        }
+        crate::core::destination::Source::One(_) => Source::One(name(text)),
+    }
+}
+
+fn name(text: &str) -> Arc<DestinationName> {
+    let temporary = |kind, id| Arc::new(DestinationName::temporary(kind, id));
+    if let Some(id) = text.strip_prefix("/remote-temp-queue/") {
+        return temporary(DestinationKind::Queue, id);
+    }
+    if let Some(id) = text.strip_prefix("/remote-temp-topic/") {
+        return temporary(DestinationKind::Topic, id);
+    }
+    Arc::new(DestinationName::parse(text.as_bytes()).expect("a name"))
 }
 
 /// Bodies are static texts; this finds which.

@@ -72,11 +72,16 @@ impl Dispatcher {
         let memory = self
             .is_waiting_for_room()
             .then(|| now.uptime + MEMORY_RECHECK);
-        let pressure = self.next_pressure(now);
-        [self.timers.next(), memory, pressure, self.next_sweep()]
-            .into_iter()
-            .flatten()
-            .min()
+        let is_unfinished = !(self.unfinished.is_empty() && self.walks_unfinished.is_empty());
+        let unfinished = is_unfinished.then_some(now.uptime);
+        let wakes = [
+            self.timers.next(),
+            memory,
+            unfinished,
+            self.next_pressure(now),
+            self.next_sweep(),
+        ];
+        wakes.into_iter().flatten().min()
     }
 
     pub(super) fn run_timers(&mut self, now: Now) {
@@ -86,7 +91,7 @@ impl Dispatcher {
                     self.redeliver(queue, rank, sequence, now);
                 }
                 Timer::Bury(queue, rank, sequence, reason) => {
-                    if let Some(entry) = self.queues[queue.0].delayed.remove(&(rank, sequence)) {
+                    if let Some(entry) = self.take_delayed(queue, rank, sequence) {
                         self.bury(queue, rank, sequence, entry, reason, now);
                     }
                 }
@@ -101,8 +106,8 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        if let Some((_, entry)) = subscription.delayed.remove(&sequence) {
-            subscription.pending.put_back(sequence, entry);
+        if let Some((_, topic, entry)) = subscription.delayed.remove(&sequence) {
+            subscription.pending.put_back(sequence, topic, entry);
             self.offer(key);
         }
     }

@@ -1,17 +1,20 @@
 //! COMMIT and ABORT (dialect, ACK, NACK, redelivery: Transactions).
 
+use std::sync::Arc;
+
+use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
-use super::full::{Acknowledged, Placed, Undo};
+use super::full::{Acknowledged, Undo};
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::{Dispatcher, Place};
+use super::publish::{AllPlaced, Routing};
 use crate::core::clock::Now;
-use crate::core::destination::DestinationKind;
+use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
 use crate::core::port::{ReceiptId, TransactionHandle};
-use stompbox_store::{MessageNumber, Sender};
+use stompbox_store::Sender;
 
 impl Dispatcher {
     pub(super) fn commit(
@@ -22,12 +25,8 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        let unknown: std::collections::HashSet<_> = sends
-            .iter()
-            .map(|send| &send.destination)
-            .filter(|name| !self.names.contains_key(*name))
-            .collect();
-        if let Err(refusal) = self.check_destinations(unknown.len()) {
+        let names = sends.iter().flat_map(|send| send.target.names());
+        if let Err(refusal) = self.check_unknown(names) {
             return self.refuse(peer, refusal, receipt);
         }
         let claims = self.peers[peer.0]
@@ -35,7 +34,7 @@ impl Dispatcher {
             .remove(&transaction)
             .unwrap_or_default();
         let claimed = self.take_claimed(&claims);
-        let grows = sends.iter().any(is_stored_send);
+        let grows = sends.iter().any(|send| self.may_be_stored(send));
         if grows && self.is_disk_full {
             for (delivered, _) in claimed {
                 self.conclude(delivered, Outcome::Returned, now);
@@ -59,26 +58,25 @@ impl Dispatcher {
         let is_stored = grows || self.batch.operations.len() > operations;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         let connection = self.peers[peer.0].connection;
-        let mut placed = Vec::with_capacity(if may_be_refused { sends.len() } else { 0 });
+        let mut placed = AllPlaced::new();
+        let routing = Routing {
+            sender: Sender(connection.0),
+            visible_after,
+        };
         for publication in sends {
-            let rank = publication.message.priority.rank();
-            let place = match publication.destination.kind() {
-                DestinationKind::Queue => {
-                    Place::Queue(self.ensure_queue(&publication.destination, now))
-                }
-                DestinationKind::Topic => Place::Topic(self.ensure_topic(&publication.destination)),
+            // They were counted before: none is refused.
+            let Ok(places) = self.places(&publication.target, now) else {
+                continue;
             };
             let mode = publication.mode;
-            let sender = Sender(connection.0);
-            self.publish(place, publication, visible_after, sender, now);
-            if may_be_refused {
-                let sequence = self.last_sequence;
-                placed.push(match place {
-                    Place::Queue(key) => Placed::Queue(key, rank, sequence),
-                    Place::Topic(key) => Placed::Topic(key, MessageNumber(sequence.0)),
-                });
+            if places.is_empty() {
+                self.counters.dropped += 1;
+                continue;
             }
-            self.hold_producer_back(peer, place, mode);
+            self.publish(&places, publication, routing, &mut placed, now);
+            for place in places {
+                self.hold_producer_back(peer, place, mode);
+            }
         }
         if may_be_refused {
             let undo = Undo::Commit {
@@ -119,6 +117,15 @@ impl Dispatcher {
         self.answer(peer, receipt, promise);
     }
 
+    /// Whether a message of this transaction may have to be stored.
+    fn may_be_stored(&self, send: &Publication) -> bool {
+        let is_stored = |name: &Arc<DestinationName>| match name.kind() {
+            DestinationKind::Queue => !name.is_temporary(),
+            DestinationKind::Topic => self.virtual_queues.contains_key(&**name),
+        };
+        send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+    }
+
     fn take_claimed(&mut self, claims: &Claims) -> Vec<(Delivered, Outcome)> {
         claims
             .slots()
@@ -132,8 +139,4 @@ impl Dispatcher {
             })
             .collect()
     }
-}
-
-fn is_stored_send(send: &Publication) -> bool {
-    send.mode == DeliveryMode::Persistent && send.destination.kind() == DestinationKind::Queue
 }

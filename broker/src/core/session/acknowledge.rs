@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stompbox_protocol::{Frame, Version};
+use stompbox_protocol::{FrameRef, Version};
 use stompbox_store::{Epoch, MessageNumber};
 
 use super::output::Output;
@@ -22,7 +22,7 @@ pub(super) enum Word {
 impl Session {
     pub(super) fn acknowledge(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         word: Word,
         output: &mut Output,
@@ -48,7 +48,7 @@ impl Session {
         Ok(())
     }
 
-    fn target(&self, frame: &Frame) -> Result<AckTarget, Refusal> {
+    fn target(&self, frame: &FrameRef<'_>) -> Result<AckTarget, Refusal> {
         match self.version {
             Version::V1_2 => self.by_ack_id(frame),
             Version::V1_1 => {
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    fn by_ack_id(&self, frame: &Frame) -> Result<AckTarget, Refusal> {
+    fn by_ack_id(&self, frame: &FrameRef<'_>) -> Result<AckTarget, Refusal> {
         let Some(id) = frame.header("id") else {
             let detail = if frame.header("message-id").is_some() {
                 "STOMP 1.2 acknowledges by 'id', the value of the MESSAGE's 'ack' header; \
@@ -105,7 +105,7 @@ impl Session {
         Ok(AckTarget::Delivery(tag))
     }
 
-    fn message_number(&self, frame: &Frame) -> Result<MessageNumber, Refusal> {
+    fn message_number(&self, frame: &FrameRef<'_>) -> Result<MessageNumber, Refusal> {
         let id = field::required(frame, "message-id")?;
         id.strip_prefix(&*self.message_id_prefix)
             .and_then(|rest| std::str::from_utf8(rest).ok())
@@ -145,7 +145,7 @@ fn parse_ack_id(id: &[u8], session: &[u8]) -> Option<DeliveryTag> {
     })
 }
 
-fn nack(frame: &Frame) -> Result<Verdict, Refusal> {
+fn nack(frame: &FrameRef<'_>) -> Result<Verdict, Refusal> {
     let delay = frame
         .header("x-delay")
         .map(|value| field::parse_natural("x-delay", &value))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stompbox_protocol::{Command, Frame, Version};
+use stompbox_protocol::{Command, FrameRef, Version};
 
 use super::output::{Output, write_frame};
 use super::{Session, Stage, field};
@@ -53,7 +53,11 @@ impl HeartBeat {
 }
 
 impl Session {
-    pub(super) fn connect(&mut self, frame: &Frame, output: &mut Output) -> Result<(), Refusal> {
+    pub(super) fn connect(
+        &mut self,
+        frame: &FrameRef<'_>,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
         let accepted = frame.header("accept-version");
         let Some(version) = Version::negotiate(accepted.as_deref()) else {
             return Err(Refusal::new(
@@ -85,7 +89,7 @@ impl Session {
         Ok(())
     }
 
-    fn connected(&self, frame: &Frame) -> Vec<u8> {
+    fn connected(&self, frame: &FrameRef<'_>) -> Vec<u8> {
         let heart_beat = self.heart_beat.header();
         let mut headers: Vec<(&[u8], &[u8])> = vec![
             (b"version", self.version.as_str().as_bytes()),

@@ -1,55 +1,107 @@
-//! The destinations that a connection used lately, so that a SEND neither parses nor allocates its name.
+//! The targets that a connection sent to lately, so that a SEND neither parses nor allocates its destination's name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Delivery, Policies};
-use crate::core::destination::{DestinationName, NameError};
+use super::Session;
+use super::output::Output;
+use crate::config::Delivery;
+use crate::core::destination::DestinationName;
+use crate::core::message::Target;
+use crate::core::port::Refusal;
 
 /// A connection that uses more names than this starts over: names are the client's, memory is ours.
 const NAMES_MAX: usize = 256;
 
-/// A destination and what its policy says of a SEND that says nothing.
+/// So many messages share a handle of their destination. The dispatcher lets go of each handle while the session
+/// hands out the next: if all shared one, its count would go to and fro between two cores with each message.
+const HANDLE_USES: u32 = 64;
+
+/// A target and what its policy says of a SEND that says nothing. Of several destinations the first counts.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    pub(super) name: Arc<DestinationName>,
+    pub(super) target: Target,
     pub(super) default_delivery: Delivery,
+}
+
+impl Known {
+    /// Another handle of the same destination.
+    fn renew(&mut self) {
+        if let Target::One(name) = &mut self.target {
+            *name = Arc::new(DestinationName::clone(name));
+        }
+    }
 }
 
 /// Names that were parsed.
 #[derive(Debug, Default)]
 pub(super) struct DestinationCache {
-    latest: Option<(Box<[u8]>, Known)>,
+    latest: Option<Latest>,
     known: HashMap<Box<[u8]>, Known>,
 }
 
+/// The destination of the last SEND.
+#[derive(Debug)]
+struct Latest {
+    text: Box<[u8]>,
+    known: Known,
+    uses: u32,
+}
+
 impl DestinationCache {
-    /// The destination of this text.
-    pub(super) fn get(&mut self, text: &[u8], policies: &Policies) -> Result<Known, NameError> {
-        if let Some((latest, known)) = &self.latest
-            && **latest == *text
+    /// What was learned of this text.
+    fn get(&mut self, text: &[u8]) -> Option<Known> {
+        if let Some(latest) = &mut self.latest
+            && *latest.text == *text
         {
-            return Ok(known.clone());
+            if latest.uses == HANDLE_USES {
+                latest.uses = 0;
+                latest.known.renew();
+            }
+            latest.uses += 1;
+            return Some(latest.known.clone());
         }
-        let known = match self.known.get(text) {
-            Some(known) => known.clone(),
-            None => self.learn(text, policies)?,
-        };
-        self.latest = Some((text.into(), known.clone()));
-        Ok(known)
+        let known = self.known.get(text)?.clone();
+        self.remember(text, known.clone());
+        Some(known)
     }
 
-    fn learn(&mut self, text: &[u8], policies: &Policies) -> Result<Known, NameError> {
-        let name = DestinationName::parse(text)?;
-        let policy = policies.effective(name.kind(), name.name());
-        let known = Known {
-            name: Arc::new(name),
-            default_delivery: policy.default_delivery,
-        };
+    fn remember(&mut self, text: &[u8], mut known: Known) {
+        known.renew();
+        self.latest = Some(Latest {
+            text: text.into(),
+            known,
+            uses: 0,
+        });
+    }
+
+    fn learn(&mut self, text: &[u8], known: Known) {
         if self.known.len() == NAMES_MAX {
             self.known.clear();
         }
         self.known.insert(text.into(), known.clone());
+        self.remember(text, known);
+    }
+}
+
+impl Session {
+    /// Where a SEND to this decoded text goes, and how.
+    pub(super) fn known_target(
+        &mut self,
+        text: &[u8],
+        output: &mut Output,
+    ) -> Result<Known, Refusal> {
+        if let Some(known) = self.destinations.get(text) {
+            return Ok(known);
+        }
+        let target = self.send_target(text, output)?;
+        let first = &target.names()[0];
+        let policy = self.settings.policies.effective(first.kind(), first.name());
+        let known = Known {
+            default_delivery: policy.default_delivery,
+            target,
+        };
+        self.destinations.learn(text, known.clone());
         Ok(known)
     }
 }

@@ -1,18 +1,18 @@
 //! Reading single headers of a frame, with errors that name them.
 
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 
 use crate::core::port::{ReceiptId, Refusal};
 
 /// The `receipt` header.
-pub(super) fn receipt(frame: &Frame) -> Option<ReceiptId> {
+pub(super) fn receipt(frame: &FrameRef<'_>) -> Option<ReceiptId> {
     frame
         .header("receipt")
         .map(|value| ReceiptId(value.as_ref().into()))
 }
 
 /// A header that must be there.
-pub(super) fn required(frame: &Frame, name: &str) -> Result<Box<[u8]>, Refusal> {
+pub(super) fn required(frame: &FrameRef<'_>, name: &str) -> Result<Box<[u8]>, Refusal> {
     match frame.header(name) {
         Some(value) => Ok(value.as_ref().into()),
         None => Err(Refusal::new(
@@ -23,7 +23,7 @@ pub(super) fn required(frame: &Frame, name: &str) -> Result<Box<[u8]>, Refusal> 
 }
 
 /// An integer header, where it is there.
-pub(super) fn integer(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
+pub(super) fn integer(frame: &FrameRef<'_>, name: &str) -> Result<Option<i64>, Refusal> {
     frame
         .header(name)
         .map(|value| parse_integer(name, &value))
@@ -76,7 +76,7 @@ pub(super) fn parse_flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
 }
 
 /// A flag header; absent is false.
-pub(super) fn flag(frame: &Frame, name: &str) -> Result<bool, Refusal> {
+pub(super) fn flag(frame: &FrameRef<'_>, name: &str) -> Result<bool, Refusal> {
     frame
         .header(name)
         .map_or(Ok(false), |value| parse_flag(name, &value))

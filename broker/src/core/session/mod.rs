@@ -13,10 +13,13 @@ mod output_buffer;
 mod send;
 mod stash;
 mod subscribe;
+mod temporary;
 mod transaction;
+mod wish;
 
 pub use connect::HeartBeat;
-pub use output::{End, Mark, Output, WrittenReceipt};
+use output::Routed;
+pub use output::{End, LongBody, Mark, Output, WrittenReceipt};
 pub use output_buffer::OutputBuffer;
 
 use std::collections::HashMap;
@@ -24,16 +27,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use stompbox_protocol::{Command, DecodeError, Frame, Version};
+use stompbox_protocol::{Command, DecodeError, FrameRef, Version};
 use stompbox_store::Epoch;
 
 use super::clock::Now;
-use super::memory::MemoryBudget;
+use super::memory::{Charger, MemoryBudget};
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
 use crate::config::{Limits, Policies};
-use destination_cache::{DestinationCache, Known};
+use destination_cache::DestinationCache;
 use stash::Stash;
 use subscribe::{Ended, Subscribed, SubscriptionName};
+use temporary::Temporaries;
 use transaction::OpenTransaction;
 
 /// What all sessions of a broker share.
@@ -86,6 +90,7 @@ pub struct Session {
     transactions: HashMap<Box<[u8]>, OpenTransaction>,
     next_transaction: super::port::TransactionHandle,
     destinations: DestinationCache,
+    temporaries: Temporaries,
     /// The last delivery that was put into the output.
     given: DeliveryCounter,
     unanswered: Unanswered,
@@ -93,6 +98,7 @@ pub struct Session {
     /// `message-id` up to its counter.
     message_id_prefix: Box<[u8]>,
     topic_subscriptions: usize,
+    charger: Charger,
     scratch: Vec<u8>,
 }
 
@@ -104,14 +110,16 @@ struct Unanswered {
 }
 
 impl Session {
-    /// The session of a connection that has just been accepted. `number` is unique in this life of the broker.
+    /// The session of a connection that has just been accepted. `number` is unique in this life of the broker,
+    /// `secret` is random: who does not know it cannot guess the names of its temporary destinations.
     #[must_use]
-    pub fn new(settings: Arc<SessionSettings>, number: u64, peer: String) -> Self {
+    pub fn new(settings: Arc<SessionSettings>, number: u64, secret: u128, peer: String) -> Self {
         let (instance, epoch) = (&settings.instance, settings.epoch.0);
         Self {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
             stash: Stash::new(&settings.limits),
+            charger: Charger::new(&settings.budget),
             settings,
             peer,
             stage: Stage::Fresh,
@@ -124,6 +132,7 @@ impl Session {
             transactions: HashMap::new(),
             next_transaction: super::port::TransactionHandle(0),
             destinations: DestinationCache::default(),
+            temporaries: Temporaries::new(secret),
             given: DeliveryCounter(0),
             unanswered: Unanswered::default(),
             topic_subscriptions: 0,
@@ -198,6 +207,8 @@ impl Session {
             Reply::Deliver(delivery) => self.subscriptions.contains_key(&delivery.subscription),
             Reply::Opened
             | Reply::Receipt(_)
+            | Reply::Unrouted(_)
+            | Reply::BrowseEnd(_)
             | Reply::Refused(_)
             | Reply::Close
             | Reply::Block
@@ -212,9 +223,9 @@ impl Session {
     }
 
     /// Acts on a frame.
-    pub fn frame(&mut self, frame: Frame, now: Now, output: &mut Output) {
-        if self.stash.must_wait(&frame) {
-            return self.stash.push(frame);
+    pub fn frame(&mut self, frame: &FrameRef<'_>, now: Now, output: &mut Output) {
+        if self.stash.must_wait(frame) {
+            return self.stash.push(frame.to_frame());
         }
         self.act(frame, now, output);
     }
@@ -222,15 +233,15 @@ impl Session {
     /// Acts on frames that were held back, as far as they are not held back again.
     fn replay(&mut self, now: Now, output: &mut Output) {
         while let Some(frame) = self.stash.pop() {
-            self.act(frame, now, output);
+            self.act(&frame.as_ref(), now, output);
             if matches!(self.stage, Stage::Ending) {
                 return;
             }
         }
     }
 
-    fn act(&mut self, frame: Frame, now: Now, output: &mut Output) {
-        let receipt = field::receipt(&frame);
+    fn act(&mut self, frame: &FrameRef<'_>, now: Now, output: &mut Output) {
+        let receipt = field::receipt(frame);
         if let Some(receipt) = &receipt
             && !matches!(frame.command(), Command::Connect | Command::Stomp)
         {
@@ -239,7 +250,7 @@ impl Session {
         }
         let acted = match (&self.stage, frame.command()) {
             (Stage::Ending, _) => Ok(()),
-            (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(&frame, output),
+            (Stage::Fresh, Command::Connect | Command::Stomp) => self.connect(frame, output),
             (Stage::Fresh | Stage::Opening(_), command) => Err(Refusal::new(
                 "not connected",
                 format!(
@@ -247,17 +258,18 @@ impl Session {
                     command.as_str()
                 ),
             )),
-            (Stage::Open, command) => self.command(command, &frame, receipt.clone(), now, output),
+            (Stage::Open, command) => self.command(command, frame, receipt, now, output),
         };
         if let Err(refusal) = acted {
-            self.refuse(Refusal { receipt, ..refusal }, output);
+            let receipt = field::receipt(frame);
+            self.refuse(refusal.of(receipt), output);
         }
     }
 
     fn command(
         &mut self,
         command: Command,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -306,6 +318,8 @@ impl Session {
                 }
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
+            Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
+            Reply::BrowseEnd(subscription) => self.browse_end(subscription, output),
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
                 self.stage = Stage::Ending;
@@ -323,7 +337,7 @@ impl Session {
     pub fn malformed(&mut self, error: &DecodeError, output: &mut Output) {
         let receipt = error.receipt().map(|receipt| ReceiptId(receipt.into()));
         let refusal = Refusal::new(error.summary(), error.detail());
-        self.refuse(Refusal { receipt, ..refusal }, output);
+        self.refuse(refusal.of(receipt), output);
     }
 
     /// The broker stops: what is under way is finished as after DISCONNECT. Answers whether there is anything
@@ -355,16 +369,13 @@ impl Session {
     }
 
     fn receipt(&mut self, receipt: &ReceiptId, output: &mut Output) {
-        self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
-        self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
-        output::write_receipt(output, self.version, receipt);
+        self.answer(receipt, Routed::Yes, output);
     }
 
-    /// The destination of a decoded name.
-    fn destination(&mut self, text: &[u8]) -> Result<Known, Refusal> {
-        self.destinations
-            .get(text, &self.settings.policies)
-            .map_err(|error| Refusal::new("destination is invalid", error.to_string()))
+    fn answer(&mut self, receipt: &ReceiptId, routed: Routed, output: &mut Output) {
+        self.unanswered.frames = self.unanswered.frames.saturating_sub(1);
+        self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
+        output::write_receipt(output, self.version, receipt, routed);
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use stompbox_protocol::{Frame, Header, canonical, unescape};
+use stompbox_protocol::{FrameRef, Header, canonical, unescape};
 
 use super::output::Output;
+use super::temporary::invalid;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
-use crate::core::message::{DeliveryMode, Message, Priority, Publication};
+use crate::core::destination::TemporaryName;
+use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
 /// What the headers of a SEND say to the broker. Of a repeated header the first counts.
@@ -22,6 +24,9 @@ struct Fields<'a> {
     expiration: Option<&'a [u8]>,
     ttl: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
+    has_group: bool,
+    /// One that names a temporary destination of the sender's.
+    reply_to: Option<&'a [u8]>,
 }
 
 /// What becomes of a header.
@@ -45,6 +50,10 @@ impl<'a> Fields<'a> {
             b"expiration" => &mut self.expiration,
             b"ttl" => &mut self.ttl,
             b"timestamp" => &mut self.timestamp,
+            b"JMSXGroupID" => {
+                self.has_group = true;
+                return Use::Kept;
+            }
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
             | b"ack" | b"JMSXDeliveryCount" | b"JMSXUserID" => return Use::Consumed,
             b"AMQ_SCHEDULED_DELAY"
@@ -52,7 +61,7 @@ impl<'a> Fields<'a> {
             | b"AMQ_SCHEDULED_REPEAT"
             | b"AMQ_SCHEDULED_CRON"
             | b"x-delay" => return Use::Unsupported,
-            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::Unsupported,
+            b"reply-to" if header.value.starts_with(b"/temp-") => &mut self.reply_to,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -98,7 +107,7 @@ impl<'a> Fields<'a> {
 impl Session {
     pub(super) fn send(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         now: Now,
         output: &mut Output,
@@ -119,8 +128,15 @@ impl Session {
                 "SEND needs the header 'destination', as in destination:/queue/NAME",
             ));
         };
-        let text = self.decoded(destination)?;
-        let destination = self.destination(&text)?;
+        let destination = if frame.has_escapes() {
+            let text = self.decoded(destination)?;
+            self.known_target(&text, output)?
+        } else {
+            self.known_target(destination, output)?
+        };
+        if let Some(reply_to) = fields.reply_to {
+            self.push_reply_to(&mut head, reply_to, output)?;
+        }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -132,8 +148,17 @@ impl Session {
             .transaction
             .map(|raw| self.decoded(raw))
             .transpose()?;
-        let budget = &self.settings.budget;
-        let message = Message::new(&head, frame.body_bytes(), priority, timestamp_ms, budget);
+        let body = match frame.own_body() {
+            Some(body) => Body::Shared(body),
+            None => Body::Borrowed(frame.body()),
+        };
+        let charge = self.charger.charge(head.len() + frame.body().len());
+        let message = Message::new(&head, body, priority, timestamp_ms, charge);
+        let message = if fields.has_group {
+            message.in_group()
+        } else {
+            message
+        };
         self.scratch = head;
         let mode = if persistent {
             DeliveryMode::Persistent
@@ -141,7 +166,7 @@ impl Session {
             DeliveryMode::NonPersistent
         };
         let publication = Publication {
-            destination: destination.name,
+            target: destination.target,
             message: Arc::new(message),
             mode,
             expires_ms,
@@ -160,6 +185,25 @@ impl Session {
         }
     }
 
+    /// Others find a temporary destination under another name than its owner.
+    fn push_reply_to(
+        &mut self,
+        head: &mut Vec<u8>,
+        raw: &[u8],
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let text = self.decoded(raw)?;
+        match TemporaryName::in_reply_to(&text) {
+            Ok(Some(own)) => {
+                let made = self.temporary(&own, output);
+                canonical::push_decoded(head, b"reply-to", made.wire().as_bytes());
+            }
+            Ok(None) => canonical::push_decoded(head, b"reply-to", &text),
+            Err(error) => return Err(invalid(&error)),
+        }
+        Ok(())
+    }
+
     /// A raw value without its escapes. The decoder has refused undefined ones.
     pub(super) fn decoded<'a>(&self, raw: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         unescape(self.version, raw)
@@ -169,13 +213,7 @@ impl Session {
 
 fn unsupported(header: &Header<'_>) -> Refusal {
     let name = String::from_utf8_lossy(header.name).into_owned();
-    let detail = match header.name {
-        b"reply-to" => "this version has no temporary destinations: name a queue of your own in \
-                        'reply-to'"
-            .to_owned(),
-        _ => format!(
-            "this version cannot delay or schedule messages: send without the header '{name}'"
-        ),
-    };
+    let detail =
+        format!("this version cannot delay or schedule messages: send without the header '{name}'");
     Refusal::new(format!("{name} is not supported"), detail)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use stompbox_protocol::{Command, Frame};
+use stompbox_protocol::{Command, Frame, FrameRef};
 
 use crate::config::Limits;
 
@@ -50,7 +50,7 @@ impl Stash {
     }
 
     /// Whether this frame has to wait for those before it.
-    pub(super) fn must_wait(&self, frame: &Frame) -> bool {
+    pub(super) fn must_wait(&self, frame: &FrameRef<'_>) -> bool {
         if !self.is_held_back && self.frames.is_empty() {
             return false;
         }

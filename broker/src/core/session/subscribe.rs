@@ -3,31 +3,38 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stompbox_protocol::{Frame, Version, encode};
-use stompbox_store::DestinationKind;
+use smallvec::SmallVec;
+use stompbox_protocol::{FrameRef, Version, encode};
 
 use super::output::Output;
+use super::temporary::invalid;
+use super::wish::{self, Wishes};
 use super::{Session, field};
-use crate::core::destination::DestinationName;
-use crate::core::port::{
-    AckMode, Prefetch, ReceiptId, Refusal, Request, Subscribing, SubscriptionHandle,
-};
+use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
+use crate::core::port::{AckMode, ReceiptId, Refusal, Request, Source, SubscriptionHandle};
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum SubscriptionName {
     /// By its `id`.
     Id(Box<[u8]>),
-    /// STOMP 1.0 without `id`: by its destination.
-    Destination(Arc<DestinationName>),
+    /// STOMP 1.0 without `id`: by what it takes from.
+    Sources(Box<[SubscribeSource]>),
+}
+
+impl SubscriptionName {
+    fn of(target: &SubscribeTarget) -> Self {
+        Self::Sources(target.sources.clone())
+    }
 }
 
 /// A live subscription, as the session knows it.
 #[derive(Debug)]
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
-    pub(super) kind: DestinationKind,
-    /// The lines of each MESSAGE that never change: command, `subscription`, `destination`.
+    pub(super) hears_topics: bool,
+    /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
+    /// to its numbers.
     pub(super) opening: Box<[u8]>,
 }
 
@@ -54,78 +61,71 @@ impl Ended {
     }
 }
 
-/// Headers that change which messages come and that this version does not know: refused, not ignored.
-const UNSUPPORTED: [(&str, &str); 8] = [
-    ("selector", "selectors are"),
-    ("activemq.subscriptionName", "durable subscriptions are"),
-    ("durable-subscription-name", "durable subscriptions are"),
-    ("durable-subscriber-name", "durable subscriptions are"),
-    ("x-shared-name", "shared subscriptions are"),
-    (
-        "activemq.maximumPendingMessageLimit",
-        "a limit of a subscription's own is",
-    ),
-    ("activemq.priority", "consumer priority is"),
-    ("x-priority", "consumer priority is"),
-];
-
-const UNSUPPORTED_FLAGS: [(&str, &str); 8] = [
-    ("browser", "browsing is"),
-    ("durable", "durable subscriptions are"),
-    ("persistent", "durable subscriptions are"),
-    ("x-shared", "shared subscriptions are"),
-    ("activemq.exclusive", "exclusive consumers are"),
-    ("activemq.noLocal", "no-local subscriptions are"),
-    ("no-local", "no-local subscriptions are"),
-    ("activemq.retroactive", "retroactive subscriptions are"),
-];
-
 impl Session {
     pub(super) fn subscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        refuse_unsupported(frame)?;
+        wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
-        let (name, options) = split_options(&text);
-        let destination = self.destination(name)?.name;
-        let mode = ack_mode(frame)?;
-        let prefetch = prefetch(frame, options)?;
+        let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
+        let wishes = Wishes::read(frame, &target.options)?;
         let id = frame.header("id");
         let name = match &id {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
-            None if self.version == Version::V1_0 => {
-                SubscriptionName::Destination(Arc::clone(&destination))
-            }
+            None if self.version == Version::V1_0 => SubscriptionName::of(&target),
             None => return Err(missing_id("SUBSCRIBE")),
         };
         self.check_new(&name)?;
+        let sources: SmallVec<[Source; 1]> = target
+            .sources
+            .iter()
+            .map(|source| self.source(source, output))
+            .collect();
         let handle = self.next_subscription;
         self.next_subscription = SubscriptionHandle(handle.0 + 1);
         self.names.insert(name, handle);
-        let opening = opening(self.version, id.as_deref(), &destination);
-        if destination.kind() == DestinationKind::Topic {
-            self.topic_subscriptions += 1;
-        }
+        let hears_topics = target
+            .sources
+            .iter()
+            .any(|source| source.kind() == DestinationKind::Topic);
+        self.topic_subscriptions += usize::from(hears_topics);
         let subscribed = Subscribed {
-            mode,
-            kind: destination.kind(),
-            opening,
+            mode: wishes.mode,
+            hears_topics,
+            opening: self.opening(id.as_deref(), &sources),
         };
         self.subscriptions.insert(handle, subscribed);
-        let subscribing = Subscribing {
-            subscription: handle,
-            destination,
-            mode,
-            prefetch,
-            receipt,
-        };
+        let subscribing = wishes.of(handle, sources, receipt);
         output
             .requests
             .push(Request::Subscribe(Box::new(subscribing)));
         Ok(())
+    }
+
+    fn source(&mut self, source: &SubscribeSource, output: &mut Output) -> Source {
+        match source {
+            SubscribeSource::One(address) => Source::One(self.resolve(address, output)),
+            SubscribeSource::Matching(pattern) => Source::Matching(Arc::new(pattern.clone())),
+        }
+    }
+
+    /// The lines of each MESSAGE that never change. A subscription to several places names each message's own.
+    fn opening(&self, id: Option<&[u8]>, sources: &[Source]) -> Box<[u8]> {
+        let mut lines = b"MESSAGE\n".to_vec();
+        if let Some(id) = id {
+            encode::header(&mut lines, self.version, b"subscription", id);
+        }
+        if let [Source::One(name)] = sources {
+            let own = self.temporaries.own_name(name);
+            let wire = own.as_deref().unwrap_or(name.wire());
+            encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
+        }
+        lines.extend_from_slice(b"message-id:");
+        lines.extend_from_slice(&self.message_id_prefix);
+        lines.into_boxed_slice()
     }
 
     fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
@@ -151,7 +151,7 @@ impl Session {
 
     pub(super) fn unsubscribe(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -159,8 +159,8 @@ impl Session {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
             None if self.version == Version::V1_0 => {
                 let text = field::required(frame, "destination")?;
-                let (name, _) = split_options(&text);
-                SubscriptionName::Destination(self.destination(name)?.name)
+                let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
+                SubscriptionName::of(&target)
             }
             None => return Err(missing_id("UNSUBSCRIBE")),
         };
@@ -174,7 +174,7 @@ impl Session {
             self.ended.insert(name, handle);
         }
         if let Some(gone) = self.subscriptions.remove(&handle)
-            && gone.kind == DestinationKind::Topic
+            && gone.hears_topics
         {
             self.topic_subscriptions -= 1;
         }
@@ -193,115 +193,4 @@ fn missing_id(command: &str) -> Refusal {
         "id is missing",
         format!("{command} needs the header 'id' from STOMP 1.1 on, unique within the connection"),
     )
-}
-
-fn refuse_unsupported(frame: &Frame) -> Result<(), Refusal> {
-    let named = UNSUPPORTED
-        .iter()
-        .filter(|(name, _)| frame.header(name).is_some());
-    let mut flagged = Vec::new();
-    for flag in &UNSUPPORTED_FLAGS {
-        if field::flag(frame, flag.0)? {
-            flagged.push(flag);
-        }
-    }
-    match named.chain(flagged).next() {
-        None => Ok(()),
-        Some((name, what)) => Err(Refusal::new(
-            format!("{name} is not supported"),
-            format!("{what} not supported by this version: subscribe without the header '{name}'"),
-        )),
-    }
-}
-
-/// Cuts `NAME?OPTIONS`.
-fn split_options(text: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b'?', text) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, b""),
-    }
-}
-
-fn ack_mode(frame: &Frame) -> Result<AckMode, Refusal> {
-    match frame.header("ack").as_deref() {
-        None | Some(b"auto") => Ok(AckMode::Auto),
-        Some(b"client") => Ok(AckMode::Client),
-        Some(b"client-individual") => Ok(AckMode::ClientIndividual),
-        Some(other) => Err(Refusal::new(
-            "ack mode is unknown",
-            format!(
-                "'{}' is no ack mode: use auto, client or client-individual",
-                field::excerpt(other)
-            ),
-        )),
-    }
-}
-
-fn prefetch(frame: &Frame, options: &[u8]) -> Result<Prefetch, Refusal> {
-    let mut prefetch = Prefetch::default();
-    for option in options
-        .split(|byte| *byte == b'&')
-        .filter(|option| !option.is_empty())
-    {
-        match option.strip_prefix(b"consumer.prefetchSize=") {
-            Some(value) => {
-                let size = field::parse_natural("consumer.prefetchSize", value)?;
-                prefetch.messages = Some(messages(size.max(1)));
-            }
-            None => {
-                return Err(Refusal::new(
-                    "destination option is not supported",
-                    format!(
-                        "'{}' is not an option of this version: only consumer.prefetchSize is",
-                        field::excerpt(option)
-                    ),
-                ));
-            }
-        }
-    }
-    if let Some(size) = natural(frame, "activemq.prefetchSize")? {
-        prefetch.messages = Some(messages(size.max(1)));
-    }
-    if let Some(count) = natural(frame, "prefetch-count")? {
-        prefetch.messages = Some(if count == 0 {
-            u32::MAX
-        } else {
-            messages(count)
-        });
-    }
-    match field::integer(frame, "consumer-window-size")? {
-        None => {}
-        Some(..0) => prefetch.messages = prefetch.messages.or(Some(u32::MAX)),
-        Some(0) => prefetch.messages = Some(1),
-        Some(bytes) => {
-            prefetch.messages = prefetch.messages.or(Some(u32::MAX));
-            prefetch.bytes = Some(usize::try_from(bytes).unwrap_or(usize::MAX));
-        }
-    }
-    Ok(prefetch)
-}
-
-fn natural(frame: &Frame, name: &str) -> Result<Option<i64>, Refusal> {
-    frame
-        .header(name)
-        .map(|value| field::parse_natural(name, &value))
-        .transpose()
-}
-
-fn messages(count: i64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn opening(version: Version, id: Option<&[u8]>, destination: &DestinationName) -> Box<[u8]> {
-    let mut lines = b"MESSAGE\n".to_vec();
-    if let Some(id) = id {
-        encode::header(&mut lines, version, b"subscription", id);
-    }
-    encode::header(
-        &mut lines,
-        version,
-        b"destination",
-        destination.wire().as_bytes(),
-    );
-    lines.into_boxed_slice()
 }

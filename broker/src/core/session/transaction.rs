@@ -1,7 +1,7 @@
 //! BEGIN, COMMIT, ABORT: what was sent in an open transaction waits here; what was acknowledged in it waits with
 //! the dispatcher, which owns the entries.
 
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 
 use super::output::Output;
 use super::{Session, field};
@@ -21,7 +21,7 @@ pub(super) struct OpenTransaction {
 impl Session {
     pub(super) fn begin(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -59,7 +59,7 @@ impl Session {
 
     pub(super) fn commit(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -75,7 +75,7 @@ impl Session {
 
     pub(super) fn abort(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
@@ -87,7 +87,7 @@ impl Session {
         Ok(())
     }
 
-    fn end_transaction(&mut self, frame: &Frame) -> Result<OpenTransaction, Refusal> {
+    fn end_transaction(&mut self, frame: &FrameRef<'_>) -> Result<OpenTransaction, Refusal> {
         let id = field::required(frame, "transaction")?;
         self.transactions.remove(&id).ok_or_else(|| unknown(&id))
     }
@@ -121,7 +121,7 @@ impl Session {
     /// The transaction that an ACK or NACK takes part in.
     pub(super) fn transaction_of_ack(
         &mut self,
-        frame: &Frame,
+        frame: &FrameRef<'_>,
     ) -> Result<Option<TransactionHandle>, Refusal> {
         match frame.header("transaction") {
             None => Ok(None),

@@ -17,40 +17,42 @@ const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks: memory that becomes free tells nobody.
 const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
 
-/// A wake-up that never comes.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 impl Connection {
     /// When something has to be looked at: the earliest of all that may happen by time.
-    pub(super) fn deadline(&self) -> Instant {
-        let stomp = &self.context.stomp;
-        let never = self.accepted + NEVER;
-        let mut deadline = self.end_by.unwrap_or(never);
-        if let Some(release) = self.release_at {
-            deadline = deadline.min(release);
-        }
-        if self.starved_since.is_some() {
-            deadline = deadline.min(Instant::now() + ARRIVING_RECHECK);
-        }
-        if let Some(stalled) = self.stalled_at() {
-            deadline = deadline.min(stalled);
-        }
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let recheck = self
+            .starved_since
+            .map(|_| Instant::now() + ARRIVING_RECHECK);
+        let [late, beat, silent] = self.by_session();
+        [
+            self.end_by,
+            self.release_at,
+            recheck,
+            self.stalled_at(),
+            late,
+            beat,
+            silent,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When CONNECT is late, a heart-beat due, a client silent for too long.
+    fn by_session(&self) -> [Option<Instant>; 3] {
         if !self.session.is_open() {
-            return match self.phase {
-                Phase::Running => deadline.min(self.accepted + stomp.connect_timeout),
-                Phase::HalfClosed | Phase::Finishing { .. } => deadline,
-            };
+            let late = self.accepted + self.context.stomp.connect_timeout;
+            return [(self.phase == Phase::Running).then_some(late), None, None];
         }
         let heart_beat = self.session.heart_beat();
-        if let Some(every) = heart_beat.send_every {
-            deadline = deadline.min(self.last_write + every / 2);
-        }
-        if let Some(every) = heart_beat.expect_every
-            && self.judges_silence()
-        {
-            deadline = deadline.min(self.last_read + every * HEART_BEAT_GRACE);
-        }
-        deadline
+        let beat = heart_beat
+            .send_every
+            .map(|every| self.last_write + every / 2);
+        let silent = heart_beat
+            .expect_every
+            .filter(|_| self.judges_silence())
+            .map(|every| self.last_read + every * HEART_BEAT_GRACE);
+        [None, beat, silent]
     }
 
     /// When a peer that takes no byte is given up: one that would stop a topic, or whose end waits for it.
@@ -72,7 +74,8 @@ impl Connection {
 
     pub(super) fn alarm(&mut self) -> Option<Outcome> {
         let now = Instant::now();
-        let stomp = Arc::clone(&self.context.stomp);
+        let context = Arc::clone(&self.context);
+        let stomp = &context.stomp;
         self.release_idle(now);
         if self.end_by.is_some_and(|end| end <= now) {
             return Some(Outcome::Gone);
@@ -110,7 +113,7 @@ impl Connection {
             && self.last_write + every / 2 <= now
         {
             self.last_write = now;
-            if self.buffer.unwritten().is_empty() {
+            if self.buffer.is_empty() {
                 self.buffer.output.bytes.push(b'\n');
             }
         }
@@ -128,6 +131,8 @@ impl Connection {
             self.release_at = None;
             self.decoder.release_idle();
             self.buffer.release_idle();
+            self.waiting.release_idle();
+            self.request_count = 0;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stompbox_broker::core::message::{DeliveryMode, Publication};
 use stompbox_broker::core::port::{
-    AckMode, AckTarget, ConnectionId, Ending, ReceiptId, Request, Requeue, Subscribing,
+    AckMode, AckTarget, ConnectionId, Ending, ReceiptId, Request, Requeue, Source, Subscribing,
     SubscriptionHandle, TransactionHandle, Verdict,
 };
 use stompbox_protocol::Version;
@@ -63,6 +63,7 @@ impl Model {
     fn act(&mut self, connection: ConnectionId, request: &Request) {
         match request {
             Request::Open(_) | Request::Closed { .. } => {}
+            Request::MakeTemporary(name) => panic!("nobody wants {name}"),
             Request::Send {
                 publication,
                 receipt,
@@ -73,12 +74,16 @@ impl Model {
             Request::Subscribe(subscribing) => {
                 let Subscribing {
                     subscription,
-                    destination,
+                    sources,
                     mode,
                     prefetch,
                     receipt,
+                    ..
                 } = &**subscribing;
-                let queue = self.queue(destination.name());
+                let [Source::One(source)] = &sources[..] else {
+                    panic!("clients name one queue");
+                };
+                let queue = self.queue(source.name());
                 let prefetch = prefetch.messages.expect("every client says it") as usize;
                 let made = Subscription {
                     queue,
@@ -161,7 +166,7 @@ impl Model {
 
     fn publish(&mut self, publication: &Publication, visible_after: u64) -> u64 {
         let id = message_of(publication.message.body());
-        let queue = self.queue(publication.destination.name());
+        let queue = self.queue(publication.target.names()[0].name());
         let is_persistent = publication.mode == DeliveryMode::Persistent;
         let waits = self.queues[queue].rules.is_dispatched_when_durable && is_persistent;
         self.next_order += 1;

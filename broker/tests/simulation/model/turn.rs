@@ -418,6 +418,8 @@ impl Model {
         let committed = self.committed;
         match reply {
             Reply::Deliver(_) => {}
+            Reply::Unrouted(_) => panic!("no queue goes away"),
+            Reply::BrowseEnd(_) => panic!("nobody browses"),
             Reply::Opened => trace::count("connection opened"),
             Reply::Receipt(receipt) => {
                 let owed = self.owed.remove(&(connection, receipt.0.to_vec()));

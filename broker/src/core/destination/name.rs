@@ -1,19 +1,38 @@
-//! Destination names as clients write them (dialect, Destinations).
+//! The name of one destination.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-pub use stompbox_store::DestinationKind;
+use super::DestinationKind;
+use super::error::NameError;
+use super::pattern::is_wildcard;
+use super::prefix::{self, Scope};
+use crate::core::excerpt::excerpt;
 
 /// Bytes of a name, without its prefix.
 pub const NAME_BYTES_MAX: usize = 255;
-const QUEUE_PREFIX: &str = "/queue/";
-const TOPIC_PREFIX: &str = "/topic/";
 
-/// The concrete name of a queue or topic, checked.
+/// Whether a destination outlives the connection that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lifetime {
+    Lasting,
+    Temporary,
+}
+
+impl Lifetime {
+    fn prefix(self, kind: DestinationKind) -> &'static str {
+        match self {
+            Lifetime::Lasting => prefix::text_of(Scope::Shared, kind),
+            Lifetime::Temporary => prefix::text_of(Scope::Remote, kind),
+        }
+    }
+}
+
+/// The concrete name of a queue or topic, checked. Names are equal if their wire forms are.
 #[derive(Debug, Clone)]
 pub struct DestinationName {
     kind: DestinationKind,
+    lifetime: Lifetime,
     wire: Box<str>,
 }
 
@@ -21,32 +40,43 @@ impl DestinationName {
     /// Makes a name from its parts; what is kept in the database and in the configuration.
     #[must_use]
     pub fn new(kind: DestinationKind, name: &str) -> Self {
-        let prefix = match kind {
-            DestinationKind::Queue => QUEUE_PREFIX,
-            DestinationKind::Topic => TOPIC_PREFIX,
-        };
+        Self::of(Lifetime::Lasting, kind, name)
+    }
+
+    /// The name by which everybody knows a temporary destination: `/remote-temp-queue/ID`.
+    #[must_use]
+    pub fn temporary(kind: DestinationKind, id: &str) -> Self {
+        Self::of(Lifetime::Temporary, kind, id)
+    }
+
+    fn of(lifetime: Lifetime, kind: DestinationKind, name: &str) -> Self {
+        let prefix = lifetime.prefix(kind);
         Self {
             kind,
+            lifetime,
             wire: format!("{prefix}{name}").into_boxed_str(),
         }
     }
 
-    /// Reads a `destination` header.
+    /// Reads a `destination` header that names one queue or topic.
     ///
     /// # Errors
     /// When it names nothing that can exist.
     pub fn parse(text: &[u8]) -> Result<Self, NameError> {
         let text = std::str::from_utf8(text).map_err(|_| NameError::NotUtf8)?;
-        let (kind, name) = if let Some(name) = text.strip_prefix(QUEUE_PREFIX) {
-            (DestinationKind::Queue, name)
-        } else if let Some(name) = text.strip_prefix(TOPIC_PREFIX) {
-            (DestinationKind::Topic, name)
-        } else if text.starts_with('/') {
-            return Err(NameError::UnknownPrefix(text.chars().take(40).collect()));
-        } else {
-            (DestinationKind::Queue, text)
+        let (Scope::Shared, kind, name) = prefix::split(text)? else {
+            return Err(NameError::UnknownPrefix(excerpt(text)));
         };
         check(name)?;
+        if name.contains(',') {
+            return Err(NameError::Composite);
+        }
+        if name.contains('?') {
+            return Err(NameError::Options);
+        }
+        if name.split('.').any(is_wildcard) {
+            return Err(NameError::Wildcard);
+        }
         Ok(Self::new(kind, name))
     }
 
@@ -54,6 +84,12 @@ impl DestinationName {
     #[must_use]
     pub fn kind(&self) -> DestinationKind {
         self.kind
+    }
+
+    /// Whether it goes with the connection that made it.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.lifetime == Lifetime::Temporary
     }
 
     /// With its prefix, as in a MESSAGE's `destination`.
@@ -65,11 +101,12 @@ impl DestinationName {
     /// Without its prefix.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.wire[QUEUE_PREFIX.len()..]
+        &self.wire[self.lifetime.prefix(self.kind).len()..]
     }
 }
 
-fn check(name: &str) -> Result<(), NameError> {
+/// What holds for names and patterns alike.
+pub(super) fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
@@ -79,18 +116,8 @@ fn check(name: &str) -> Result<(), NameError> {
     if name.chars().any(char::is_control) {
         return Err(NameError::ControlCharacter);
     }
-    if name.contains(',') {
-        return Err(NameError::Composite);
-    }
-    if name.contains('?') {
-        return Err(NameError::Options);
-    }
-    for segment in name.split('.') {
-        match segment {
-            "" => return Err(NameError::EmptySegment),
-            "*" | ">" | "#" => return Err(NameError::Wildcard),
-            _ => {}
-        }
+    if name.split('.').any(str::is_empty) {
+        return Err(NameError::EmptySegment);
     }
     Ok(())
 }
@@ -127,43 +154,6 @@ impl fmt::Display for DestinationName {
     }
 }
 
-/// Why a `destination` names nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Bytes that are no text.
-    #[error("the destination is not UTF-8")]
-    NotUtf8,
-    /// Nothing behind the prefix.
-    #[error("the destination has no name: write /queue/NAME or /topic/NAME")]
-    Empty,
-    /// `a..b`, `.a`, `a.`
-    #[error("the destination has an empty segment: no two dots in a row, none at either end")]
-    EmptySegment,
-    /// Over 255 bytes.
-    #[error("the destination's name has {bytes} bytes, at most 255 are allowed")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
-    /// A control character.
-    #[error("the destination contains a control character")]
-    ControlCharacter,
-    /// `/something/` that is no type of destination.
-    #[error(
-        "'{0}' has a prefix that is not known: write /queue/NAME or /topic/NAME, or NAME alone for a queue"
-    )]
-    UnknownPrefix(String),
-    /// A pattern where a name is needed.
-    #[error("wildcard destinations are not supported by this version: name one destination")]
-    Wildcard,
-    /// Options where a name is needed.
-    #[error("a destination takes options behind '?' in SUBSCRIBE only: name it without them")]
-    Options,
-    /// Several names where one is needed.
-    #[error("composite destinations are not supported by this version: name one destination")]
-    Composite,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +187,10 @@ mod tests {
             "/nonsense/a",
             Err(NameError::UnknownPrefix("/nonsense/a".into())),
         );
+        check(
+            "/temp-queue/a",
+            Err(NameError::UnknownPrefix("/temp-queue/a".into())),
+        );
         check("/queue/a\nb", Err(NameError::ControlCharacter));
         check("/queue/a.>", Err(NameError::Wildcard));
         check("/queue/a,b", Err(NameError::Composite));
@@ -211,5 +205,17 @@ mod tests {
             DestinationName::parse(b"/queue/\xff"),
             Err(NameError::NotUtf8)
         );
+    }
+
+    #[test]
+    fn a_temporary_name_is_its_own_with_the_wire_form_that_others_see() {
+        let temporary = DestinationName::temporary(DestinationKind::Topic, "8f3a");
+        assert_eq!(temporary.wire(), "/remote-temp-topic/8f3a");
+        assert_eq!(temporary.name(), "8f3a");
+        assert_eq!(temporary.kind(), DestinationKind::Topic);
+        assert!(temporary.is_temporary());
+        let lasting = DestinationName::new(DestinationKind::Topic, "8f3a");
+        assert!(!lasting.is_temporary());
+        assert_ne!(temporary, lasting);
     }
 }

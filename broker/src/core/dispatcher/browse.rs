@@ -1,0 +1,240 @@
+//! Browsers: a walk through what waits in a queue, in its order, that takes nothing (`browser:true`).
+//!
+//! Owns how far each walk has come. It shows what waited when it began and is still there when it comes by: what others
+//! take meanwhile is not shown, what comes meanwhile is not either. *Invariant*: nothing is shown twice.
+
+use stompbox_store::{Page, Rank, Sequence};
+
+use super::Dispatcher;
+use super::delivery::Origin;
+use super::entry::Entry;
+use super::key::{QueueKey, SubscriptionKey};
+use super::property::{Place, Seen};
+use super::queue::{LANE_COUNT, Paging, Purpose};
+use crate::core::clock::Now;
+use crate::core::port::Reply;
+
+/// Messages that one turn looks at for one walk.
+const STEPS_MAX: usize = 1_000;
+
+/// How far a walk has come.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) queue: QueueKey,
+    rank: Rank,
+    /// In this rank everything before this was looked at.
+    at: Sequence,
+    /// What was allocated after this came after the beginning.
+    end: Sequence,
+    has_ended: bool,
+}
+
+impl Walk {
+    /// A walk through what waits in a queue now.
+    pub(super) fn new(queue: QueueKey, end: Sequence) -> Self {
+        Self {
+            queue,
+            rank: Rank(0),
+            at: Sequence(i64::MIN),
+            end,
+            has_ended: false,
+        }
+    }
+
+    /// Whether there is more to come.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.has_ended
+    }
+
+    fn next_rank(&mut self) {
+        self.rank = Rank(self.rank.0 + 1);
+        self.at = Sequence(i64::MIN);
+    }
+}
+
+/// What comes next on a walk.
+enum Step {
+    Show(Sequence, Entry),
+    /// Not to be seen: it is passed.
+    Pass(Sequence),
+    /// Something that is on disk only.
+    Paged,
+    NextRank,
+    End,
+}
+
+impl Dispatcher {
+    /// Walks on, as far as the credit goes.
+    pub(super) fn walk_on(&mut self, key: SubscriptionKey, now: Now) {
+        for _ in 0..STEPS_MAX {
+            let Some(subscription) = self.subscriptions.get(key.0) else {
+                return;
+            };
+            let Some(walk) = subscription.walk.as_ref().filter(|walk| walk.goes_on()) else {
+                return;
+            };
+            let has_credit = subscription.credit.is_left();
+            let (rank, queue, at) = (walk.rank, walk.queue, walk.at);
+            match self.next_step(walk, now) {
+                Step::Show(..) | Step::Paged if !has_credit => return,
+                Step::Show(sequence, entry) => {
+                    self.passed(key, sequence);
+                    self.show(key, sequence, entry);
+                }
+                Step::Pass(sequence) => self.passed(key, sequence),
+                Step::NextRank => {
+                    if let Some(walk) = self.walk_mut(key) {
+                        walk.next_rank();
+                    }
+                }
+                Step::Paged => {
+                    // If another page is under way, the walk goes on when that has come.
+                    self.queues[queue.0].walkers.push(key);
+                    return self.want_page_for(queue, rank, Purpose::Walk(key, at));
+                }
+                Step::End => return self.end_walk(key),
+            }
+        }
+        // Others first.
+        self.walks_unfinished.push(key);
+    }
+
+    fn next_step(&self, walk: &Walk, now: Now) -> Step {
+        if usize::from(walk.rank.0) >= LANE_COUNT {
+            return Step::End;
+        }
+        let Some(queue) = self.queues.get(walk.queue.0) else {
+            return Step::End;
+        };
+        let lane = queue.lane(walk.rank);
+        let resident = lane.resident_from(walk.at);
+        let resident = resident.filter(|(sequence, _)| *sequence <= walk.end);
+        let paged = lane
+            .paged()
+            .filter(|range| range.last >= walk.at)
+            .map(|range| range.first.max(walk.at))
+            .filter(|first| *first <= walk.end);
+        match (resident, paged) {
+            (None, None) => Step::NextRank,
+            (None, Some(_)) => Step::Paged,
+            (Some((sequence, _)), Some(paged)) if paged < sequence => Step::Paged,
+            (Some((sequence, entry)), _) => {
+                if self.is_shown(entry, now) {
+                    Step::Show(sequence, entry.clone())
+                } else {
+                    Step::Pass(sequence)
+                }
+            }
+        }
+    }
+
+    fn is_shown(&self, entry: &Entry, now: Now) -> bool {
+        entry.visible_after <= self.watermark && !entry.is_expired(now.wall_ms)
+    }
+
+    fn walk_mut(&mut self, key: SubscriptionKey) -> Option<&mut Walk> {
+        self.subscriptions.get_mut(key.0)?.walk.as_deref_mut()
+    }
+
+    fn passed(&mut self, key: SubscriptionKey, sequence: Sequence) {
+        if let Some(walk) = self.walk_mut(key) {
+            walk.at = sequence.next();
+        }
+    }
+
+    fn show(&mut self, key: SubscriptionKey, sequence: Sequence, entry: Entry) {
+        let subscription = &self.subscriptions[key.0];
+        let Some(walk) = &subscription.walk else {
+            return;
+        };
+        if let Some(selector) = &subscription.selector {
+            let place = Place {
+                destination: &self.queues[walk.queue.0].name,
+                instance: &self.instance,
+            };
+            let seen = Seen {
+                entry: &entry,
+                place,
+            };
+            if !selector.matches(&seen) {
+                return;
+            }
+        }
+        self.hand_over(key, Origin::Walk, sequence, entry);
+    }
+
+    fn end_walk(&mut self, key: SubscriptionKey) {
+        if let Some(walk) = self.walk_mut(key) {
+            walk.has_ended = true;
+        }
+        let subscription = &self.subscriptions[key.0];
+        let (peer, handle) = (subscription.peer, subscription.handle);
+        self.reply(peer, Reply::BrowseEnd(handle));
+    }
+
+    /// What has to be read for a walk: from where it stands to before the next message that is resident.
+    pub(super) fn bounds_of_walk(
+        &self,
+        key: SubscriptionKey,
+        first: Sequence,
+        last: Sequence,
+    ) -> Option<(Sequence, Sequence)> {
+        let walk = self.subscriptions.get(key.0)?.walk.as_ref()?;
+        let lane = self.queues.get(walk.queue.0)?.lane(walk.rank);
+        let from = first.max(walk.at);
+        let resident = lane.resident_from(from).map(|(sequence, _)| sequence);
+        let before = resident.map_or(Sequence::MAX, |sequence| Sequence(sequence.0 - 1));
+        let through = last.min(before).min(walk.end);
+        (from <= through).then_some((from, through))
+    }
+
+    /// Rows have come for a walk. They stay on the disk.
+    pub(super) fn walk_page_came(
+        &mut self,
+        queue: QueueKey,
+        rank: Rank,
+        (key, at): (SubscriptionKey, Sequence),
+        through: Sequence,
+        page: Page,
+        now: Now,
+    ) {
+        let gone = self.count_out_damaged(queue, rank, &page.quarantined);
+        let last = page.rows.last().map(|row| row.sequence);
+        let last = last.max(page.quarantined.iter().max().copied());
+        let mut next = match last {
+            Some(last) if !page.exhausted => last.next(),
+            _ => through.next(),
+        };
+        // It may have gone, and another may have its key.
+        let is_it = |walk: &mut Walk| walk.queue == queue && walk.rank == rank && walk.at == at;
+        let is_there = self.walk_mut(key).is_some_and(is_it);
+        for row in page.rows {
+            let sequence = row.sequence;
+            if !is_there || self.queues[queue.0].knows(rank, sequence) {
+                continue;
+            }
+            if !self.subscriptions[key.0].credit.is_left() {
+                next = sequence;
+                break;
+            }
+            let entry = self.entry_of(row, rank);
+            if self.is_shown(&entry, now) {
+                self.show(key, sequence, entry);
+            }
+        }
+        if is_there && let Some(walk) = self.walk_mut(key) {
+            walk.at = walk.at.max(next);
+        }
+        self.queues[queue.0].page_in_part(rank, gone);
+        self.mark(queue);
+    }
+
+    /// A page has come, whoever wanted it: walks that wait for the disk may go on.
+    pub(super) fn wake_walks(&mut self, key: QueueKey) {
+        if self.queues[key.0].paging == Paging::Idle {
+            for walker in std::mem::take(&mut self.queues[key.0].walkers) {
+                self.look_at(walker);
+            }
+        }
+    }
+}

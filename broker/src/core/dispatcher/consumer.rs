@@ -1,0 +1,221 @@
+//! A consumer: a subscription's place at one queue. A subscription to several queues has one at each, and one credit.
+//!
+//! Owns whether it may be given something now:
+//!
+//! ```text
+//!              no credit                   credit again
+//!   InRound --------------> Parked ------------------------> InRound
+//!      |  ^
+//!      |  +--- its selector has found something ---+
+//!      +--- nothing there that it may take ----> Idle
+//!   Excluded: another one has the queue for itself
+//! ```
+
+use super::Dispatcher;
+use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+
+/// Which consumers are served first (`activemq.priority`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ConsumerPriority(pub i32);
+
+/// Whether a consumer wants a queue for itself (`activemq.exclusive`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exclusivity {
+    /// It shares.
+    #[default]
+    Shared,
+    /// It does not.
+    Exclusive,
+}
+
+/// Whether a consumer may be given something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It stands in its queue's round.
+    InRound,
+    /// It waits for credit, in its subscription's list.
+    Parked,
+    /// It waits until its selector finds something, in its scan's list.
+    Idle,
+    /// An exclusive one has the queue.
+    Excluded,
+}
+
+/// Names a consumer for the life of the process, which its key does not. Older ones have lower ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Serial(pub(super) u64);
+
+/// Where a consumer stands in a list. It counts only while the consumer that took it lives: another may have its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) key: ConsumerKey,
+    pub(super) serial: Serial,
+}
+
+/// A subscription's place at one queue.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) serial: Serial,
+    /// Where it stands among the consumers of its queue.
+    place: usize,
+    /// Whether it has ever owned a message group.
+    pub(super) has_groups: bool,
+    pub(super) subscription: SubscriptionKey,
+    pub(super) queue: QueueKey,
+    pub(super) priority: ConsumerPriority,
+    pub(super) exclusivity: Exclusivity,
+    pub(super) standing: Standing,
+    /// What its selector has seen of the queue.
+    pub(super) scan: Option<ScanKey>,
+}
+
+impl Dispatcher {
+    /// Gives a subscription a place at a queue.
+    pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
+        let subscription = &self.subscriptions[key.0];
+        let is_there = |consumer: &ConsumerKey| self.consumers[consumer.0].queue == queue;
+        if subscription.consumers.iter().any(is_there) {
+            return;
+        }
+        let (priority, exclusivity) = (subscription.priority, subscription.exclusivity);
+        let scan = subscription
+            .selector
+            .clone()
+            .map(|selector| self.queues[queue.0].join_scan(selector, &self.instance));
+        self.last_serial = Serial(self.last_serial.0 + 1);
+        let consumer = ConsumerKey(self.consumers.insert(Consumer {
+            serial: self.last_serial,
+            place: self.queues[queue.0].consumers.len(),
+            has_groups: false,
+            subscription: key,
+            queue,
+            priority,
+            exclusivity,
+            standing: Standing::Excluded,
+            scan,
+        }));
+        self.subscriptions[key.0].consumers.push(consumer);
+        let joined = &mut self.queues[queue.0];
+        joined.consumers.push(consumer);
+        if joined.policy.group_rebalance {
+            joined.groups.rebalance();
+        }
+        if exclusivity == Exclusivity::Exclusive {
+            self.choose_exclusive(queue);
+        }
+        let exclusive = self.queues[queue.0].exclusive;
+        if exclusive.is_none_or(|exclusive| exclusive == consumer) {
+            self.enter_round(consumer);
+        }
+    }
+
+    /// A consumer may be given something again.
+    pub(super) fn enter_round(&mut self, key: ConsumerKey) {
+        let consumer = &mut self.consumers[key.0];
+        if consumer.standing == Standing::InRound {
+            return;
+        }
+        consumer.standing = Standing::InRound;
+        let queue = consumer.queue;
+        let seat = Seat {
+            key,
+            serial: consumer.serial,
+        };
+        self.queues[queue.0].round.push(consumer.priority, seat);
+        self.mark(queue);
+    }
+
+    /// Of those that want the queue for themselves one gets it: the one of the highest priority, of these the oldest.
+    pub(super) fn choose_exclusive(&mut self, key: QueueKey) {
+        let queue = &self.queues[key.0];
+        let wants = |consumer: &&ConsumerKey| {
+            self.consumers[consumer.0].exclusivity == Exclusivity::Exclusive
+        };
+        let claim = |consumer: &ConsumerKey| {
+            let consumer = &self.consumers[consumer.0];
+            (consumer.priority, std::cmp::Reverse(consumer.serial))
+        };
+        let chosen = queue
+            .consumers
+            .iter()
+            .filter(wants)
+            .copied()
+            .max_by_key(claim);
+        if queue.exclusive == chosen {
+            return;
+        }
+        let members = queue.consumers.clone();
+        self.queues[key.0].exclusive = chosen;
+        for member in members {
+            let is_in = chosen.is_none_or(|chosen| chosen == member);
+            let standing = self.consumers[member.0].standing;
+            match (is_in, standing) {
+                (true, Standing::Excluded) => self.enter_round(member),
+                (false, _) => self.consumers[member.0].standing = Standing::Excluded,
+                (true, Standing::InRound | Standing::Parked | Standing::Idle) => {}
+            }
+        }
+        let consumers = &self.consumers;
+        self.queues[key.0].round.retain(|seat| {
+            let member = consumers.get(seat.key.0);
+            member.is_some_and(|member| {
+                member.serial == seat.serial && member.standing == Standing::InRound
+            })
+        });
+        self.mark(key);
+    }
+
+    /// A consumer leaves its queue: what it had for itself others may have.
+    pub(super) fn leave(&mut self, member: ConsumerKey) {
+        let gone = self.consumers.remove(member.0);
+        let queue = &mut self.queues[gone.queue.0];
+        queue.consumers.swap_remove(gone.place);
+        if let Some(moved) = queue.consumers.get(gone.place) {
+            self.consumers[moved.0].place = gone.place;
+        }
+        if gone.standing == Standing::InRound {
+            queue.round.left(&self.consumers);
+        }
+        if let Some(scan) = gone.scan {
+            queue.leave_scan(scan, &self.consumers);
+        }
+        if queue.exclusive == Some(member) {
+            self.succeed_exclusive(gone.queue);
+        }
+        if gone.has_groups {
+            self.release_groups(gone.queue, member);
+        }
+        self.mark(gone.queue);
+    }
+
+    fn succeed_exclusive(&mut self, key: QueueKey) {
+        self.queues[key.0].exclusive = None;
+        self.choose_exclusive(key);
+        if self.queues[key.0].exclusive.is_some() {
+            return;
+        }
+        for member in self.queues[key.0].consumers.clone() {
+            if self.consumers[member.0].standing == Standing::Excluded {
+                self.enter_round(member);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Consumer {
+    /// One that belongs to nobody.
+    pub(super) fn of_test(serial: Serial, priority: ConsumerPriority, standing: Standing) -> Self {
+        Self {
+            serial,
+            place: 0,
+            has_groups: false,
+            subscription: SubscriptionKey(0),
+            queue: QueueKey(0),
+            priority,
+            exclusivity: Exclusivity::Shared,
+            standing,
+            scan: None,
+        }
+    }
+}

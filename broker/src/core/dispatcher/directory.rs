@@ -1,0 +1,215 @@
+//! The names of queues and topics: destinations are made on first use, temporary ones go with their connection.
+//!
+//! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
+
+use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
+use super::queue::Queue;
+use super::topic::Topic;
+use super::{Dispatcher, Place};
+use crate::core::clock::Now;
+use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
+use crate::core::port::Refusal;
+
+impl Dispatcher {
+    /// A queue appears in the tables, and with the subscriptions whose patterns match it.
+    pub(super) fn insert_queue(
+        &mut self,
+        id: DestinationId,
+        name: Arc<DestinationName>,
+    ) -> QueueKey {
+        let policy = self
+            .settings
+            .policies
+            .effective(DestinationKind::Queue, name.name());
+        let dead_letter = (!self.settings.policies.is_dead_letter_queue(name.name())).then(|| {
+            let target = policy.dead_letter_queue_of(name.name());
+            Arc::new(DestinationName::new(DestinationKind::Queue, &target))
+        });
+        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        let key = QueueKey(self.queues.insert(queue));
+        self.queue_ids.insert(id, key);
+        self.names.insert(Arc::clone(&name), Place::Queue(key));
+        if let Some(topic) = virtual_topic_of(&name) {
+            self.virtual_queues.entry(topic).or_default().push(key);
+        }
+        let mut matched = BTreeSet::new();
+        self.patterns.matches(&name, |subscription| {
+            matched.insert(*subscription);
+        });
+        self.ordered_names.insert(name, Place::Queue(key));
+        for subscription in matched {
+            self.join(subscription, key);
+        }
+        key
+    }
+
+    /// The queue of this name, made and stored if need be.
+    pub(super) fn ensure_queue(&mut self, name: &Arc<DestinationName>, now: Now) -> QueueKey {
+        if let Some(Place::Queue(key)) = self.names.get(name) {
+            return *key;
+        }
+        let id = self.next_destination();
+        self.batch
+            .operations
+            .push(Operation::Create(DestinationRecord {
+                id,
+                kind: DestinationKind::Queue,
+                name: name.name().into(),
+                created_ms: now.wall_ms,
+            }));
+        self.insert_queue(id, Arc::clone(name))
+    }
+
+    fn next_destination(&mut self) -> DestinationId {
+        let id = self.next_destination;
+        self.next_destination = DestinationId(id.0 + 1);
+        id
+    }
+
+    pub(super) fn ensure_topic(&mut self, name: &Arc<DestinationName>) -> TopicKey {
+        if let Some(Place::Topic(key)) = self.names.get(name) {
+            return *key;
+        }
+        let policy = self
+            .settings
+            .policies
+            .effective(DestinationKind::Topic, name.name());
+        let topic = Topic::new(Arc::clone(name), Arc::new(policy));
+        let key = TopicKey(self.topics.insert(topic));
+        self.names.insert(Arc::clone(name), Place::Topic(key));
+        self.ordered_names
+            .insert(Arc::clone(name), Place::Topic(key));
+        key
+    }
+
+    /// The destination of this name, made if need be; none if it is a temporary one that has gone.
+    pub(super) fn ensure(
+        &mut self,
+        name: &Arc<DestinationName>,
+        now: Now,
+    ) -> Result<Option<Place>, Refusal> {
+        if let Some(place) = self.names.get(name) {
+            return Ok(Some(*place));
+        }
+        if name.is_temporary() {
+            return Ok(None);
+        }
+        self.check_destinations(1)?;
+        Ok(Some(match name.kind() {
+            DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
+            DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
+        }))
+    }
+
+    /// Whether so many more destinations may be made.
+    pub(super) fn check_destinations(&self, more: usize) -> Result<(), Refusal> {
+        let limit = self.settings.limits.destinations;
+        if self.names.len() + more <= limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many destinations",
+            format!(
+                "the broker holds {} destinations and limits.destinations is {limit}: use one that \
+                 exists, or raise the limit",
+                self.names.len()
+            ),
+        ))
+    }
+
+    /// A connection makes a temporary destination. It is known to nobody and never stored.
+    pub(super) fn make_temporary(&mut self, peer: PeerKey, name: &Arc<DestinationName>) {
+        if let Err(refusal) = self.check_destinations(1) {
+            return self.refuse(peer, refusal, None);
+        }
+        let place = match name.kind() {
+            DestinationKind::Queue => {
+                let id = self.next_destination();
+                Place::Queue(self.insert_queue(id, Arc::clone(name)))
+            }
+            DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
+        };
+        self.peers[peer.0].temporaries.push(place);
+    }
+
+    /// The temporary destinations of a connection go, and with them what was in them. Its subscriptions have ended.
+    pub(super) fn remove_temporaries(&mut self, peer: PeerKey) {
+        for place in std::mem::take(&mut self.peers[peer.0].temporaries) {
+            match place {
+                Place::Queue(key) => self.remove_queue(key),
+                Place::Topic(key) => self.remove_topic(key),
+            }
+        }
+    }
+
+    fn remove_queue(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.try_remove(key.0) else {
+            return;
+        };
+        self.forget_name(&queue.name);
+        self.queue_ids.remove(&queue.id);
+        self.expiring_queues.remove(&key);
+        self.counters.dropped += queue.depth;
+        if queue.has_stored() {
+            self.batch.operations.push(Operation::Remove(queue.id));
+        }
+    }
+
+    fn remove_topic(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.try_remove(key.0) else {
+            return;
+        };
+        self.forget_name(&topic.name);
+        for peer in topic.blocked {
+            self.peers[peer.0]
+                .blocked_by
+                .retain(|blocker| *blocker != super::flow::Blocker::Topic(key));
+            if !self.peers[peer.0].is_blocked() {
+                self.reply(peer, crate::core::port::Reply::Unblock);
+            }
+        }
+    }
+
+    fn forget_name(&mut self, name: &Arc<DestinationName>) {
+        self.names.remove(name);
+        self.ordered_names.remove(name);
+    }
+
+    /// Queues that get a copy of what is sent to this topic.
+    pub(super) fn virtual_queues_of(&self, topic: TopicKey) -> Vec<QueueKey> {
+        let name = &self.topics[topic.0].name;
+        if self.virtual_queues.is_empty() || !is_virtual_topic(name) {
+            return Vec::new();
+        }
+        self.virtual_queues
+            .get(&**name)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Who hears a topic: those that named it and those whose patterns match it, each once.
+    pub(super) fn refresh_audience(&mut self, key: TopicKey) {
+        let generation = self.patterns.generation(DestinationKind::Topic);
+        let topic = &mut self.topics[key.0];
+        if topic.audience_at == Some(generation) {
+            return;
+        }
+        if self.patterns.is_empty() {
+            topic.audience.clone_from(&topic.subscriptions);
+            topic.audience_at = Some(generation);
+            return;
+        }
+        let mut audience: BTreeSet<SubscriptionKey> = topic.subscriptions.iter().copied().collect();
+        self.patterns.matches(&topic.name, |subscription| {
+            audience.insert(*subscription);
+        });
+        let topic = &mut self.topics[key.0];
+        topic.audience = audience.into_iter().collect();
+        topic.audience_at = Some(generation);
+    }
+}

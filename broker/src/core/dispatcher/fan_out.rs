@@ -1,0 +1,212 @@
+//! Messages go out of topics: a copy to each subscription, now or when it has credit.
+
+use std::sync::Arc;
+
+use stompbox_store::{MessageNumber, Sender, Sequence};
+
+use super::Dispatcher;
+use super::delivery::Origin;
+use super::dispatch::{Dealt, NO_SLOT};
+use super::entry::{Durability, Entry};
+use super::flow::Relief;
+use super::key::{SubscriptionKey, TopicKey};
+use super::peer::Standing;
+use super::property::{Place, Seen};
+use super::subscription::Pending;
+use crate::config::SlowConsumer;
+use crate::core::clock::Now;
+use crate::core::message::{DeliveryMode, Message, Publication};
+use crate::core::port::{Delivery, DeliveryTag, Locality, Refusal, Reply};
+
+impl Dispatcher {
+    /// One message to every subscription of a topic.
+    pub(super) fn fan_out(
+        &mut self,
+        key: TopicKey,
+        number: MessageNumber,
+        publication: Publication,
+        publisher: Sender,
+        now: Now,
+    ) {
+        if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
+            self.counters.expired += 1;
+            return;
+        }
+        let sequence = Sequence(number.0);
+        let (mode, expires_ms) = (publication.mode, publication.expires_ms);
+        let mut slow = Vec::new();
+        self.refresh_audience(key);
+        let count = self.topics[key.0].audience.len();
+        // The last one takes the message: it is not cloned for one subscriber.
+        let messages = std::iter::repeat_n(publication.message, count);
+        for (index, message) in messages.enumerate() {
+            let to = self.topics[key.0].audience[index];
+            let subscription = &self.subscriptions[to.0];
+            let goes_out = subscription.pending.len() == 0 && subscription.credit.is_left();
+            if goes_out && subscription.is_plain() {
+                self.topics[key.0].counters.dispatched += 1;
+                self.deal_copy(to, number, message, mode, expires_ms);
+                continue;
+            }
+            let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+            if !self.is_wanted(key, to, &entry, publisher) {
+                continue;
+            }
+            if goes_out {
+                self.topics[key.0].counters.dispatched += 1;
+                self.hand_over(to, Origin::Topic(key), sequence, entry);
+            } else {
+                self.subscriptions[to.0].pending.push(sequence, key, entry);
+                if self.is_over_pending_limit(key, to) {
+                    slow.push(to);
+                }
+            }
+        }
+        for to in slow {
+            self.curb(key, to);
+        }
+    }
+
+    /// A copy for a subscription that acknowledges nothing: no entry is made of it.
+    fn deal_copy(
+        &mut self,
+        to: SubscriptionKey,
+        number: MessageNumber,
+        message: Arc<Message>,
+        mode: DeliveryMode,
+        expires_ms: i64,
+    ) {
+        let Dealt {
+            peer,
+            handle,
+            counter,
+        } = self.deal(to, message.bytes());
+        let tag = DeliveryTag {
+            slot: NO_SLOT,
+            counter,
+        };
+        let delivery = Delivery {
+            subscription: handle,
+            tag,
+            number,
+            message,
+            deliveries: 1,
+            expires_ms,
+            mode,
+            annotations: None,
+            destination: None,
+        };
+        self.reply(peer, Reply::Deliver(delivery));
+    }
+
+    fn is_wanted(
+        &self,
+        key: TopicKey,
+        to: SubscriptionKey,
+        entry: &Entry,
+        publisher: Sender,
+    ) -> bool {
+        let subscription = &self.subscriptions[to.0];
+        if subscription.locality == Locality::NoLocal
+            && self.peers[subscription.peer.0].connection.0 == publisher.0
+        {
+            return false;
+        }
+        let Some(selector) = &subscription.selector else {
+            return true;
+        };
+        let place = Place {
+            destination: &self.topics[key.0].name,
+            instance: &self.instance,
+        };
+        selector.matches(&Seen { entry, place })
+    }
+
+    fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
+        let policy = &self.topics[key.0].policy;
+        let pending = &self.subscriptions[to.0].pending;
+        pending.len() > policy.pending_messages || pending.bytes > policy.pending_bytes
+    }
+
+    /// A subscription does not keep up: the policy says who pays.
+    fn curb(&mut self, key: TopicKey, to: SubscriptionKey) {
+        match self.topics[key.0].policy.slow_consumer {
+            SlowConsumer::Block => {
+                let subscription = &mut self.subscriptions[to.0];
+                if !subscription.full_for.contains(&key) {
+                    subscription.full_for.push(key);
+                    self.topics[key.0].full_count += 1;
+                }
+            }
+            SlowConsumer::DropOldest => {
+                while self.is_over_pending_limit(key, to) {
+                    let Some(topic) = self.subscriptions[to.0].pending.drop_oldest() else {
+                        return;
+                    };
+                    self.topics[topic.0].counters.dropped += 1;
+                    self.counters.dropped += 1;
+                }
+            }
+            SlowConsumer::Disconnect => {
+                let peer = self.subscriptions[to.0].peer;
+                if self.peers[peer.0].standing == Standing::Open {
+                    let policy = &self.topics[key.0].policy;
+                    let refusal = Refusal::new(
+                        "slow consumer",
+                        format!(
+                            "more than pending_messages = {} messages or pending_bytes = {} bytes of {} \
+                             waited for this subscription: read faster, or raise the limit",
+                            policy.pending_messages, policy.pending_bytes, self.topics[key.0].name
+                        ),
+                    );
+                    self.refuse(peer, refusal, None);
+                }
+                // It may be long in listening to that, and takes nothing more in any case.
+                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
+            }
+        }
+    }
+
+    /// Hands a subscription what waits for it of its topics, as far as its credit goes.
+    pub(super) fn drain_pending(&mut self, to: SubscriptionKey, now: Now) {
+        let Some(subscription) = self.subscriptions.get_mut(to.0) else {
+            return;
+        };
+        subscription.queued = false;
+        if subscription.walk.is_some() {
+            return self.walk_on(to, now);
+        }
+        while self.subscriptions[to.0].credit.is_left() {
+            let Some((sequence, key, entry)) = self.subscriptions[to.0].pending.pop() else {
+                break;
+            };
+            if entry.is_expired(now.wall_ms) {
+                self.counters.expired += 1;
+            } else {
+                self.topics[key.0].counters.dispatched += 1;
+                self.hand_over(to, Origin::Topic(key), sequence, entry);
+            }
+        }
+        self.note_recovery(to);
+    }
+
+    /// Topics go on that this subscription held back, where it is well below their limit again.
+    fn note_recovery(&mut self, to: SubscriptionKey) {
+        if self.subscriptions[to.0].full_for.is_empty() {
+            return;
+        }
+        let (messages, bytes) = {
+            let pending = &self.subscriptions[to.0].pending;
+            (pending.len(), pending.bytes)
+        };
+        for key in std::mem::take(&mut self.subscriptions[to.0].full_for) {
+            let policy = &self.topics[key.0].policy;
+            if messages <= policy.pending_messages / 4 * 3 && bytes <= policy.pending_bytes / 4 * 3
+            {
+                self.relieve(key, Relief::CaughtUp);
+            } else {
+                self.subscriptions[to.0].full_for.push(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Consumers that take a part of a queue.
+
+use super::*;
+use crate::core::selector::Selector;
+
+const QUEUE: &str = "/queue/q";
+const TEXTS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+
+fn select(bench: &mut Bench, connection: u64, subscription: u32, text: &str, prefetch: u32) {
+    let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+    let mode = AckMode::ClientIndividual;
+    bench.subscribe_with(connection, subscription, QUEUE, mode, prefetch, |wish| {
+        wish.selector = selector;
+    });
+}
+
+/// Every third message has `kind:x`.
+fn head_of(index: usize) -> &'static str {
+    if index % 3 == 2 {
+        "kind:x\n"
+    } else {
+        "kind:y\n"
+    }
+}
+
+fn send_all(bench: &mut Bench) {
+    for (index, text) in TEXTS.into_iter().enumerate() {
+        bench.send(9, QUEUE, draft(text).head(head_of(index)));
+        bench.rest();
+    }
+}
+
+fn opened(mut bench: Bench) -> Bench {
+    for connection in [1, 2, 3, 9] {
+        bench.open(connection);
+    }
+    bench
+}
+
+#[test]
+fn what_does_not_match_stays_for_others_and_does_not_stand_in_the_way() {
+    for paging in [false, true] {
+        for sent_first in [false, true] {
+            let bench = if paging {
+                Bench::paging(1, 2)
+            } else {
+                Bench::new()
+            };
+            let mut bench = opened(bench);
+            if sent_first {
+                send_all(&mut bench);
+                assert_eq!(bench.view("q").paged > 0, paging);
+            }
+            select(&mut bench, 1, 0, "kind = 'x'", 100);
+            bench.rest();
+            if !sent_first {
+                send_all(&mut bench);
+            }
+            bench.rest();
+            assert_eq!(
+                bench.heard(),
+                ["1<c#1", "1<f#1", "1<i#1", "1<l#1"],
+                "paging: {paging}"
+            );
+            bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 100);
+            bench.rest();
+            let rest = ["a", "b", "d", "e", "g", "h", "j", "k"].map(|text| format!("2<{text}#1"));
+            assert_eq!(bench.heard(), rest);
+            for text in ["c", "f", "i", "l"] {
+                bench.ack(1, text);
+            }
+            for text in ["a", "b", "d", "e", "g", "h", "j", "k"] {
+                bench.ack(2, text);
+            }
+            bench.rest();
+            let view = bench.view("q");
+            assert_eq!((view.depth, view.paged, view.in_flight), (0, 0, 0));
+            assert!(bench.disk.tallies().is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_returns_is_looked_at_again() {
+    let mut bench = opened(Bench::paging(1, 2));
+    send_all(&mut bench);
+    select(&mut bench, 1, 0, "kind = 'x'", 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<c#1"]);
+    select(&mut bench, 2, 0, "JMSXDeliveryCount > 1", 100);
+    bench.rest();
+    assert!(bench.heard().is_empty());
+    bench.lose(1, 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<c#2"]);
+    select(&mut bench, 3, 0, "kind = 'x'", 100);
+    bench.rest();
+    assert_eq!(bench.heard(), ["3<f#1", "3<i#1", "3<l#1"]);
+}
+
+#[test]
+fn selectors_and_others_take_turns_and_nothing_comes_twice() {
+    let mut bench = opened(Bench::paging(2, 2));
+    select(&mut bench, 1, 0, "kind = 'x'", 2);
+    select(&mut bench, 3, 0, "kind = 'x'", 2);
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 2);
+    send_all(&mut bench);
+    let mut all = Vec::new();
+    for _ in 0..30 {
+        for heard in bench.heard() {
+            let connection = u64::from(heard.as_bytes()[0] - b'0');
+            let text = TEXTS.into_iter().find(|text| heard[2..].starts_with(text));
+            let text = text.expect("a delivery");
+            let is_x = head_of(
+                TEXTS
+                    .iter()
+                    .position(|other| *other == text)
+                    .expect("known"),
+            ) == "kind:x\n";
+            assert!(connection == 2 || is_x, "{heard}");
+            bench.ack(connection, text);
+            all.push(text);
+        }
+        bench.rest();
+    }
+    all.sort_unstable();
+    assert_eq!(all, TEXTS);
+    assert_eq!(bench.view("q").depth, 0);
+}
+
+#[test]
+fn a_topic_gives_each_subscription_what_it_selects() {
+    let mut bench = opened(Bench::new());
+    for (connection, text) in [(1, "kind = 'x'"), (2, "kind <> 'x'")] {
+        let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+        bench.subscribe_with(connection, 0, "/topic/t", AckMode::Auto, 100, |wish| {
+            wish.selector = selector;
+        });
+    }
+    for (text, kind) in [("a", "kind:x\n"), ("b", "kind:y\n"), ("c", "other:x\n")] {
+        bench.send(9, "/topic/t", draft(text).head(kind));
+    }
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<b#1"]);
+}

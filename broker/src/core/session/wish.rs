@@ -1,0 +1,230 @@
+//! What a SUBSCRIBE wishes beside where it takes from: by headers, or by options behind the destination's `?`. Of the
+//! two the header counts.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use stompbox_protocol::FrameRef;
+
+use super::field;
+use crate::core::destination::ConsumerOptions;
+use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
+use crate::core::port::{
+    AckMode, Intent, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    SubscriptionHandle,
+};
+use crate::core::selector::Selector;
+
+/// What a SUBSCRIBE wishes.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    pub(super) mode: AckMode,
+    prefetch: Prefetch,
+    selector: Option<Arc<Selector>>,
+    priority: ConsumerPriority,
+    exclusivity: Exclusivity,
+    locality: Locality,
+    intent: Intent,
+}
+
+impl Wishes {
+    pub(super) fn read(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Self, Refusal> {
+        refuse_unsupported_options(options)?;
+        Ok(Self {
+            mode: ack_mode(frame)?,
+            prefetch: prefetch(frame, options)?,
+            selector: selector(frame, options)?,
+            priority: priority(frame, options)?,
+            exclusivity: exclusivity(frame, options)?,
+            locality: locality(frame, options)?,
+            intent: intent(frame)?,
+        })
+    }
+
+    /// The request that they come to.
+    pub(super) fn of(
+        self,
+        subscription: SubscriptionHandle,
+        sources: SmallVec<[Source; 1]>,
+        receipt: Option<ReceiptId>,
+    ) -> Subscribing {
+        Subscribing {
+            subscription,
+            sources,
+            mode: self.mode,
+            prefetch: self.prefetch,
+            selector: self.selector,
+            priority: self.priority,
+            exclusivity: self.exclusivity,
+            locality: self.locality,
+            intent: self.intent,
+            receipt,
+        }
+    }
+}
+
+/// Headers that change which messages come and that this version does not know: refused, not ignored.
+const UNSUPPORTED: [(&str, &str); 5] = [
+    ("activemq.subscriptionName", "durable subscriptions are"),
+    ("durable-subscription-name", "durable subscriptions are"),
+    ("durable-subscriber-name", "durable subscriptions are"),
+    ("x-shared-name", "shared subscriptions are"),
+    (
+        "activemq.maximumPendingMessageLimit",
+        "a limit of a subscription's own is",
+    ),
+];
+
+const UNSUPPORTED_FLAGS: [(&str, &str); 4] = [
+    ("durable", "durable subscriptions are"),
+    ("persistent", "durable subscriptions are"),
+    ("x-shared", "shared subscriptions are"),
+    ("activemq.retroactive", "retroactive subscriptions are"),
+];
+
+/// Refuses what this version cannot do.
+pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
+    let named = UNSUPPORTED
+        .iter()
+        .filter(|(name, _)| frame.header(name).is_some());
+    let mut flagged = Vec::new();
+    for flag in &UNSUPPORTED_FLAGS {
+        if field::flag(frame, flag.0)? {
+            flagged.push(flag);
+        }
+    }
+    match named.chain(flagged).next() {
+        None => Ok(()),
+        Some((name, what)) => Err(Refusal::new(
+            format!("{name} is not supported"),
+            format!("{what} not supported by this version: subscribe without the header '{name}'"),
+        )),
+    }
+}
+
+fn selector(
+    frame: &FrameRef<'_>,
+    options: &ConsumerOptions,
+) -> Result<Option<Arc<Selector>>, Refusal> {
+    let header = frame.header("selector");
+    let option = options.selector.as_ref().map(|text| text.as_bytes());
+    let Some(text) = header.as_deref().or(option) else {
+        return Ok(None);
+    };
+    match Selector::parse_header(text) {
+        Ok(selector) => Ok(selector.map(Arc::new)),
+        Err(error) => Err(Refusal::new("selector is invalid", error.to_string())),
+    }
+}
+
+/// ActiveMQ's name of it, or RabbitMQ's.
+fn priority(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<ConsumerPriority, Refusal> {
+    for name in ["activemq.priority", "x-priority"] {
+        if let Some(value) = field::integer(frame, name)? {
+            let limit = i64::from(i32::MAX);
+            return Ok(ConsumerPriority(value.clamp(-limit, limit) as i32));
+        }
+    }
+    Ok(ConsumerPriority(options.priority.unwrap_or(0)))
+}
+
+fn exclusivity(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Exclusivity, Refusal> {
+    let wants = field::flag(frame, "activemq.exclusive")? || options.exclusive == Some(true);
+    Ok(if wants {
+        Exclusivity::Exclusive
+    } else {
+        Exclusivity::Shared
+    })
+}
+
+fn ack_mode(frame: &FrameRef<'_>) -> Result<AckMode, Refusal> {
+    match frame.header("ack").as_deref() {
+        None | Some(b"auto") => Ok(AckMode::Auto),
+        Some(b"client") => Ok(AckMode::Client),
+        Some(b"client-individual") => Ok(AckMode::ClientIndividual),
+        Some(other) => Err(Refusal::new(
+            "ack mode is unknown",
+            format!(
+                "'{}' is no ack mode: use auto, client or client-individual",
+                field::excerpt(other)
+            ),
+        )),
+    }
+}
+
+fn prefetch(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Prefetch, Refusal> {
+    let mut prefetch = Prefetch {
+        messages: options.prefetch_size.map(|size| size.max(1)),
+        bytes: None,
+    };
+    if let Some(size) = natural(frame, "activemq.prefetchSize")? {
+        prefetch.messages = Some(messages(size.max(1)));
+    }
+    if let Some(count) = natural(frame, "prefetch-count")? {
+        prefetch.messages = Some(if count == 0 {
+            u32::MAX
+        } else {
+            messages(count)
+        });
+    }
+    match field::integer(frame, "consumer-window-size")? {
+        None => {}
+        Some(..0) => prefetch.messages = prefetch.messages.or(Some(u32::MAX)),
+        Some(0) => prefetch.messages = Some(1),
+        Some(bytes) => {
+            prefetch.messages = prefetch.messages.or(Some(u32::MAX));
+            prefetch.bytes = Some(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+    Ok(prefetch)
+}
+
+fn natural(frame: &FrameRef<'_>, name: &str) -> Result<Option<i64>, Refusal> {
+    frame
+        .header(name)
+        .map(|value| field::parse_natural(name, &value))
+        .transpose()
+}
+
+fn messages(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn refuse_unsupported_options(options: &ConsumerOptions) -> Result<(), Refusal> {
+    let unsupported = [
+        (options.retroactive == Some(true), "consumer.retroactive"),
+        (
+            options
+                .maximum_pending_message_limit
+                .is_some_and(|limit| limit > 0),
+            "consumer.maximumPendingMessageLimit",
+        ),
+    ];
+    match unsupported.into_iter().find(|(is_wanted, _)| *is_wanted) {
+        None => Ok(()),
+        Some((_, name)) => Err(Refusal::new(
+            "destination option is not supported",
+            format!("this version cannot do what the option {name} asks for: subscribe without it"),
+        )),
+    }
+}
+
+fn intent(frame: &FrameRef<'_>) -> Result<Intent, Refusal> {
+    Ok(if field::flag(frame, "browser")? {
+        Intent::Browse
+    } else {
+        Intent::Consume
+    })
+}
+
+/// ActiveMQ's name of it, or RabbitMQ's.
+fn locality(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Locality, Refusal> {
+    let is_wanted = field::flag(frame, "activemq.noLocal")?
+        || field::flag(frame, "no-local")?
+        || options.no_local == Some(true);
+    Ok(if is_wanted {
+        Locality::NoLocal
+    } else {
+        Locality::All
+    })
+}
