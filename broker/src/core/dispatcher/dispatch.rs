@@ -11,10 +11,14 @@ use super::flow::Relief;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Next;
 use super::subscription::{Pending, Source};
+use super::timer::Timer;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::Publication;
 use crate::core::port::{AckMode, Delivery, DeliveryCounter, DeliveryTag, Refusal, Reply};
+
+/// Expired messages that one turn takes out of a queue for a consumer that waits; then it is the others' turn.
+const EXPIRED_A_TURN: usize = 1_000;
 
 /// The slot of a delivery that nobody acknowledges by name.
 const NO_SLOT: u32 = u32::MAX;
@@ -69,6 +73,7 @@ impl Dispatcher {
     }
 
     fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        let mut expired = 0;
         while let Some(subscription) = self.queues[key.0].available.next(&mut self.subscriptions) {
             match self.queues[key.0].next(self.watermark, now) {
                 Next::Nothing => break,
@@ -90,6 +95,11 @@ impl Dispatcher {
                     };
                     if entry.is_expired(now.wall_ms) {
                         self.expire(key, rank, sequence, entry, now);
+                        expired += 1;
+                        if expired == EXPIRED_A_TURN {
+                            self.timers.set(now.uptime, Timer::Look(key));
+                            break;
+                        }
                     } else {
                         self.give(key, subscription, rank, sequence, entry);
                     }
