@@ -36,10 +36,6 @@ const SHORT_BODY_BYTES_MAX: usize = 8 << 10;
 
 /// What a decoder found.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, and nearly always a frame"
-)]
 pub enum Input {
     /// One or more line ends between frames: the peer lives.
     HeartBeat,

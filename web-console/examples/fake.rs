@@ -109,6 +109,7 @@ impl Fake {
             depth_bytes: depth * 1_311,
             in_flight,
             delayed: depth / 50,
+            parked: 0,
             paged: depth.saturating_sub(10_000),
             consumers: if unread { 0 } else { index as u64 % 5 + 1 },
             enqueued_total: enqueued,

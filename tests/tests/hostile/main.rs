@@ -13,6 +13,7 @@ mod fixture;
 
 mod body;
 mod destination;
+mod expiry;
 mod heart_beat;
 mod login;
 mod nonsense;

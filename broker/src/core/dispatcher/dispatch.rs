@@ -15,6 +15,9 @@ use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply, SubscriptionHandle};
 
+/// Expired messages that one turn takes out of a queue for a consumer that waits; then it is the others' turn.
+const EXPIRED_A_TURN: u64 = 1_000;
+
 /// The slot of a delivery that nobody acknowledges by name.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
@@ -104,8 +107,13 @@ impl Dispatcher {
         self.serve_parked(key, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
+        let expired_before = self.counters.expired;
         while let Some(consumer) = self.next_consumer(key) {
             if dry == Some(consumer) {
+                break;
+            }
+            if self.counters.expired - expired_before >= EXPIRED_A_TURN {
+                self.mark_for_next_turn(key);
                 break;
             }
             let found = match self.consumers[consumer.0].scan {

@@ -19,8 +19,11 @@ use crate::core::message::DeliveryMode;
 /// How often idle queues are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Entries on disk that a sweep asks for. A full answer may be nothing but what consumers hold: the next asks for
-/// twice as many, up to the maximum.
+/// Queues and expired messages that one turn looks at: however many there are, the others' requests come in between.
+const STEPS_A_TURN: usize = 1_000;
+
+/// Entries on disk that a sweep asks for. A full answer may be nothing but what consumers hold or what is leaving: the
+/// next one asks for twice as many, up to the maximum.
 const EXPIRED_ROWS: usize = 1_000;
 const EXPIRED_ROWS_MAX: usize = 1_024_000;
 
@@ -28,6 +31,10 @@ const EXPIRED_ROWS_MAX: usize = 1_024_000;
 #[derive(Debug, Default)]
 pub(super) struct ExpiredRead {
     next_sweep: Duration,
+    /// Queues that this sweep has not looked at yet.
+    to_sweep: Vec<QueueKey>,
+    /// Whether one that it has looked at has rows that may expire unseen.
+    is_paged: bool,
     is_reading: bool,
     /// What the next one asks for; 0 before the first.
     rows_max: usize,
@@ -78,49 +85,74 @@ impl Dispatcher {
     }
 
     pub(super) fn next_sweep(&self) -> Option<Duration> {
+        if !self.expired_read.to_sweep.is_empty() {
+            return Some(Duration::ZERO);
+        }
         self.has_to_sweep().then_some(self.expired_read.next_sweep)
     }
 
-    /// Takes what has expired out of queues that nobody consumes from.
+    /// Takes what has expired out of queues that nobody consumes from, a part of it each turn.
     pub(super) fn sweep(&mut self, now: Now) {
-        if now.uptime < self.expired_read.next_sweep || !self.has_to_sweep() {
-            return;
+        if self.expired_read.to_sweep.is_empty() {
+            if now.uptime < self.expired_read.next_sweep || !self.has_to_sweep() {
+                return;
+            }
+            self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
+            self.expired_read.is_paged = false;
+            self.expired_read.to_sweep = self.expiring_queues.iter().copied().collect();
         }
-        self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
-        if !self.expired_read.is_reading {
-            self.expired_read.begin(self.watermark);
-        }
-        let mut is_paged = false;
-        for key in self.expiring_queues.iter().copied().collect::<Vec<_>>() {
-            self.sweep_resident(key, now);
+        let mut steps = STEPS_A_TURN;
+        while let Some(&key) = self.expired_read.to_sweep.last() {
+            if steps == 0 {
+                return;
+            }
+            steps -= 1;
+            if !self.sweep_resident(key, &mut steps, now) {
+                return;
+            }
+            self.expired_read.to_sweep.pop();
             let queue = &mut self.queues[key.0];
             queue.paged_may_expire &= queue.paged_count() > 0;
-            is_paged |= queue.paged_may_expire;
+            self.expired_read.is_paged |= queue.paged_may_expire;
             if queue.first_expiring().is_none() && !queue.paged_may_expire {
                 self.expiring_queues.remove(&key);
             }
         }
-        if is_paged && !self.expired_read.is_reading {
-            self.expired_read.is_reading = true;
-            self.expired_read.rows_max = self.expired_read.rows_max.max(EXPIRED_ROWS);
-            self.reads.push(Read::Expired {
-                now_ms: now.wall_ms,
-                rows_max: self.expired_read.rows_max,
-            });
+        if !self.expired_read.is_reading {
+            self.expired_read.begin(self.watermark);
+            if self.expired_read.is_paged {
+                self.read_expired(now);
+            }
         }
     }
 
-    fn sweep_resident(&mut self, key: QueueKey, now: Now) {
+    /// Takes what has expired out of one queue; whether that was all of it.
+    fn sweep_resident(&mut self, key: QueueKey, steps: &mut usize, now: Now) -> bool {
         while let Some((expires_ms, rank, sequence)) = self.queues[key.0].first_expiring()
             && expires_ms <= now.wall_ms
         {
+            if *steps == 0 {
+                return false;
+            }
+            *steps -= 1;
             let Some(entry) = self.queues[key.0].take_at(rank, sequence) else {
-                return;
+                return true;
             };
             self.expire(key, rank, sequence, entry, now);
             // It may have held back what is behind it.
             self.mark(key);
         }
+        true
+    }
+
+    fn read_expired(&mut self, now: Now) {
+        let read = &mut self.expired_read;
+        read.is_reading = true;
+        read.rows_max = read.rows_max.max(EXPIRED_ROWS);
+        self.reads.push(Read::Expired {
+            now_ms: now.wall_ms,
+            rows_max: read.rows_max,
+        });
     }
 
     /// Where an unread message goes that has expired.
@@ -133,17 +165,28 @@ impl Dispatcher {
     /// The store has found expired entries. Those that are known by name are looked at when they are met.
     pub(super) fn expired_came(&mut self, expired: &Expired, now: Now) {
         self.expired_read.is_reading = false;
-        if expired.rows.len() < self.expired_read.rows_max {
-            self.expired_read.rows_max = EXPIRED_ROWS;
-        } else {
-            self.expired_read.rows_max = (self.expired_read.rows_max * 2).min(EXPIRED_ROWS_MAX);
-            self.expired_read.next_sweep = now.uptime;
-        }
+        let taken = self.take_expired(expired, now);
         if self.is_disk_full {
             // What has to become a dead letter stays, and would be found again at once.
             self.expired_read.rows_max = EXPIRED_ROWS;
             self.expired_read.next_sweep = now.uptime + SWEEP_EVERY;
+            return;
         }
+        let rows_max = self.expired_read.rows_max;
+        let is_full = expired.rows.len() >= rows_max;
+        self.expired_read.rows_max = match taken {
+            0 if is_full => (rows_max * 2).min(EXPIRED_ROWS_MAX),
+            _ => EXPIRED_ROWS,
+        };
+        if is_full && (taken > 0 || rows_max < EXPIRED_ROWS_MAX) {
+            self.expired_read.begin(self.watermark);
+            self.read_expired(now);
+        }
+    }
+
+    /// Takes what is on disk only; how much that was.
+    fn take_expired(&mut self, expired: &Expired, now: Now) -> usize {
+        let mut taken = 0;
         for row in &expired.rows {
             let Some(&key) = self.queue_ids.get(&row.key.destination) else {
                 continue;
@@ -158,6 +201,7 @@ impl Dispatcher {
             {
                 continue;
             }
+            taken += 1;
             self.leaves(row.key, row.expires_ms);
             self.counters.expired += 1;
             let queue = &mut self.queues[key.0];
@@ -196,5 +240,6 @@ impl Dispatcher {
                 }
             }
         }
+        taken
     }
 }
