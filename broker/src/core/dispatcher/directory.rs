@@ -204,12 +204,19 @@ impl Dispatcher {
             topic.audience_at = Some(generation);
             return;
         }
+        let audience = self.audience_of(key);
+        let topic = &mut self.topics[key.0];
+        topic.audience = audience;
+        topic.audience_at = Some(generation);
+    }
+
+    /// The same as it is now.
+    pub(super) fn audience_of(&self, key: TopicKey) -> Vec<SubscriptionKey> {
+        let topic = &self.topics[key.0];
         let mut audience: BTreeSet<SubscriptionKey> = topic.subscriptions.iter().copied().collect();
         self.patterns.matches(&topic.name, |subscription| {
             audience.insert(*subscription);
         });
-        let topic = &mut self.topics[key.0];
-        topic.audience = audience.into_iter().collect();
-        topic.audience_at = Some(generation);
+        audience.into_iter().collect()
     }
 }
