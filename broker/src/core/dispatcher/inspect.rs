@@ -120,10 +120,11 @@ impl Dispatcher {
 
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
-        let members = || topic.audience.iter().map(|key| &self.subscriptions[key.0]);
+        let audience = self.audience_of(key);
+        let members = || audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
-            consumers: topic.subscriptions.len() as u64,
+            consumers: audience.len() as u64,
             pending: members().map(|member| member.pending.len() as u64).sum(),
             in_flight: members()
                 .map(|member| u64::from(member.credit.messages))
