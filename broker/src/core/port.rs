@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use stompbox_store::MessageNumber;
 
-use super::destination::{DestinationName, Pattern};
+use super::destination::{DestinationKind, DestinationName, Pattern};
 use super::dispatcher::{ConsumerPriority, Exclusivity};
 use super::message::{Message, Publication};
 use super::selector::Selector;
@@ -186,6 +186,18 @@ pub enum Source {
     One(Arc<DestinationName>),
     /// Whatever matches, now and later.
     Matching(Arc<Pattern>),
+}
+
+impl Source {
+    /// Whether it names queues, not topics.
+    #[must_use]
+    pub fn is_of_queues(&self) -> bool {
+        let kind = match self {
+            Self::One(name) => name.kind(),
+            Self::Matching(pattern) => pattern.kind(),
+        };
+        kind == DestinationKind::Queue
+    }
 }
 
 /// Whether a subscription hears what its own connection publishes (`no-local`).

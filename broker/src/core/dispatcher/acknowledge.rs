@@ -183,7 +183,7 @@ impl Dispatcher {
         let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) else {
             return;
         };
-        if self.subscriptions[key.0].keeps_deliveries() {
+        if self.subscriptions[key.0].keeps_deliveries {
             for _ in 0..count {
                 let Some(slot) = self.subscriptions[key.0].open.first else {
                     break;

@@ -94,6 +94,9 @@ impl Dispatcher {
         let mode = subscribing.mode;
         let credit = self.credit_for(places.first(), patterns.first(), &subscribing);
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
+        let has_queues = subscribing.sources.iter().any(Source::is_of_queues);
+        let keeps_deliveries =
+            mode != AckMode::Auto || (has_queues && subscribing.intent == Intent::Consume);
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
@@ -106,6 +109,7 @@ impl Dispatcher {
             locality: subscribing.locality,
             is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
+            keeps_deliveries,
             credit,
             patterns,
             open: Ends::default(),
@@ -262,7 +266,7 @@ impl Dispatcher {
             self.leave(*consumer);
         }
         // Deliveries that are in no list are gone with it.
-        if !subscription.keeps_deliveries() {
+        if !subscription.keeps_deliveries {
             let out = u64::from(subscription.credit.messages);
             let peer = &mut self.peers[subscription.peer.0];
             peer.in_flight = peer.in_flight.saturating_sub(out);

@@ -2,6 +2,7 @@
 //!
 //! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -193,30 +194,29 @@ impl Dispatcher {
     }
 
     /// Who hears a topic: those that named it and those whose patterns match it, each once.
-    pub(super) fn refresh_audience(&mut self, key: TopicKey) {
-        let generation = self.patterns.generation(DestinationKind::Topic);
-        let topic = &mut self.topics[key.0];
-        if topic.audience_at == Some(generation) {
-            return;
+    pub(super) fn audience_of(&self, key: TopicKey) -> Cow<'_, [SubscriptionKey]> {
+        let topic = &self.topics[key.0];
+        if topic.audience_at == Some(self.patterns.generation(DestinationKind::Topic)) {
+            return Cow::Borrowed(&topic.audience);
         }
         if self.patterns.is_empty() {
-            topic.audience.clone_from(&topic.subscriptions);
-            topic.audience_at = Some(generation);
-            return;
+            return Cow::Borrowed(&topic.subscriptions);
         }
-        let audience = self.audience_of(key);
-        let topic = &mut self.topics[key.0];
-        topic.audience = audience;
-        topic.audience_at = Some(generation);
-    }
-
-    /// The same as it is now.
-    pub(super) fn audience_of(&self, key: TopicKey) -> Vec<SubscriptionKey> {
-        let topic = &self.topics[key.0];
         let mut audience: BTreeSet<SubscriptionKey> = topic.subscriptions.iter().copied().collect();
         self.patterns.matches(&topic.name, |subscription| {
             audience.insert(*subscription);
         });
-        audience.into_iter().collect()
+        Cow::Owned(audience.into_iter().collect())
+    }
+
+    /// Notes who hears a topic, where that may have changed.
+    pub(super) fn refresh_audience(&mut self, key: TopicKey) {
+        let generation = self.patterns.generation(DestinationKind::Topic);
+        if self.topics[key.0].audience_at != Some(generation) {
+            let audience = self.audience_of(key).into_owned();
+            let topic = &mut self.topics[key.0];
+            topic.audience = audience;
+            topic.audience_at = Some(generation);
+        }
     }
 }

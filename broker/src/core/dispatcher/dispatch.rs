@@ -268,7 +268,7 @@ impl Dispatcher {
         }
         let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
-        let is_kept = subscription.keeps_deliveries();
+        let is_kept = subscription.keeps_deliveries;
         let slot = if is_kept {
             self.deliveries.next_slot().0
         } else {

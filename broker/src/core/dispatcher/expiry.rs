@@ -230,7 +230,7 @@ impl Dispatcher {
                     };
                     self.store(target, Operation::Move(moved));
                     let undo = Undo::Burial {
-                        home: Home::Paged(key, rank, sequence, row.bytes),
+                        home: Home::Paged(row.key, row.bytes),
                         entry: None,
                     };
                     self.remember(to_key, undo);

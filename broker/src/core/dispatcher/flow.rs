@@ -77,19 +77,18 @@ pub(super) enum Relief {
 impl Dispatcher {
     /// After a SEND: holds the connection's next ones back if what it sent to is full.
     pub(super) fn hold_producer_back(&mut self, key: PeerKey, place: Place, mode: DeliveryMode) {
-        match place {
-            Place::Topic(topic) if self.topics[topic.0].full_count > 0 => {
-                self.block(key, Blocker::Topic(topic));
+        if let Place::Topic(topic) = place
+            && self.topics[topic.0].full_count > 0
+        {
+            self.block(key, Blocker::Topic(topic));
+        }
+        if self.flow.is_disk_over() && self.is_stored(place, mode) {
+            if self.flow.is_disk_over {
+                self.block(key, Blocker::Disk);
             }
-            Place::Queue(_) if mode == DeliveryMode::Persistent => {
-                if self.flow.is_disk_over {
-                    self.block(key, Blocker::Disk);
-                }
-                if self.flow.is_log_over {
-                    self.block(key, Blocker::Log);
-                }
+            if self.flow.is_log_over {
+                self.block(key, Blocker::Log);
             }
-            Place::Topic(_) | Place::Queue(_) => {}
         }
         if self.is_memory_over {
             self.block(key, Blocker::Memory);

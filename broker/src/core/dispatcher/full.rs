@@ -30,10 +30,10 @@ const STAYS: Duration = Duration::from_secs(60);
 /// Where a dead letter came from.
 #[derive(Debug)]
 pub(super) enum Home {
-    /// From a queue.
-    Queue(QueueKey, Rank, Sequence, Reason),
+    /// From a queue, which may have gone.
+    Queue(EntryKey, Reason),
     /// From a queue, unread: it was on disk only. Its bytes.
-    Paged(QueueKey, Rank, Sequence, u64),
+    Paged(EntryKey, u64),
     /// From a subscription of a topic.
     Copy {
         connection: ConnectionId,
@@ -47,32 +47,15 @@ pub(super) enum Home {
 /// Where something was put that a COMMIT sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Placed {
-    Queue(QueueKey, Rank, Sequence),
+    Queue(EntryKey),
     Topic(TopicKey, MessageNumber),
 }
 
 /// What was acknowledged in a transaction.
 #[derive(Debug)]
 pub(super) struct Acknowledged {
-    key: QueueKey,
-    rank: Rank,
-    sequence: Sequence,
+    key: EntryKey,
     entry: Entry,
-}
-
-impl Acknowledged {
-    /// A copy of a delivery that is about to be settled, where it came from a queue.
-    pub(super) fn of(delivered: &Delivered) -> Option<Self> {
-        let Origin::Queue(key, rank) = delivered.origin else {
-            return None;
-        };
-        Some(Self {
-            key,
-            rank,
-            sequence: delivered.sequence,
-            entry: delivered.entry.clone(),
-        })
-    }
 }
 
 /// What has to be done if an operation is refused.
@@ -121,6 +104,17 @@ fn is_for_database(operation: &Operation) -> bool {
 }
 
 impl Dispatcher {
+    /// A copy of a delivery that is about to be settled, where it came from a queue.
+    pub(super) fn acknowledged(&self, delivered: &Delivered) -> Option<Acknowledged> {
+        let Origin::Queue(key, rank) = delivered.origin else {
+            return None;
+        };
+        Some(Acknowledged {
+            key: self.queues[key.0].key(rank, delivered.sequence),
+            entry: delivered.entry.clone(),
+        })
+    }
+
     /// Remembers what to do if the operation that makes this key in this turn's batch is refused.
     pub(super) fn remember(&mut self, made: EntryKey, undo: Undo) {
         self.revocable.push_back(Revocable {
@@ -219,12 +213,14 @@ impl Dispatcher {
                     for place in placed {
                         self.unplace(place);
                     }
-                    for returned in acknowledged {
-                        let (key, rank, sequence) =
-                            (returned.key, returned.rank, returned.sequence);
-                        back.insert(self.queues[key.0].key(rank, sequence));
-                        self.queues[key.0].recall(rank, sequence, &returned.entry);
-                        self.put_back(key, rank, sequence, returned.entry);
+                    for Acknowledged { key: stored, entry } in acknowledged {
+                        let Some(&key) = self.queue_ids.get(&stored.destination) else {
+                            continue;
+                        };
+                        back.insert(stored);
+                        let (rank, sequence) = (stored.rank, stored.sequence);
+                        self.queues[key.0].recall(rank, sequence, &entry);
+                        self.put_back(key, rank, sequence, entry);
                     }
                 }
             }
@@ -234,35 +230,41 @@ impl Dispatcher {
 
     fn unplace(&mut self, placed: Placed) {
         match placed {
-            Placed::Queue(key, rank, sequence) => {
+            Placed::Queue(placed) => {
+                let Some(&key) = self.queue_ids.get(&placed.destination) else {
+                    return;
+                };
                 let queue = &mut self.queues[key.0];
-                if let Some(entry) = queue.take_at(rank, sequence) {
-                    queue.forget(rank, sequence, &entry);
+                if let Some(entry) = queue.take_at(placed.rank, placed.sequence) {
+                    queue.forget(placed.rank, placed.sequence, &entry);
                     self.mark(key);
                 }
             }
             Placed::Topic(key, number) => {
-                self.topics[key.0]
-                    .held
-                    .retain(|(_, held, ..)| *held != number);
+                if let Some(topic) = self.topics.get_mut(key.0) {
+                    topic.held.retain(|(_, held, ..)| *held != number);
+                }
             }
         }
     }
 
     /// A dead letter is not in its queue after all. It stays where it was, and the way is tried again.
     fn exhume(&mut self, made: EntryKey, home: Home, entry: Option<Entry>, now: Now) {
-        if let Some(&target) = self.queue_ids.get(&made.destination) {
-            self.unplace(Placed::Queue(target, made.rank, made.sequence));
-        }
+        self.unplace(Placed::Queue(made));
         self.counters.dead_lettered = self.counters.dead_lettered.saturating_sub(1);
         match (home, entry) {
-            (Home::Queue(key, rank, sequence, reason), Some(entry)) => {
+            (Home::Queue(home, reason), Some(entry)) => {
+                let Some(&key) = self.queue_ids.get(&home.destination) else {
+                    self.counters.dropped += 1;
+                    return;
+                };
+                let (rank, sequence) = (home.rank, home.sequence);
                 let counters = &mut self.queues[key.0].counters;
                 counters.dead_lettered = counters.dead_lettered.saturating_sub(1);
                 self.queues[key.0].recall(rank, sequence, &entry);
                 if entry.medium() == Some(Medium::Database) {
                     let count = Operation::Count {
-                        key: self.queues[key.0].key(rank, sequence),
+                        key: home,
                         deliveries: entry.deliveries,
                         failures: entry.failures,
                     };
@@ -270,13 +272,16 @@ impl Dispatcher {
                 }
                 self.stay(key, rank, sequence, entry, reason, now);
             }
-            (Home::Paged(key, rank, sequence, bytes), _) => {
+            (Home::Paged(home, bytes), _) => {
                 if let Some(&target) = self.queue_ids.get(&made.destination) {
                     self.queues[target.0].unappend_paged(made.rank, bytes);
                 }
+                let Some(&key) = self.queue_ids.get(&home.destination) else {
+                    return;
+                };
                 let queue = &mut self.queues[key.0];
                 queue.counters.dead_lettered = queue.counters.dead_lettered.saturating_sub(1);
-                queue.untake_paged(rank, sequence, bytes);
+                queue.untake_paged(home.rank, home.sequence, bytes);
                 self.expiring_queues.insert(key);
             }
             (
@@ -354,7 +359,7 @@ impl Dispatcher {
         match medium {
             Medium::Database => {
                 let is_there = queue.lane(key.rank).contains(key.sequence);
-                self.unplace(Placed::Queue(queue_key, key.rank, key.sequence));
+                self.unplace(Placed::Queue(key));
                 is_there
             }
             Medium::Scratch => match queue.resident_mut(key.rank, key.sequence) {

@@ -118,11 +118,16 @@ impl Dispatcher {
     }
 
     fn is_any_stored(&self, places: &[Place], mode: DeliveryMode) -> bool {
+        places.iter().any(|place| self.is_stored(*place, mode))
+    }
+
+    /// Whether a message of this mode is written to the disk for this destination's sake.
+    pub(super) fn is_stored(&self, place: Place, mode: DeliveryMode) -> bool {
         mode == DeliveryMode::Persistent
-            && places.iter().any(|place| match place {
+            && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => !self.virtual_queues_of(*key).is_empty(),
-            })
+                Place::Topic(key) => !self.virtual_queues_of(key).is_empty(),
+            }
     }
 
     /// Routes one message: the same number for all of its copies. What it makes is added to `placed`.
@@ -139,11 +144,7 @@ impl Dispatcher {
         let number = MessageNumber(sequence.0);
         // By far the most common.
         if let [Place::Queue(key)] = places {
-            placed.push(Placed::Queue(
-                *key,
-                publication.message.priority.rank(),
-                sequence,
-            ));
+            placed.push(self.placed_in(*key, &publication, sequence));
             return self.enqueue(*key, sequence, number, &publication, routing);
         }
         if let [Place::Topic(key)] = places
@@ -160,16 +161,14 @@ impl Dispatcher {
             match *place {
                 Place::Queue(key) => {
                     let sequence = next.take().unwrap_or_else(|| self.next_sequence());
-                    let rank = publication.message.priority.rank();
-                    placed.push(Placed::Queue(key, rank, sequence));
+                    placed.push(self.placed_in(key, &publication, sequence));
                     let own = self.enqueue(key, sequence, number, &publication, routing);
                     promise = promise.and(own);
                 }
                 Place::Topic(key) => {
                     for queue in self.virtual_queues_of(key) {
                         let sequence = next.take().unwrap_or_else(|| self.next_sequence());
-                        let rank = publication.message.priority.rank();
-                        placed.push(Placed::Queue(queue, rank, sequence));
+                        placed.push(self.placed_in(queue, &publication, sequence));
                         let own = self.enqueue(queue, sequence, number, &publication, routing);
                         promise = promise.and(own);
                     }
@@ -180,6 +179,11 @@ impl Dispatcher {
             }
         }
         promise
+    }
+
+    fn placed_in(&self, key: QueueKey, publication: &Publication, sequence: Sequence) -> Placed {
+        let rank = publication.message.priority.rank();
+        Placed::Queue(self.queues[key.0].key(rank, sequence))
     }
 
     fn enqueue(

@@ -246,7 +246,7 @@ impl Dispatcher {
             self.leaves(from_key, entry.expires_ms);
         }
         let undo = Undo::Burial {
-            home: Home::Queue(key, rank, sequence, reason),
+            home: Home::Queue(from_key, reason),
             entry: Some(entry.clone()),
         };
         self.remember(to_key, undo);

@@ -167,6 +167,9 @@ pub(super) struct Subscription {
     /// Whether each message has to say where it comes from.
     pub(super) is_manifold: bool,
     pub(super) mode: AckMode,
+    /// Whether its deliveries are kept until they are acknowledged: those of topics need not be, where the hand-over
+    /// acknowledges them.
+    pub(super) keeps_deliveries: bool,
     pub(super) credit: Credit,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
@@ -187,16 +190,10 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Whether it takes whatever its topic gives and acknowledges nothing.
     pub(super) fn is_plain(&self) -> bool {
-        !self.keeps_deliveries()
+        !self.keeps_deliveries
             && self.selector.is_none()
             && self.locality == Locality::All
             && !self.is_manifold
-    }
-
-    /// Whether its deliveries are kept until they are acknowledged: those of topics need not be, where the hand-over
-    /// acknowledges them.
-    pub(super) fn keeps_deliveries(&self) -> bool {
-        self.mode != AckMode::Auto || !self.consumers.is_empty()
     }
 }
 

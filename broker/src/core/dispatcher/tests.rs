@@ -284,6 +284,16 @@ impl Bench {
         self.acknowledge(connection, text, Verdict::Ack, None);
     }
 
+    /// The kernel has taken so many deliveries of a subscription.
+    pub(super) fn written(&mut self, connection: u64, subscription: u32, count: u32) {
+        let request = Request::Written {
+            subscription: SubscriptionHandle(subscription),
+            count,
+            bytes: count as usize,
+        };
+        self.ask(connection, request);
+    }
+
     /// A connection breaks; so many of its deliveries were written.
     pub(super) fn lose(&mut self, connection: u64, written: u64) {
         let request = Request::Closed {

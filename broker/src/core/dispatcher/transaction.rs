@@ -6,7 +6,7 @@ use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
-use super::full::{Acknowledged, Undo};
+use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
 use super::publish::{AllPlaced, Routing};
@@ -48,7 +48,7 @@ impl Dispatcher {
         let acknowledged = claimed
             .iter()
             .filter(|(_, outcome)| may_be_refused && *outcome == Outcome::Acked)
-            .filter_map(|(delivered, _)| Acknowledged::of(delivered))
+            .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
         for (delivered, outcome) in claimed {

@@ -234,3 +234,48 @@ fn patterns_do_not_see_temporary_destinations() {
     bench.rest();
     assert!(bench.heard().is_empty());
 }
+
+#[test]
+fn a_topic_is_listed_with_those_that_hear_it_also_when_one_has_just_gone() {
+    let mut bench = opened(Bench::new());
+    let topic = |bench: &Bench| {
+        let listed = bench.dispatcher.list_topics(&ListQuery::default());
+        let view = listed.items.first().expect("a topic");
+        (view.consumers, view.in_flight)
+    };
+    consume(&mut bench, 1, 0, "/topic/a");
+    consume(&mut bench, 2, 0, "/topic/*");
+    assert_eq!(topic(&bench), (2, 0), "before anything was published");
+    bench.send(9, "/topic/a", draft("a"));
+    bench.rest();
+    assert_eq!(topic(&bench), (2, 2));
+    bench.lose(1, 1);
+    assert_eq!(topic(&bench), (1, 1));
+    bench.lose(2, 1);
+    assert_eq!(topic(&bench), (0, 0));
+}
+
+#[test]
+fn a_hand_over_acknowledges_what_it_handed_over_also_when_queues_join_later() {
+    let mut bench = opened(Bench::new());
+    bench.subscribe(1, 0, "/topic/t,/queue/a.>", AckMode::Auto, 2);
+    bench.send(9, "/topic/t", draft("a"));
+    bench.rest();
+    bench.send(9, "/queue/a.b", draft("b"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "1<b#1"]);
+    bench.written(1, 0, 1);
+    bench.send(9, "/queue/a.b", draft("c"));
+    bench.send(9, "/queue/a.b", draft("d"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<c#1"], "one credit is back");
+    assert_eq!(bench.view("a.b").depth, 3, "only 'a' was handed over");
+    bench.written(1, 0, 2);
+    bench.rest();
+    bench.written(1, 0, 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<d#1"]);
+    let connections = bench.dispatcher.list_connections(&ListQuery::default());
+    let first = connections.items.first().expect("a connection");
+    assert_eq!((bench.view("a.b").depth, first.in_flight), (0, 0));
+}

@@ -220,3 +220,36 @@ fn what_expired_unread_on_the_disk_becomes_a_dead_letter_when_there_is_room() {
     );
     assert_eq!(take(&mut bench, 1, QUEUE), ["1<c#1", "1<b#1"]);
 }
+
+const ANSWERS: &str = "/remote-temp-queue/secret";
+
+#[test]
+fn a_temporary_queue_that_has_gone_meanwhile_takes_nothing_back() {
+    let mut bench = with_a_stored();
+    bench.ask(2, Request::MakeTemporary(name(ANSWERS)));
+    for text in ["b", "c"] {
+        bench.send(3, ANSWERS, draft(text));
+    }
+    bench.subscribe(2, 0, ANSWERS, AckMode::ClientIndividual, 100);
+    bench.turn();
+    bench.disk.fill(Medium::Database);
+    bench.acknowledge(2, "b", TO_DEAD_LETTERS, None);
+    bench.acknowledge(2, "c", Verdict::Ack, Some(5));
+    let sends = vec![bench.publication("/queue/q", &draft("d"))];
+    let transaction = TransactionHandle(5);
+    bench.ask(
+        2,
+        Request::Commit {
+            transaction,
+            sends,
+            receipt: None,
+        },
+    );
+    bench.turn();
+    bench.lose(2, 2);
+    bench.send(3, "/queue/other", draft("e").non_persistent());
+    bench.rest();
+    let depths = ["q", "other", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
+    assert_eq!(depths, [1, 1, 0], "'b' and 'c' went with their queue");
+    assert_eq!(bench.dispatcher.overview().depth, 2);
+}

@@ -150,3 +150,29 @@ fn a_send_to_a_full_disk_limit_holds_its_producer_back_until_a_tenth_is_free() {
         assert_eq!(said, heard, "{used}");
     }
 }
+
+#[test]
+fn a_producer_is_stopped_by_the_disk_where_it_writes_to_the_disk() {
+    let mut bench = tight();
+    bench.open(9);
+    bench.limit_disk(1_000);
+    bench.ask(9, Request::MakeTemporary(name("/remote-temp-queue/secret")));
+    bench.subscribe(2, 0, "/queue/Consumer.A.VirtualTopic.X", AckMode::Auto, 1);
+    bench.dispatcher.store_is(&stompbox_store::StoreStatistics {
+        database_bytes: 2_000,
+        ..Default::default()
+    });
+    bench.turn();
+    bench.heard();
+    for (to, expected) in [
+        ("/remote-temp-queue/secret", &[][..]),
+        ("/topic/plain", &[]),
+        ("/topic/VirtualTopic.X", &["1<block"]),
+    ] {
+        bench.send(1, to, draft("a"));
+        bench.turn();
+        let mut heard = bench.heard();
+        heard.retain(|heard| heard.starts_with('1'));
+        assert_eq!(heard, expected, "{to}");
+    }
+}
