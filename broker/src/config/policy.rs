@@ -101,7 +101,6 @@ impl Policy {
         let prefetches = [
             ("prefetch_queue", self.prefetch_queue),
             ("prefetch_topic", self.prefetch_topic),
-            ("prefetch_browser", self.prefetch_browser),
         ];
         let over_prefetch = prefetches
             .into_iter()

@@ -5,6 +5,7 @@
 
 mod acknowledge;
 mod connect;
+mod consuming;
 mod dead_letter;
 mod destinations;
 mod expiry;
