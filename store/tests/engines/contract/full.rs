@@ -274,8 +274,8 @@ fn store_goes_from_full_to_full(harness: &mut dyn Harness) {
     let mut session = full(harness);
     for n in 10..13 {
         harness.fill(Medium::Database);
-        // More than the log, which may start anew, has room for.
-        let large = append_sized(key(1, 4, n), n, vec![b'x'; 2 << 20]);
+        // More than what the database and its log have room for inside.
+        let large = append_sized(key(1, 4, n), n, vec![b'x'; 1_000_000]);
         let batch = awaited([Operation::Append(large), settle(key(1, 4, n - 9))]);
         assert_eq!(refused(&mut session, batch), [format!("append 1/4/{n}")]);
         harness.free(Medium::Database);
