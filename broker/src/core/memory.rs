@@ -89,11 +89,15 @@ impl MemoryBudget {
 /// So many charges share a handle.
 const HANDLE_USES: u32 = 64;
 
+/// A way to the budget that a few charges share.
+#[derive(Debug)]
+struct Handle(Arc<MemoryBudget>);
+
 /// Charges what one owner makes. Every charge needs the budget for its end, and the count of those who hold it would
 /// go to and fro between cores with each message; so a few charges share a handle of their own.
 #[derive(Debug)]
 pub struct Charger {
-    handle: Arc<Arc<MemoryBudget>>,
+    handle: Arc<Handle>,
     uses: u32,
 }
 
@@ -102,7 +106,7 @@ impl Charger {
     #[must_use]
     pub fn new(budget: &Arc<MemoryBudget>) -> Self {
         Self {
-            handle: Arc::new(Arc::clone(budget)),
+            handle: Arc::new(Handle(Arc::clone(budget))),
             uses: 0,
         }
     }
@@ -115,12 +119,12 @@ impl Charger {
 
     fn charge_bytes(&mut self, bytes: usize) -> Charge {
         if self.uses == HANDLE_USES {
-            *self = Self::new(&self.handle);
+            *self = Self::new(&self.handle.0);
         }
         self.uses += 1;
-        self.handle.grow(bytes);
+        self.handle.0.grow(bytes);
         Charge {
-            budget: Arc::clone(&self.handle),
+            handle: Arc::clone(&self.handle),
             bytes,
         }
     }
@@ -129,21 +133,21 @@ impl Charger {
 /// A message's share of the budget, given back on drop.
 #[derive(Debug)]
 pub struct Charge {
-    budget: Arc<Arc<MemoryBudget>>,
+    handle: Arc<Handle>,
     bytes: usize,
 }
 
 impl Charge {
     /// Charges so much more.
     pub fn grow(&mut self, bytes: usize) {
-        self.budget.grow(bytes);
+        self.handle.0.grow(bytes);
         self.bytes += bytes;
     }
 
     /// Gives so much back.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.budget.shrink(bytes);
+        self.handle.0.shrink(bytes);
         self.bytes -= bytes;
     }
 
@@ -156,7 +160,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.shrink(self.bytes);
+        self.handle.0.shrink(self.bytes);
     }
 }
 
