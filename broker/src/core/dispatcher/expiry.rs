@@ -107,6 +107,11 @@ impl Dispatcher {
                 return;
             }
             steps -= 1;
+            if !self.queues.contains(key.0) {
+                // A temporary one has gone since the round began.
+                self.expired_read.to_sweep.pop();
+                continue;
+            }
             if !self.sweep_resident(key, &mut steps, now) {
                 return;
             }
