@@ -15,7 +15,7 @@ CREATE TABLE destination (
     UNIQUE (kind, name)
 ) STRICT;
 
--- One row a message, however many entries refer to it. The id grows, so rows are appended at the right edge.
+-- One row a message, however many entries and logs refer to it. The id grows, so rows are appended at the right edge.
 -- parts = 0: the body stands here. Otherwise it stands in so many rows of body_part and is empty here.
 CREATE TABLE body (
     id      INTEGER PRIMARY KEY,
@@ -33,7 +33,7 @@ CREATE TABLE body_part (
     PRIMARY KEY (id, n)
 ) STRICT;
 
--- Bodies with more than one owner. A body without a row here has exactly one.
+-- Bodies with more than one owner, be it an entry or a log row. A body without a row here has exactly one.
 CREATE TABLE shared (
     body INTEGER PRIMARY KEY,
     refs INTEGER NOT NULL
@@ -66,13 +66,13 @@ CREATE TABLE tally (
     PRIMARY KEY (destination, rank)
 ) STRICT, WITHOUT ROWID;
 
--- Entries whose body could not be trusted, with whatever could still be read.
+-- Entries and log rows whose body could not be trusted, with whatever could still be read. A log has no rank.
 CREATE TABLE quarantine (
     id             INTEGER PRIMARY KEY,
     quarantined_ms INTEGER NOT NULL,
     reason         TEXT    NOT NULL,
     destination    INTEGER NOT NULL,
-    rank           INTEGER NOT NULL,
+    rank           INTEGER,
     sequence       INTEGER NOT NULL,
     message        INTEGER NOT NULL,
     sent_ms        INTEGER,
@@ -94,6 +94,15 @@ CREATE TABLE log (
     PRIMARY KEY (topic, sequence)
 ) STRICT, WITHOUT ROWID;
 
+-- What log holds, changed in the same commits.
+CREATE TABLE log_tally (
+    topic INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last  INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE subscription (
     id          INTEGER PRIMARY KEY,
     destination INTEGER NOT NULL,
@@ -103,13 +112,13 @@ CREATE TABLE subscription (
     created_ms  INTEGER NOT NULL
 ) STRICT;
 
+-- Rows at or below the floor, or of a subscription that is gone, mean nothing: they are removed in slices.
 CREATE TABLE subscription_exception (
     subscription INTEGER NOT NULL,
     sequence     INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL,
     deliveries   INTEGER NOT NULL,
     failures     INTEGER NOT NULL,
-    delayed_ms   INTEGER NOT NULL,
     PRIMARY KEY (subscription, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -144,3 +153,17 @@ SELECT d.name AS queue,
 FROM entry e
 JOIN destination d ON d.id = e.destination
 LEFT JOIN body b ON b.id = e.body;
+
+-- pending counts when it is asked for, and knows nothing of selectors.
+CREATE VIEW v_subscription AS
+SELECT d.name AS topic,
+       s.identity AS identity,
+       s.selector AS selector,
+       s.floor AS floor,
+       (SELECT count(*) FROM log l
+        WHERE l.topic = s.destination AND l.sequence > s.floor
+          AND NOT EXISTS (SELECT 1 FROM subscription_exception x
+                          WHERE x.subscription = s.id AND x.sequence = l.sequence AND x.acknowledged)) AS pending,
+       strftime('%Y-%m-%dT%H:%M:%fZ', s.created_ms / 1000.0, 'unixepoch') AS created
+FROM subscription s
+JOIN destination d ON d.id = s.destination;

@@ -29,7 +29,7 @@ use crate::sqlite::folder;
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::page::{Found, Queries};
 use crate::sqlite::plan::{Insert, Spill};
-use crate::sqlite::quarantine::BadEntry;
+use crate::sqlite::quarantine::{BadEntry, Place};
 use crate::sqlite::space::lacks_room;
 use crate::{DestinationId, EntryKey, Expired, Medium, PageRequest, Rank, Sequence};
 
@@ -202,8 +202,10 @@ impl<'g> Scratch<'g> {
     /// Entries whose body cannot be trusted are lost.
     pub(super) fn drop_bad(&mut self, bad: &[BadEntry]) {
         for entry in bad {
-            tracing::error!(?entry.key, entry.number = entry.number.0, ?entry.fault, "a scratch entry is lost");
-            self.settle(&[entry.key]);
+            tracing::error!(?entry.place, entry.number = entry.number.0, ?entry.fault, "a scratch entry is lost");
+            if let Place::Entry(key) = entry.place {
+                self.settle(&[key]);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -24,6 +24,7 @@ use crate::sqlite::scratch::{self, Generation, Scratch};
 use crate::sqlite::space::Space;
 use crate::sqlite::tally::TallyBook;
 use crate::sqlite::transaction::{Database, Unwritten, Work, Written};
+use crate::sqlite::trim::{Pace, Trim};
 use crate::{Backlog, Batch, Medium, Page, StoreError, StoreEvent};
 
 /// What the writer is given.
@@ -84,6 +85,7 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         database: Database::new(tables, &file, checkpoint.page_bytes()),
         checkpoint,
         space: writer.space,
+        pace: Pace::new(),
         clock: writer.clock,
         gauge: writer.gauge,
         reporter: writer.reporter,
@@ -130,6 +132,7 @@ struct Commits<'c> {
     database: Database<'c>,
     checkpoint: Checkpoint<'c>,
     space: Space,
+    pace: Pace,
     clock: Clock,
     gauge: Arc<Gauge>,
     reporter: Arc<Reporter>,
@@ -145,7 +148,11 @@ impl Commits<'_> {
     fn serve(&mut self, inbox: &Inbox, generation: &Generation) -> Option<bool> {
         let mut scratch = Scratch::new(generation, Arc::clone(&self.gauge));
         while !scratch.is_spent() {
-            let patience = [scratch.patience(), self.space.patience()];
+            let patience = [
+                scratch.patience(),
+                self.space.patience(),
+                self.trim_patience(),
+            ];
             let next = inbox.next(patience.into_iter().flatten().min());
             let (closing, load) = match &next {
                 Next::Commit(gathered) => (gathered.closing, gathered.load),
@@ -173,6 +180,7 @@ impl Commits<'_> {
         }
         match next {
             Next::Commit(gathered) => self.commit(gathered, scratch),
+            Next::Idle if self.trim_patience() == Some(Duration::ZERO) => self.trim(),
             Next::Idle | Next::Gone => Ok(()),
         }
     }
@@ -197,7 +205,10 @@ impl Commits<'_> {
         let done = done?;
         match done.written {
             Written::Nothing => {}
-            Written::All(took) => self.gauge.committed(load.operations, took),
+            Written::All(took) => {
+                self.gauge.committed(load.operations, took);
+                self.pace.committed();
+            }
             Written::GivenUp => return Ok(()),
         }
         let refused = done.refusal.take_from(&mut batches);
@@ -235,6 +246,7 @@ impl Commits<'_> {
             false => Full::default(),
         };
         let mut attempts = 0;
+        let (mut trim, mut buries) = (self.pace.in_passing(), false);
         loop {
             let refusal = Refusal::of(batches, full);
             let plan = Plan::new(batches, &refusal, contents);
@@ -247,10 +259,12 @@ impl Commits<'_> {
             let bad = quarantines.iter().flat_map(|(_, entries)| entries);
             let work = Work {
                 steps: plan.steps(),
+                ledger: plan.ledger(),
+                trim,
                 bad: bad.filter(|_| !put_off).collect(),
                 now_ms: self.clock.now_ms(),
                 closing,
-                buries: attempts > 0,
+                buries,
             };
             let (abandoned, reporter) = (&self.abandoned, &self.reporter);
             let stopped = || abandoned.load(Ordering::Relaxed) || reporter.is_poisoned();
@@ -268,12 +282,60 @@ impl Commits<'_> {
                 Err(Unwritten::Failed(error)) => return Err(error),
                 Err(Unwritten::NoRoom(why)) => {
                     scratch.take_back(&plan.spill().inserts);
+                    buries = true;
+                    // What can wait must not cost an attempt.
+                    let tried = std::mem::replace(&mut trim, Trim::Never) != Trim::Never;
+                    if tried && self.space.is_full() && self.database.are_due() {
+                        self.let_trims_rest()?;
+                        continue;
+                    }
                     self.make_room(&why, attempts)?;
                     full = Full::EVERYTHING;
                     attempts += 1;
                 }
             }
         }
+    }
+
+    /// Removes some of what nobody needs, when there is nothing else to do.
+    fn trim(&mut self) -> Result<(), StoreError> {
+        let plan = Plan::default();
+        let work = Work {
+            steps: plan.steps(),
+            ledger: plan.ledger(),
+            trim: Trim::Alone,
+            bad: Vec::new(),
+            now_ms: self.clock.now_ms(),
+            closing: false,
+            // What an attempt without room has left in the log may be carried out.
+            buries: false,
+        };
+        let (abandoned, reporter) = (&self.abandoned, &self.reporter);
+        let stopped = || abandoned.load(Ordering::Relaxed) || reporter.is_poisoned();
+        match self.database.write(&work, &self.space, stopped) {
+            Ok(Written::All(took)) => {
+                self.gauge.committed(0, took);
+                self.pace.committed();
+                self.look_after_log()
+            }
+            Ok(Written::Nothing | Written::GivenUp) => Ok(()),
+            Err(Unwritten::Failed(error)) => Err(error),
+            Err(Unwritten::NoRoom(why)) if !self.space.is_full() => {
+                self.find_full(&why);
+                Ok(())
+            }
+            Err(Unwritten::NoRoom(_)) => self.let_trims_rest(),
+        }
+    }
+
+    fn let_trims_rest(&mut self) -> Result<(), StoreError> {
+        self.pace.rest();
+        self.checkpoint.fold_back()
+    }
+
+    /// How long until [`Commits::trim`] is due.
+    fn trim_patience(&self) -> Option<Duration> {
+        self.database.are_due().then(|| self.pace.patience())
     }
 
     /// A commit found no room: the reserve, and then the log, have some for its deletes.

@@ -36,6 +36,7 @@ mod harness;
 mod memory_disk;
 mod message;
 mod random;
+mod random_log;
 mod recovery;
 mod scratch_file;
 mod session;
