@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::key::{DestinationId, EntryKey, MessageNumber};
+use crate::key::{DestinationId, EntryKey, MessageNumber, Sequence, SubscriptionId};
+use crate::log::{LogAppend, SubscriptionRecord};
 use crate::recovery::DestinationRecord;
 
 /// A message as the store sees it: opaque bytes, shared with whoever else holds the message.
@@ -76,12 +77,14 @@ pub struct Move {
 }
 
 /// One change. A position is used once: no append or move goes where an entry stands or has stood. Settle, count
-/// and move of an entry that is not there do nothing, since it may have gone to quarantine meanwhile.
+/// and move of an entry that is not there do nothing, since it may have gone to quarantine meanwhile. The same holds
+/// for what concerns a subscription that is not there.
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// A destination appears, empty.
     Create(DestinationRecord),
-    /// A destination goes, with whatever it still holds: as much work as settling it, in one commit.
+    /// A destination goes, with whatever it still holds: as much work as settling it, in one commit. A topic's
+    /// subscriptions go with it; its log is removed in slices, as after [`Operation::Trim`].
     Remove(DestinationId),
     /// An entry appears.
     Append(Append),
@@ -103,6 +106,81 @@ pub enum Operation {
     },
     /// An entry of the database moves.
     Move(Move),
+    /// A durable subscription appears. When it is there already, its selector is replaced and its floor raised.
+    Subscribe(SubscriptionRecord),
+    /// A durable subscription goes, with its exceptions.
+    Unsubscribe(SubscriptionId),
+    /// A message of a topic appears in its log. Positions of one topic ascend.
+    Log(LogAppend),
+    /// A subscription has done with one message above its floor.
+    Pass {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The message's position.
+        sequence: Sequence,
+    },
+    /// A subscription has done with everything up to its new floor. A floor never sinks.
+    Floor {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// Its new floor.
+        floor: Sequence,
+    },
+    /// A message above a subscription's floor is told how often it was delivered to it and how often that failed.
+    LogCount {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The message's position.
+        sequence: Sequence,
+        /// Deliveries so far.
+        deliveries: u32,
+        /// Failures so far.
+        failures: u32,
+    },
+    /// Nobody will ask any more for a log's messages up to here. They go in slices, in this and later commits, as far as
+    /// they are not above the floor of any of the topic's subscriptions, now or later. A message that is appended and
+    /// trimmed in one commit is not written. A start trims every log to the lowest floor.
+    Trim {
+        /// The topic.
+        topic: DestinationId,
+        /// The last position that nobody needs.
+        through: Sequence,
+    },
+}
+
+impl Operation {
+    /// The message that comes with it.
+    pub(crate) fn payload(&self) -> Option<&dyn Payload> {
+        match self {
+            Self::Append(append) => Some(&*append.payload),
+            Self::Log(log) => Some(&*log.payload),
+            Self::Create(_)
+            | Self::Remove(_)
+            | Self::Settle { .. }
+            | Self::Count { .. }
+            | Self::Move(_)
+            | Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::Pass { .. }
+            | Self::Floor { .. }
+            | Self::LogCount { .. }
+            | Self::Trim { .. } => None,
+        }
+    }
+
+    /// Bytes of head and body that come with it.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.payload()
+            .map_or(0, |payload| payload.head().len() + payload.body().len())
+    }
+
+    /// Whether later operations build on it, so that no full disk refuses it.
+    pub(crate) fn is_never_refused(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_) | Self::Remove(_) | Self::Subscribe(_) | Self::Unsubscribe(_)
+        )
+    }
 }
 
 /// Whether somebody waits for a batch.
@@ -124,6 +202,6 @@ pub struct Batch {
     pub haste: Haste,
     /// Ranges of `operations`, ascending and disjoint: what a full disk refuses as a whole when it refuses any
     /// of it (a COMMIT, a SEND to several destinations). What stands in no range is refused by itself. Creations and
-    /// removals of destinations are never refused, wherever they stand.
+    /// removals of destinations and subscriptions are never refused, wherever they stand.
     pub units: Vec<Range<usize>>,
 }

@@ -10,6 +10,7 @@
 mod batch;
 mod error;
 mod key;
+mod log;
 pub mod memory;
 mod page;
 mod recovery;
@@ -17,7 +18,10 @@ pub mod sqlite;
 
 pub use batch::{Append, Batch, Haste, Medium, Move, Operation, Payload, Sender};
 pub use error::StoreError;
-pub use key::{DestinationId, EntryKey, Epoch, MessageNumber, Rank, Sequence, Ticket};
+pub use key::{
+    DestinationId, EntryKey, Epoch, MessageNumber, Rank, Sequence, SubscriptionId, Ticket,
+};
+pub use log::{LogAppend, LogPageRequest, LogTally, SubscriptionRecord};
 pub use page::{Expired, ExpiredRow, Page, PageId, PageRequest, PageRow};
 pub use recovery::{DestinationKind, DestinationRecord, Recovered, Tally};
 
@@ -31,13 +35,14 @@ pub type EventSink = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 pub enum StoreEvent {
     /// Every batch up to and including this ticket is durable.
     Durable(Ticket),
-    /// The answer to [`Store::read_page`].
+    /// The answer to [`Store::read_page`] and [`Store::read_log`].
     Page(Page),
     /// The answer to [`Store::read_expired`].
     Expired(Expired),
     /// The disk is full. These operations, in their order, were not carried out: appends, moves, and what
     /// settles and counts stand in a unit with one of them. Everything else of their batches was; an append that was
-    /// settled in the same commit need not be written and is not among them. Comes before the
+    /// settled in the same commit need not be written and is not among them. A message for a log is refused even then.
+    /// Comes before the
     /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
     /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
     /// full disk says so in [`StoreStatistics::is_full`]. A scratch file that fails refuses its appends alone.
@@ -98,6 +103,9 @@ pub trait Store: Send {
 
     /// Asks for up to `rows_max` entries whose expiry is not after `now_ms`. Same visibility as a page.
     fn read_expired(&mut self, now_ms: i64, rows_max: usize);
+
+    /// Asks for messages of a topic's log. Same visibility as a page.
+    fn read_log(&mut self, request: LogPageRequest);
 
     /// Figures as of now; cheap.
     fn statistics(&self) -> StoreStatistics;

@@ -6,6 +6,7 @@
 
 mod disk;
 mod engine;
+mod log;
 mod refusal;
 mod state;
 
@@ -13,7 +14,8 @@ pub use disk::{Fault, MemoryDisk};
 
 use crate::memory::engine::{Life, Read};
 use crate::{
-    Backlog, Batch, EventSink, PageRequest, Recovered, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, EventSink, LogPageRequest, PageRequest, Recovered, Store, StoreError,
+    StoreStatistics, Ticket,
 };
 
 /// One life of a store on a [`MemoryDisk`]. Dropping it without [`Store::close`] is a crash.
@@ -75,6 +77,10 @@ impl Store for MemoryStore {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         self.ask(Read::Expired { now_ms, rows_max });
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.ask(Read::Log(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

@@ -60,8 +60,11 @@ pub struct Page {
     pub rows: Vec<PageRow>,
     /// Nothing stands between the last row and the request's `through`.
     pub exhausted: bool,
+    /// Everything up to here has been looked at. A page that is not exhausted goes on behind it, even when it has no
+    /// row: a log is not searched for ever for what its subscription has not acknowledged.
+    pub through: Sequence,
     /// Positions whose body failed its checksum: moved to quarantine, gone from the destination. They count
-    /// against `rows_max`, so that a page may be neither exhausted nor have a row: go on behind the last of them.
+    /// against `rows_max`, so that a page may be neither exhausted nor have a row.
     pub quarantined: Vec<Sequence>,
 }
 

@@ -1,6 +1,7 @@
 //! What a store knows when it is opened: destinations and counts, neither messages nor bodies.
 
-use crate::key::{DestinationId, Epoch, Rank, Sequence};
+use crate::key::{DestinationId, Epoch, Rank, Sequence, SubscriptionId};
+use crate::log::{LogTally, SubscriptionRecord};
 
 /// What kind of destination a row describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,4 +58,10 @@ pub struct Recovered {
     pub tallies: Vec<Tally>,
     /// The next free [`DestinationId`].
     pub next_destination: DestinationId,
+    /// All durable subscriptions.
+    pub subscriptions: Vec<SubscriptionRecord>,
+    /// A [`SubscriptionId`] from which on all are free.
+    pub next_subscription: SubscriptionId,
+    /// Counts of the logs that are not empty.
+    pub logs: Vec<LogTally>,
 }

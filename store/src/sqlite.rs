@@ -13,6 +13,9 @@ mod entry;
 mod folder;
 mod gather;
 mod gauge;
+mod ledger;
+mod log;
+mod log_page;
 mod options;
 mod page;
 mod plan;
@@ -24,9 +27,11 @@ mod schema;
 mod scratch;
 mod space;
 mod statement;
+mod subscription;
 mod takeover;
 mod tally;
 mod transaction;
+mod trim;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -51,7 +56,8 @@ use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
-    Backlog, Batch, EventSink, PageRequest, Recovered, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, EventSink, LogPageRequest, PageRequest, Recovered, Store, StoreError,
+    StoreStatistics, Ticket,
 };
 
 /// Durable state in one SQLite file.
@@ -183,6 +189,10 @@ impl Store for SqliteStore {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         self.read(ReadRequest::Expired { now_ms, rows_max });
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.read(ReadRequest::Log(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

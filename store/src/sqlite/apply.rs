@@ -1,10 +1,14 @@
 //! Carries the steps of a commit out on the tables, inside the transaction that the writer has begun.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use crate::sqlite::entry::{Entries, EntryRow};
+use crate::sqlite::ledger::Ledger;
+use crate::sqlite::log::Logs;
 use crate::sqlite::plan::{Insert, Relocation, Step};
-use crate::sqlite::quarantine::{BadEntry, Quarantine};
+use crate::sqlite::quarantine::{BadEntry, Place, Quarantine};
 use crate::sqlite::statement::Statements;
 use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
@@ -16,6 +20,7 @@ pub(super) struct Tables<'c> {
     entries: Entries<'c>,
     quarantine: Quarantine<'c>,
     tallies: TallyBook,
+    logs: Logs<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -30,7 +35,13 @@ impl<'c> Tables<'c> {
             entries: Entries::prepare(connection, any_shared)?,
             quarantine: Quarantine::prepare(connection)?,
             tallies,
+            logs: Logs::prepare(connection)?,
         })
+    }
+
+    /// What happens to subscriptions, before the first step.
+    pub(super) fn keep(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()> {
+        self.logs.keep(ledger)
     }
 
     /// One step. The order of steps is the order in which they were asked for.
@@ -53,6 +64,7 @@ impl<'c> Tables<'c> {
                 failures,
             } => self.statements.count_entry(*key, *deliveries, *failures),
             Step::Move(relocation) => self.relocate(*relocation),
+            Step::Log(log) => self.logs.append(self.entries.bodies(), log),
             Step::Cancelled => Ok(()),
         }
     }
@@ -60,17 +72,34 @@ impl<'c> Tables<'c> {
     /// Takes an untrustworthy entry out of its destination.
     pub(super) fn put_aside(&mut self, entry: &BadEntry, now_ms: i64) -> rusqlite::Result<()> {
         self.quarantine.put_aside(entry, now_ms)?;
-        if let Some(held) = self.entries.delete(entry.key)? {
-            self.tallies
-                .subtract(entry.key, entry.key.sequence, 1, held.bytes);
+        match entry.place {
+            Place::Entry(key) => {
+                if let Some(held) = self.entries.delete(key)? {
+                    self.tallies.subtract(key, key.sequence, 1, held.bytes);
+                }
+                Ok(())
+            }
+            Place::Log { topic, sequence } => {
+                self.logs.delete(self.entries.bodies(), topic, sequence)
+            }
         }
-        Ok(())
+    }
+
+    /// Whether there is something for [`Tables::trim`].
+    pub(super) fn are_due(&self) -> bool {
+        self.logs.are_due()
+    }
+
+    /// Removes what nobody needs any more, for about as long as `budget`.
+    pub(super) fn trim(&mut self, budget: Duration) -> rusqlite::Result<()> {
+        self.logs.trim(self.entries.bodies(), budget)
     }
 
     /// What is written once per commit, after all steps.
     pub(super) fn finish(&mut self, closing: bool) -> rusqlite::Result<()> {
         self.entries.sweep()?;
         self.tallies.write(&mut self.statements)?;
+        self.logs.write()?;
         if closing {
             self.statements.mark_clean()
         } else {
@@ -86,7 +115,7 @@ impl<'c> Tables<'c> {
         }
         self.entries.rolled_back();
         self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
-        Ok(())
+        self.logs.reload(self.connection)
     }
 
     fn insert(&mut self, insert: &Insert<'_>) -> rusqlite::Result<()> {

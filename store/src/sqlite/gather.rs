@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::sqlite::page::Found;
 use crate::sqlite::plan::Contents;
 use crate::sqlite::quarantine::BadEntry;
-use crate::{Backlog, Batch, Expired, Haste, Operation, Page, PageRequest, Ticket};
+use crate::{Backlog, Batch, Expired, Haste, Page, PageRequest, Ticket};
 
 /// So many settles are a good commit: waiting for more would only make it longer.
 const PATIENT_OPERATIONS_MAX: usize = 1_000;
@@ -53,9 +53,7 @@ impl Submitted {
         let mut bytes = 0;
         for operation in &batch.operations {
             contents = contents.and(Contents::of(operation));
-            if let Operation::Append(append) = operation {
-                bytes += append.payload.head().len() + append.payload.body().len();
-            }
+            bytes += operation.payload_bytes();
         }
         let load = Backlog {
             operations: batch.operations.len(),
@@ -228,7 +226,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
-    use crate::{DestinationId, EntryKey, Medium, Rank, Sequence};
+    use crate::{DestinationId, EntryKey, Medium, Operation, Rank, Sequence};
 
     const LONG: Duration = Duration::from_secs(3_600);
     const SHORT: Duration = Duration::from_millis(1);

@@ -5,11 +5,14 @@ use std::iter::Peekable;
 use rusqlite::{Connection, Row, Statement};
 
 use crate::sqlite::body::checksum;
-use crate::sqlite::quarantine::{BadEntry, Fault, Remains};
+use crate::sqlite::quarantine::{BadEntry, Fault, Place, Remains};
 use crate::{
     DestinationId, EntryKey, Expired, ExpiredRow, Medium, MessageNumber, Page, PageRequest,
     PageRow, Rank, Sequence,
 };
+
+/// The parts of a body.
+pub(super) const SELECT_PARTS: &str = "SELECT n, data FROM body_part WHERE id = ? ORDER BY n";
 
 /// An entry, whatever became of its body.
 #[derive(Debug)]
@@ -22,11 +25,11 @@ impl Read {
     fn sequence(&self) -> Sequence {
         match self {
             Self::Good(row) => row.sequence,
-            Self::Bad(entry) => entry.key.sequence,
+            Self::Bad(entry) => entry.place.sequence(),
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Good(row) => row.data.len(),
             Self::Bad(_) => 0,
@@ -43,12 +46,22 @@ pub(super) struct Found {
 }
 
 impl Found {
+    pub(super) fn new(reads: Vec<Read>, exhausted: bool) -> Self {
+        Self { reads, exhausted }
+    }
+
     /// The page, and the entries that cannot be served.
     pub(super) fn into_page(self, request: &PageRequest) -> (Page, Vec<BadEntry>) {
+        let through = match self.reads.last() {
+            _ if self.exhausted => request.through,
+            Some(last) => last.sequence(),
+            None => Sequence(request.from.0.saturating_sub(1)),
+        };
         let mut page = Page {
             id: request.id,
             rows: Vec::with_capacity(self.reads.len()),
             exhausted: self.exhausted,
+            through,
             quarantined: Vec::new(),
         };
         let mut bad = Vec::new();
@@ -56,7 +69,7 @@ impl Found {
             match read {
                 Read::Good(row) => page.rows.push(row),
                 Read::Bad(entry) => {
-                    page.quarantined.push(entry.key.sequence);
+                    page.quarantined.push(entry.place.sequence());
                     bad.push(entry);
                 }
             }
@@ -140,7 +153,7 @@ impl<'c> Queries<'c> {
                  WHERE e.destination = ? AND e.rank = ? AND e.sequence BETWEEN ? AND ?
                  ORDER BY e.sequence",
             )?,
-            parts: connection.prepare("SELECT n, data FROM body_part WHERE id = ? ORDER BY n")?,
+            parts: connection.prepare(SELECT_PARTS)?,
             expired: connection.prepare(
                 "SELECT destination, rank, sequence, body, expires_ms, bytes FROM entry
                  WHERE expires_ms > 0 AND expires_ms <= ? ORDER BY expires_ms LIMIT ?",
@@ -166,7 +179,12 @@ impl<'c> Queries<'c> {
                 found.exhausted = false;
                 break;
             }
-            let read = read(row, request, self.medium, &mut self.parts)?;
+            let place = Place::Entry(EntryKey {
+                destination: request.destination,
+                rank: request.rank,
+                sequence: Sequence(row.get(0)?),
+            });
+            let read = read(row, place, self.medium, &mut self.parts)?;
             bytes += read.bytes();
             found.reads.push(read);
         }
@@ -195,22 +213,17 @@ impl<'c> Queries<'c> {
     }
 }
 
-fn read(
+/// What a row of a page has, whose columns are those of [`Queries::page`].
+pub(super) fn read(
     row: &Row<'_>,
-    request: &PageRequest,
+    place: Place,
     medium: Medium,
     parts: &mut Statement<'_>,
 ) -> rusqlite::Result<Read> {
-    let sequence = Sequence(row.get(0)?);
     let number = MessageNumber(row.get(1)?);
-    let key = EntryKey {
-        destination: request.destination,
-        rank: request.rank,
-        sequence,
-    };
     let bad = |fault, remains| {
         Ok(Read::Bad(BadEntry {
-            key,
+            place,
             number,
             medium,
             fault,
@@ -244,7 +257,7 @@ fn read(
     }
     Ok(Read::Good(PageRow {
         medium,
-        sequence,
+        sequence: place.sequence(),
         number,
         timestamp_ms,
         expires_ms: row.get(2)?,

@@ -7,8 +7,11 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::sqlite::ledger::{Counts, Ledger};
 use crate::sqlite::refusal::Refusal;
-use crate::{Append, Batch, DestinationId, DestinationRecord, EntryKey, Medium, Move, Operation};
+use crate::{
+    Append, Batch, DestinationId, DestinationRecord, EntryKey, LogAppend, Medium, Move, Operation,
+};
 
 /// One change to the database.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) enum Step<'b> {
         failures: u32,
     },
     Move(Relocation<'b>),
+    Log(&'b LogAppend),
     /// An insert that was settled or moved on before it was written.
     Cancelled,
 }
@@ -78,12 +82,20 @@ impl Contents {
                 references: true,
                 beyond_settles: false,
             },
+            Operation::Pass { .. }
+            | Operation::Floor { .. }
+            | Operation::LogCount { .. }
+            | Operation::Trim { .. } => Self::default(),
             Operation::Move(_) => Self {
                 appends: false,
                 references: true,
                 beyond_settles: true,
             },
-            Operation::Create(_) | Operation::Remove(_) => Self {
+            Operation::Create(_)
+            | Operation::Remove(_)
+            | Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Log(_) => Self {
                 appends: false,
                 references: false,
                 beyond_settles: true,
@@ -113,6 +125,7 @@ enum Origin {
 pub(super) struct Plan<'b> {
     steps: Vec<Step<'b>>,
     spill: Spill<'b>,
+    ledger: Ledger<'b>,
     settles: Vec<EntryKey>,
     /// What this commit puts where; without the inserts when nothing else refers to an entry.
     origins: FxHashMap<EntryKey, Origin>,
@@ -150,6 +163,11 @@ impl<'b> Plan<'b> {
         &self.spill
     }
 
+    /// What happens to subscriptions, before everything else.
+    pub(super) fn ledger(&self) -> &Ledger<'b> {
+        &self.ledger
+    }
+
     fn add(&mut self, operation: &'b Operation, pairs: bool) {
         match operation {
             Operation::Append(append) => self.append(append, pairs),
@@ -163,8 +181,33 @@ impl<'b> Plan<'b> {
             Operation::Create(record) => self.push(Step::Create(record)),
             Operation::Remove(destination) => {
                 self.spill.removed.push(*destination);
+                self.ledger.remove_topic(*destination);
                 self.push(Step::Remove(*destination));
             }
+            Operation::Log(log) => self.steps.push(Step::Log(log)),
+            Operation::Subscribe(record) => self.ledger.subscribe(record),
+            Operation::Unsubscribe(id) => self.ledger.unsubscribe(*id),
+            Operation::Pass {
+                subscription,
+                sequence,
+            } => self.ledger.pass(*subscription, *sequence),
+            Operation::Floor {
+                subscription,
+                floor,
+            } => self.ledger.floor(*subscription, *floor),
+            Operation::LogCount {
+                subscription,
+                sequence,
+                deliveries,
+                failures,
+            } => {
+                let counts = Counts {
+                    deliveries: *deliveries,
+                    failures: *failures,
+                };
+                self.ledger.count(*subscription, *sequence, counts);
+            }
+            Operation::Trim { topic, through } => self.ledger.trim(*topic, *through),
         }
     }
 
@@ -368,6 +411,7 @@ mod tests {
             Step::Move(Relocation { from, last }) => {
                 format!("move {} {}", from.sequence.0, last.to.sequence.0)
             }
+            Step::Log(log) => format!("log {}", log.sequence.0),
             Step::Cancelled => "-".to_owned(),
         }
     }

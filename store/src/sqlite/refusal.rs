@@ -159,7 +159,19 @@ impl<'b> Commit<'b> {
                         self.links[index].chain = Some(chain);
                     }
                 }
-                Operation::Create(_) | Operation::Remove(_) | Operation::Count { .. } => {}
+                // Nothing ends it: a full disk refuses it even when nobody needs it any more.
+                Operation::Log(_) => {
+                    self.begin_chain(Medium::Database, index);
+                }
+                Operation::Create(_)
+                | Operation::Remove(_)
+                | Operation::Count { .. }
+                | Operation::Subscribe(_)
+                | Operation::Unsubscribe(_)
+                | Operation::Pass { .. }
+                | Operation::Floor { .. }
+                | Operation::LogCount { .. }
+                | Operation::Trim { .. } => {}
             }
         }
     }
@@ -191,7 +203,7 @@ impl<'b> Commit<'b> {
             if let Some(unit) = link.unit {
                 // Once: a second visit finds it empty.
                 let members = std::mem::take(&mut self.units[unit]);
-                next.extend(members.filter(|index| !stays(self.operations[*index])));
+                next.extend(members.filter(|index| !self.operations[*index].is_never_refused()));
             }
             if let Some(chain) = link.chain.map(|chain| &self.chains[chain])
                 && full.has(chain.medium)
@@ -202,11 +214,6 @@ impl<'b> Commit<'b> {
             }
         }
     }
-}
-
-/// Whether later operations build on it.
-fn stays(operation: &Operation) -> bool {
-    matches!(operation, Operation::Create(_) | Operation::Remove(_))
 }
 
 #[cfg(test)]

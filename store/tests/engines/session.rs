@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use stompbox_store::{
-    Batch, EntryKey, EventSink, Expired, Operation, Page, PageRequest, Recovered, Store,
-    StoreError, StoreEvent, Ticket,
+    Batch, EntryKey, EventSink, Expired, LogPageRequest, Operation, Page, PageRequest, Recovered,
+    Store, StoreError, StoreEvent, Ticket,
 };
 
-use crate::message::{awaited, page};
+use crate::message::{awaited, log_page, page};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +34,23 @@ pub(crate) fn said(operation: &Operation) -> String {
         Operation::Settle { key, .. } => format!("settle {}", place(*key)),
         Operation::Count { key, .. } => format!("count {}", place(*key)),
         Operation::Move(change) => format!("move {} {}", place(change.from), place(change.to)),
+        Operation::Subscribe(record) => format!("subscribe {}", record.id.0),
+        Operation::Unsubscribe(id) => format!("unsubscribe {}", id.0),
+        Operation::Log(log) => format!("log {}/{}", log.topic.0, log.sequence.0),
+        Operation::Pass {
+            subscription,
+            sequence,
+        } => format!("pass {}/{}", subscription.0, sequence.0),
+        Operation::Floor {
+            subscription,
+            floor,
+        } => format!("floor {}/{}", subscription.0, floor.0),
+        Operation::LogCount {
+            subscription,
+            sequence,
+            ..
+        } => format!("count {}/{}", subscription.0, sequence.0),
+        Operation::Trim { topic, through } => format!("trim {}/{}", topic.0, through.0),
     }
 }
 
@@ -122,6 +139,18 @@ impl Session {
                 | StoreEvent::Resumed => {}
             }
         }
+    }
+
+    pub(crate) fn read_log(&mut self, request: LogPageRequest) -> Page {
+        self.store.read_log(request);
+        self.next_page()
+    }
+
+    /// The positions of everything in a log that a subscription has not acknowledged.
+    pub(crate) fn unacknowledged(&mut self, topic: i64, subscription: i64) -> Vec<i64> {
+        let page = self.read_log(log_page(topic, subscription));
+        assert!(page.exhausted);
+        page.rows.iter().map(|row| row.sequence.0).collect()
     }
 
     /// The positions of everything in a destination and rank.

@@ -94,6 +94,31 @@ fn messages_are_shown_in_readable_form() {
 }
 
 #[test]
+fn subscriptions_are_shown_with_what_they_have_not_acknowledged() {
+    let mut harness = SqliteHarness::new();
+    let mut running = harness.open();
+    running.run([topic(1, "prices"), subscribe(1, 1, 0), subscribe(2, 1, 0)]);
+    running.run((10..20).map(|n| logged(1, n)));
+    running.run([floor(1, 12), pass(1, 15), log_count(1, 16, 1, 1)]);
+    let found = row(
+        &harness.database(),
+        "SELECT topic, identity, selector, floor, pending, created FROM v_subscription
+         WHERE identity = 'client/1'",
+    );
+    let expected = [
+        text("prices"),
+        text("client/1"),
+        Value::Null,
+        Value::Integer(12),
+        Value::Integer(6),
+        text("1970-01-01T00:00:02.000Z"),
+    ];
+    assert_eq!(found, expected);
+    let others = "SELECT pending FROM v_subscription WHERE identity = 'client/2'";
+    assert_eq!(harness.number(others), 10);
+}
+
+#[test]
 fn documented_queries_answer_while_the_broker_runs() {
     let mut harness = SqliteHarness::new();
     let mut running = filled(&mut harness);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
 use stompbox_store::{
-    Backlog, Batch, Epoch, EventSink, Operation, PageRequest, Recovered, Store, StoreError,
-    StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, Epoch, EventSink, LogPageRequest, Operation, PageRequest, Recovered, Store,
+    StoreError, StoreEvent, StoreStatistics, Ticket,
 };
 
 /// How long `receipt-before-commit` sits on a batch that it has already reported as durable.
@@ -146,6 +146,10 @@ impl Store for Forgetful {
         self.inner.read_expired(now_ms, rows_max);
     }
 
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.inner.read_log(request);
+    }
+
     fn statistics(&self) -> StoreStatistics {
         self.inner.statistics()
     }
@@ -239,6 +243,10 @@ impl Store for Queued {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         lock(&self.inner).read_expired(now_ms, rows_max);
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        lock(&self.inner).read_log(request);
     }
 
     fn statistics(&self) -> StoreStatistics {

@@ -88,18 +88,31 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
-        | Operation::Count { .. } => None,
+        | Operation::Count { .. }
+        | Operation::Log(_)
+        | Operation::Subscribe(_)
+        | Operation::Unsubscribe(_)
+        | Operation::Pass { .. }
+        | Operation::Floor { .. }
+        | Operation::LogCount { .. }
+        | Operation::Trim { .. } => None,
     }
 }
 
 fn is_for_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) => true,
+        Operation::Move(_) | Operation::Log(_) => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
-        | Operation::Count { .. } => false,
+        | Operation::Count { .. }
+        | Operation::Subscribe(_)
+        | Operation::Unsubscribe(_)
+        | Operation::Pass { .. }
+        | Operation::Floor { .. }
+        | Operation::LogCount { .. }
+        | Operation::Trim { .. } => false,
     }
 }
 
@@ -179,7 +192,21 @@ impl Dispatcher {
                 Operation::Settle { .. } | Operation::Count { .. } => {
                     self.batch.operations.push(operation.clone());
                 }
-                Operation::Move(_) | Operation::Create(_) | Operation::Remove(_) => {}
+                Operation::Log(log) => {
+                    if log.sender != NOBODY {
+                        told.insert(ConnectionId(log.sender.0));
+                    }
+                }
+                // What was refused with a subscription's acknowledgement is delivered to it again.
+                Operation::Pass { .. }
+                | Operation::Floor { .. }
+                | Operation::LogCount { .. }
+                | Operation::Trim { .. } => {}
+                Operation::Move(_)
+                | Operation::Create(_)
+                | Operation::Remove(_)
+                | Operation::Subscribe(_)
+                | Operation::Unsubscribe(_) => {}
             }
         }
         self.disown(&strays);
