@@ -213,6 +213,7 @@ impl DispatcherTask {
         for read in reads {
             match read {
                 Read::Page(request) => self.store.read_page(request),
+                Read::Log(request) => self.store.read_log(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }

@@ -45,12 +45,6 @@ fn subscriptions_of_later_kinds_are_refused() {
         }
     };
     for line in [
-        "activemq.subscriptionName:n",
-        "durable-subscription-name:n",
-        "durable:true",
-        "persistent:true",
-        "x-shared:true",
-        "x-shared-name:n",
         "activemq.retroactive:true",
         "activemq.maximumPendingMessageLimit:10",
     ] {

@@ -13,6 +13,7 @@ mod fixture;
 mod flow;
 mod frames;
 mod heart_beats;
+mod lasting;
 mod later;
 mod limits;
 mod message;

@@ -223,7 +223,11 @@ impl Dispatcher {
     ) {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, entry);
-        if let Some(medium) = entry.medium() {
+        if queue.is_durable() {
+            if entry.is_stored() {
+                self.done_with(key, sequence);
+            }
+        } else if let Some(medium) = entry.medium() {
             let stored = queue.key(rank, sequence);
             self.leaves(stored, entry.expires_ms);
             self.store(

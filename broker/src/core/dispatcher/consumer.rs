@@ -97,6 +97,10 @@ impl Dispatcher {
         self.subscriptions[key.0].consumers.push(consumer);
         let joined = &mut self.queues[queue.0];
         joined.consumers.push(consumer);
+        if joined.consumers.len() == 1 {
+            self.wake(queue);
+        }
+        let joined = &mut self.queues[queue.0];
         if joined.policy.group_rebalance {
             joined.groups.rebalance();
         }
@@ -173,6 +177,10 @@ impl Dispatcher {
         if let Some(moved) = queue.consumers.get(gone.place) {
             self.consumers[moved.0].place = gone.place;
         }
+        if queue.consumers.is_empty() {
+            self.lose_consumers(gone.queue);
+        }
+        let queue = &mut self.queues[gone.queue.0];
         if gone.standing == Standing::InRound {
             queue.round.left(&self.consumers);
         }

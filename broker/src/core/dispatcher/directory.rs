@@ -66,7 +66,7 @@ impl Dispatcher {
         self.insert_queue(id, Arc::clone(name))
     }
 
-    fn next_destination(&mut self) -> DestinationId {
+    pub(super) fn next_destination(&mut self) -> DestinationId {
         let id = self.next_destination;
         self.next_destination = DestinationId(id.0 + 1);
         id

@@ -100,6 +100,9 @@ impl Dispatcher {
     }
 
     fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        if self.queues[key.0].opens_at > self.watermark {
+            return;
+        }
         if self.queues[key.0].is_heads_turn {
             self.read_ahead(key);
         }

@@ -12,6 +12,7 @@ mod browse;
 mod connect;
 mod consume;
 mod consumer;
+mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -22,9 +23,11 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod identity;
 mod inspect;
 mod key;
 mod lane;
+mod lasting;
 mod paging;
 mod peer;
 mod pressure;
@@ -37,6 +40,7 @@ mod scan;
 mod subscription;
 mod timer;
 mod topic;
+mod topic_log;
 mod transaction;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
@@ -50,7 +54,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent,
+    SubscriptionId, Ticket,
 };
 
 use super::clock::Now;
@@ -125,6 +130,21 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
+    /// Topics that somebody is durably subscribed to, or was.
+    topic_ids: FxHashMap<DestinationId, TopicKey>,
+    /// Queues of durable and shared subscriptions, by identity.
+    lasting: HashMap<Box<str>, QueueKey>,
+    /// The durable ones.
+    durables: FxHashMap<SubscriptionId, QueueKey>,
+    next_subscription: SubscriptionId,
+    /// Those whose last consumer has gone in this turn.
+    deserted: Vec<QueueKey>,
+    /// Those that have something to tell the store at the end of this turn.
+    unsettled: Vec<QueueKey>,
+    /// What durable subscriptions have done with in a batch that may be refused.
+    passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Whether what is done now is refused by a full disk together with something else.
+    is_in_unit: bool,
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
@@ -184,6 +204,14 @@ impl Dispatcher {
             queues: Slab::new(),
             queue_ids: FxHashMap::default(),
             topics: Slab::new(),
+            topic_ids: FxHashMap::default(),
+            lasting: HashMap::new(),
+            durables: FxHashMap::default(),
+            next_subscription: recovered.next_subscription,
+            deserted: Vec::new(),
+            unsettled: Vec::new(),
+            passes: VecDeque::new(),
+            is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
@@ -224,9 +252,16 @@ impl Dispatcher {
 
     fn recover(&mut self, recovered: &Recovered) {
         for record in &recovered.destinations {
-            if record.kind == DestinationKind::Queue {
-                let name = Arc::new(DestinationName::new(record.kind, &record.name));
-                self.insert_queue(record.id, name);
+            let name = Arc::new(DestinationName::new(record.kind, &record.name));
+            match record.kind {
+                DestinationKind::Queue => {
+                    self.insert_queue(record.id, name);
+                }
+                DestinationKind::Topic => {
+                    let topic = self.ensure_topic(&name);
+                    self.topics[topic.0].id = Some(record.id);
+                    self.topic_ids.insert(record.id, topic);
+                }
             }
         }
         for tally in &recovered.tallies {
@@ -240,6 +275,7 @@ impl Dispatcher {
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }
+        self.recover_subscriptions(recovered);
     }
 
     /// Acts on what one connection asked for.
@@ -276,10 +312,11 @@ impl Dispatcher {
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
+                deletes,
                 given,
                 receipt,
             } => {
-                self.unsubscribe(peer, subscription, given, receipt, now);
+                self.unsubscribe(peer, subscription, deletes, given, receipt, now);
             }
             Request::Acknowledge {
                 target,
@@ -327,6 +364,7 @@ impl Dispatcher {
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
         self.unblock_by_memory();
+        self.part_from_deserted();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
         }
@@ -335,6 +373,7 @@ impl Dispatcher {
         }
         self.dispatch_dirty(now);
         self.relieve_pressure(now);
+        self.settle_cursors();
         self.take_turn()
     }
 

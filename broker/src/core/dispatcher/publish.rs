@@ -126,7 +126,9 @@ impl Dispatcher {
         mode == DeliveryMode::Persistent
             && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => !self.virtual_queues_of(key).is_empty(),
+                Place::Topic(key) => {
+                    self.topics[key.0].is_kept() || !self.virtual_queues_of(key).is_empty()
+                }
             }
     }
 
@@ -152,8 +154,9 @@ impl Dispatcher {
         {
             self.topics[key.0].counters.enqueued += 1;
             placed.push(Placed::Topic(*key, number));
+            let promise = self.feed_lasting(*key, number, &publication, routing);
             self.publish_in_turn(*key, number, publication, routing, now);
-            return Promise::Kept;
+            return promise;
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -174,6 +177,7 @@ impl Dispatcher {
                     }
                     self.topics[key.0].counters.enqueued += 1;
                     placed.push(Placed::Topic(key, number));
+                    promise = promise.and(self.feed_lasting(key, number, &publication, routing));
                     self.publish_in_turn(key, number, publication.clone(), routing, now);
                 }
             }
@@ -186,7 +190,7 @@ impl Dispatcher {
         Placed::Queue(self.queues[key.0].key(rank, sequence))
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         key: QueueKey,
         sequence: Sequence,
@@ -196,7 +200,7 @@ impl Dispatcher {
     ) -> Promise {
         let queue = &mut self.queues[key.0];
         queue.counters.enqueued += 1;
-        let mode = if queue.name.is_temporary() {
+        let mode = if queue.is_volatile() {
             DeliveryMode::NonPersistent
         } else {
             publication.mode

@@ -128,12 +128,7 @@ impl Dispatcher {
             }
         }
         let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &queue.policy));
-        if entry.medium() == Some(Medium::Database) {
-            let count = Operation::Count {
-                key: queue.key(rank, sequence),
-                deliveries: entry.deliveries,
-                failures: entry.failures,
-            };
+        if let Some(count) = queue.count_of(rank, sequence, &entry) {
             self.store(key, count);
         }
         if delay.is_zero() {
@@ -250,8 +245,12 @@ impl Dispatcher {
             entry: Some(entry.clone()),
         };
         self.remember(to_key, undo);
+        let is_logged = self.queues[key.0].is_durable() && entry.is_stored();
         let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
-        if medium == Some(Medium::Database) {
+        if is_logged {
+            let append = arrived.to_append(to_key, annotations, NOBODY);
+            self.bury_logged(key, sequence, target, append);
+        } else if medium == Some(Medium::Database) {
             let moved = Move {
                 from: from_key,
                 to: to_key,
@@ -263,7 +262,9 @@ impl Dispatcher {
             let append = arrived.to_append(to_key, annotations, NOBODY);
             self.store(target, Operation::Append(append));
         }
-        if let Some(medium @ Medium::Scratch) = medium {
+        if let Some(medium @ Medium::Scratch) = medium
+            && !is_logged
+        {
             let settle = Operation::Settle {
                 key: from_key,
                 medium,
@@ -272,6 +273,25 @@ impl Dispatcher {
         }
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);
+    }
+
+    /// Out of a log nothing can be moved, since others have it too: one subscription has done with it, and the dead-letter
+    /// queue gets it, or neither.
+    fn bury_logged(
+        &mut self,
+        key: QueueKey,
+        sequence: Sequence,
+        target: QueueKey,
+        append: stompbox_store::Append,
+    ) {
+        let start = self.batch.operations.len();
+        self.store(target, Operation::Append(append));
+        let was_in_unit = std::mem::replace(&mut self.is_in_unit, true);
+        self.done_with(key, sequence);
+        self.is_in_unit = was_in_unit;
+        if !was_in_unit {
+            self.batch.units.push(start..self.batch.operations.len());
+        }
     }
 
     /// A topic's message failed: it comes again to the same subscription.

@@ -8,6 +8,7 @@ mod destination;
 mod expiry;
 mod full;
 mod group;
+mod lasting;
 mod paging;
 mod pressure;
 mod selector;
@@ -126,7 +127,20 @@ impl Bench {
     }
 
     pub(super) fn with_memory(window: Window, policies: Policies, memory_bytes: usize) -> Self {
-        let disk = MemoryDisk::default();
+        let budget = MemoryBudget::new(memory_bytes);
+        let settings = Settings {
+            policies,
+            limits: Limits::default(),
+            client_id: ClientIdPolicy::Refuse,
+            budget,
+            window,
+            disk: DiskLimits::UNLIMITED,
+        };
+        Self::on(MemoryDisk::default(), settings)
+    }
+
+    /// On what an earlier life has left.
+    fn on(disk: MemoryDisk, settings: Settings) -> Self {
         let events = Events::default();
         let sink = Arc::clone(&events);
         let report = move |event| {
@@ -135,15 +149,7 @@ impl Bench {
         };
         let (store, recovered) =
             MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
-        let budget = MemoryBudget::new(memory_bytes);
-        let settings = Settings {
-            policies,
-            limits: Limits::default(),
-            client_id: ClientIdPolicy::Refuse,
-            budget: Arc::clone(&budget),
-            window,
-            disk: DiskLimits::UNLIMITED,
-        };
+        let budget = Arc::clone(&settings.budget);
         Self {
             dispatcher: Dispatcher::new(settings, &recovered),
             disk,
@@ -158,6 +164,36 @@ impl Bench {
             tags: Vec::new(),
             numbers: HashMap::new(),
         }
+    }
+
+    /// The broker dies, and another one opens what it has left.
+    pub(super) fn restart(&mut self) {
+        self.disk.crash();
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let now = self.now;
+        *self = Self::on(self.disk.clone(), self.dispatcher.settings.clone());
+        self.now = now;
+    }
+
+    /// It stops as it is told to.
+    pub(super) fn stop_and_start(&mut self) {
+        let open: Vec<ConnectionId> = self.dispatcher.connections.keys().copied().collect();
+        for connection in open {
+            let request = Request::Closed {
+                ending: Ending::Stop,
+                written: DeliveryCounter(u64::MAX),
+            };
+            self.ask(connection.0, request);
+        }
+        self.rest();
+        let (_, last) = self.dispatcher.last_batch();
+        let placeholder = Self::new();
+        let store = std::mem::replace(&mut self.store, placeholder.store);
+        Box::new(store).close(last).expect("a disk that works");
+        self.reopen();
     }
 
     pub(super) fn limit_disk(&mut self, bytes_max: u64) {
@@ -250,6 +286,8 @@ impl Bench {
                 bytes: None,
             },
             selector: None,
+            selector_text: None,
+            lasting: None,
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
@@ -317,6 +355,7 @@ impl Bench {
         for read in reads {
             match read {
                 Read::Page(request) => self.store.read_page(request),
+                Read::Log(request) => self.store.read_log(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }

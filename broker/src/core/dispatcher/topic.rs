@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sender, Ticket};
+use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
 use super::key::{PeerKey, SubscriptionKey};
+use super::topic_log::TopicLog;
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
 use crate::core::message::Publication;
@@ -23,6 +24,10 @@ pub(super) struct TopicCounters {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<DestinationName>,
+    /// Its row in the store, once somebody was durably subscribed to it.
+    pub(super) id: Option<DestinationId>,
+    /// For subscriptions that last, while there are any.
+    pub(super) log: Option<Box<TopicLog>>,
     pub(super) policy: Arc<Policy>,
     /// Those that named it.
     pub(super) subscriptions: Vec<SubscriptionKey>,
@@ -43,6 +48,8 @@ impl Topic {
     pub(super) fn new(name: Arc<DestinationName>, policy: Arc<Policy>) -> Self {
         Self {
             name,
+            id: None,
+            log: None,
             policy,
             subscriptions: Vec::new(),
             audience: Vec::new(),
@@ -52,5 +59,10 @@ impl Topic {
             blocked: Vec::new(),
             counters: TopicCounters::default(),
         }
+    }
+
+    /// Whether its persistent messages are stored for durable subscriptions.
+    pub(super) fn is_kept(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_kept())
     }
 }

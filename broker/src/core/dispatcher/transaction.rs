@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
@@ -10,6 +9,7 @@ use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
 use super::publish::{AllPlaced, Routing};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
@@ -51,11 +51,13 @@ impl Dispatcher {
             .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
+        self.is_in_unit = may_be_refused;
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
         }
+        self.is_in_unit = false;
         // Only a batch that is really written makes visible what waits for it.
-        let is_stored = grows || self.batch.operations.len() > operations;
+        let is_stored = grows || self.promise_since(operations) != Promise::Kept;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         let connection = self.peers[peer.0].connection;
         let mut placed = AllPlaced::new();
@@ -121,9 +123,18 @@ impl Dispatcher {
     fn may_be_stored(&self, send: &Publication) -> bool {
         let is_stored = |name: &Arc<DestinationName>| match name.kind() {
             DestinationKind::Queue => !name.is_temporary(),
-            DestinationKind::Topic => self.virtual_queues.contains_key(&**name),
+            DestinationKind::Topic => {
+                self.virtual_queues.contains_key(&**name) || self.is_kept(name)
+            }
         };
         send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+    }
+
+    fn is_kept(&self, name: &DestinationName) -> bool {
+        match self.names.get(name) {
+            Some(Place::Topic(key)) => self.topics[key.0].is_kept(),
+            Some(Place::Queue(_)) | None => false,
+        }
     }
 
     fn take_claimed(&mut self, claims: &Claims) -> Vec<(Delivered, Outcome)> {
