@@ -9,6 +9,7 @@ mod apply;
 mod body;
 mod checkpoint;
 mod connection;
+mod due;
 mod entry;
 mod folder;
 mod gather;
@@ -23,6 +24,7 @@ mod quarantine;
 mod reader;
 mod refusal;
 mod report;
+mod schedule;
 mod schema;
 mod scratch;
 mod space;
@@ -30,6 +32,7 @@ mod statement;
 mod subscription;
 mod takeover;
 mod tally;
+mod timetable;
 mod transaction;
 mod trim;
 mod writer;
@@ -56,8 +59,8 @@ use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
-    Backlog, Batch, EventSink, LogPageRequest, PageRequest, Recovered, Store, StoreError,
-    StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, EventSink, LogPageRequest, PageRequest, Recovered,
+    ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// Durable state in one SQLite file.
@@ -193,6 +196,14 @@ impl Store for SqliteStore {
 
     fn read_log(&mut self, request: LogPageRequest) {
         self.read(ReadRequest::Log(request));
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        self.read(ReadRequest::Due(request));
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        self.read(ReadRequest::Schedule(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

@@ -9,9 +9,11 @@ use crate::sqlite::ledger::Ledger;
 use crate::sqlite::log::Logs;
 use crate::sqlite::plan::{Insert, Relocation, Step};
 use crate::sqlite::quarantine::{BadEntry, Place, Quarantine};
+use crate::sqlite::schedule::Schedules;
 use crate::sqlite::statement::Statements;
 use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
+use crate::sqlite::timetable::Timetable;
 
 /// The tables and what is kept in memory about them.
 pub(super) struct Tables<'c> {
@@ -21,6 +23,7 @@ pub(super) struct Tables<'c> {
     quarantine: Quarantine<'c>,
     tallies: TallyBook,
     logs: Logs<'c>,
+    schedules: Schedules<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -36,12 +39,23 @@ impl<'c> Tables<'c> {
             quarantine: Quarantine::prepare(connection)?,
             tallies,
             logs: Logs::prepare(connection)?,
+            schedules: Schedules::prepare(connection)?,
         })
     }
 
-    /// What happens to subscriptions, before the first step.
-    pub(super) fn keep(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()> {
-        self.logs.keep(ledger)
+    /// What happens to subscriptions and is scheduled, before the first step.
+    pub(super) fn keep(
+        &mut self,
+        ledger: &Ledger<'_>,
+        timetable: &Timetable<'_>,
+    ) -> rusqlite::Result<()> {
+        self.logs.keep(ledger)?;
+        self.schedules.book(self.entries.bodies(), timetable)
+    }
+
+    /// What is not scheduled any more, behind the last step.
+    pub(super) fn cross_out(&mut self, timetable: &Timetable<'_>) -> rusqlite::Result<()> {
+        self.schedules.cross_out(self.entries.bodies(), timetable)
     }
 
     /// One step. The order of steps is the order in which they were asked for.
@@ -50,6 +64,7 @@ impl<'c> Tables<'c> {
             Step::Create(record) => self.statements.create(record),
             Step::Remove(destination) => {
                 self.entries.remove(*destination)?;
+                self.schedules.remove(self.entries.bodies(), *destination)?;
                 self.tallies.forget(*destination);
                 self.statements.remove(*destination)
             }
@@ -82,6 +97,7 @@ impl<'c> Tables<'c> {
             Place::Log { topic, sequence } => {
                 self.logs.delete(self.entries.bodies(), topic, sequence)
             }
+            Place::Schedule(id) => self.schedules.delete(self.entries.bodies(), id),
         }
     }
 
@@ -100,6 +116,7 @@ impl<'c> Tables<'c> {
         self.entries.sweep()?;
         self.tallies.write(&mut self.statements)?;
         self.logs.write()?;
+        self.schedules.write()?;
         if closing {
             self.statements.mark_clean()
         } else {
@@ -115,6 +132,7 @@ impl<'c> Tables<'c> {
         }
         self.entries.rolled_back();
         self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
+        self.schedules.load(self.connection)?;
         self.logs.reload(self.connection)
     }
 

@@ -2,10 +2,12 @@
 
 mod full;
 mod full_log;
+mod full_schedule;
 mod life;
 mod log;
 mod operation;
 mod reading;
+mod schedule;
 mod scratch;
 mod trim;
 mod watermark;

@@ -95,14 +95,17 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         | Operation::Pass { .. }
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
-        | Operation::Trim { .. } => None,
+        | Operation::Trim { .. }
+        | Operation::Schedule(_)
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_) => None,
     }
 }
 
 fn is_for_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) | Operation::Log(_) => true,
+        Operation::Move(_) | Operation::Log(_) | Operation::Schedule(_) => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
@@ -112,7 +115,9 @@ fn is_for_database(operation: &Operation) -> bool {
         | Operation::Pass { .. }
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
-        | Operation::Trim { .. } => false,
+        | Operation::Trim { .. }
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_) => false,
     }
 }
 
@@ -197,6 +202,13 @@ impl Dispatcher {
                         told.insert(ConnectionId(log.sender.0));
                     }
                 }
+                Operation::Schedule(record) => {
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                // What was refused with its firing stays scheduled.
+                Operation::Reschedule { .. } | Operation::Unschedule(_) => {}
                 // What was refused with a subscription's acknowledgement is delivered to it again.
                 Operation::Pass { .. }
                 | Operation::Floor { .. }

@@ -319,7 +319,8 @@ impl Dispatcher {
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
-            StoreEvent::Failed(_) => {}
+            // Nobody asks for the schedule.
+            StoreEvent::Failed(_) | StoreEvent::Due(_) | StoreEvent::Schedule(_) => {}
         }
     }
 
