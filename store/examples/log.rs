@@ -114,6 +114,7 @@ impl Bench {
             payload: Arc::clone(&self.payload),
             timestamp_ms: 1,
             expires_ms: 0,
+            tag: 0,
             sender: Sender::default(),
         })
     }

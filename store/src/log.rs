@@ -42,6 +42,8 @@ pub struct LogAppend {
     pub timestamp_ms: i64,
     /// When it expires, in ms since 1970; 0 is never.
     pub expires_ms: i64,
+    /// The owner's: comes back with the row.
+    pub tag: u8,
     /// Who hears when it is refused.
     pub sender: Sender,
 }

@@ -49,6 +49,8 @@ pub struct PageRow {
     pub head_bytes: usize,
     /// Where it is kept.
     pub medium: Medium,
+    /// What a message of a log was tagged with; 0 for an entry.
+    pub tag: u8,
 }
 
 /// Entries read back.

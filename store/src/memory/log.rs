@@ -12,6 +12,7 @@ use crate::{
 pub(super) struct LogRow {
     pub(super) number: MessageNumber,
     pub(super) expires_ms: i64,
+    pub(super) tag: u8,
 }
 
 /// What departs from a subscription's floor.
@@ -77,6 +78,7 @@ impl Logs {
         let row = LogRow {
             number: log.number,
             expires_ms: log.expires_ms,
+            tag: log.tag,
         };
         self.rows.insert((log.topic, log.sequence), row);
         true

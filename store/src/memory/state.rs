@@ -454,6 +454,7 @@ impl State {
                 annotations: Box::default(),
                 data: body.data.clone(),
                 head_bytes: body.head_bytes,
+                tag: row.tag,
             });
         }
         page
@@ -639,5 +640,6 @@ fn row(sequence: Sequence, entry: &Entry, body: &Body) -> PageRow {
         annotations: entry.annotations.clone(),
         data: body.data.clone(),
         head_bytes: body.head_bytes,
+        tag: 0,
     }
 }

@@ -114,7 +114,7 @@ impl<'c> Logs<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         let prepare = |sql| connection.prepare(sql);
         let mut logs = Self {
-            insert: prepare("INSERT INTO log VALUES (?, ?, ?, ?, ?)")?,
+            insert: prepare("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)")?,
             take: prepare(
                 "DELETE FROM log WHERE topic = ? AND sequence = ? RETURNING body, bytes",
             )?,
@@ -192,6 +192,7 @@ impl<'c> Logs<'c> {
             held.number.0,
             held.bytes as i64,
             log.expires_ms,
+            log.tag,
         ))?;
         self.change(log.topic).add(sequence, held.bytes);
         Ok(())

@@ -22,7 +22,7 @@ impl<'c> LogQueries<'c> {
             // The body is not touched where the last column says that it is not asked for.
             page: connection.prepare(
                 "SELECT l.sequence, l.body, l.expires_ms, coalesce(x.deliveries, 0), coalesce(x.failures, 0),
-                        NULL, b.sent_ms, b.crc, b.parts, b.head, b.body, coalesce(x.acknowledged, 0)
+                        NULL, b.sent_ms, b.crc, b.parts, b.head, b.body, coalesce(x.acknowledged, 0), l.tag
                  FROM log l
                  LEFT JOIN subscription_exception x ON x.subscription = ?2 AND x.sequence = l.sequence
                  LEFT JOIN body b ON b.id = l.body AND x.acknowledged IS NOT 1
@@ -60,7 +60,8 @@ impl<'c> LogQueries<'c> {
                 topic: request.topic,
                 sequence,
             };
-            let read = read(row, place, Medium::Database, &mut self.parts)?;
+            let mut read = read(row, place, Medium::Database, &mut self.parts)?;
+            read.tag(row.get(12)?);
             bytes += read.bytes();
             reads.push(read);
         }

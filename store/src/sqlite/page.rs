@@ -35,6 +35,13 @@ impl Read {
             Self::Bad(_) => 0,
         }
     }
+
+    /// What a log's row was tagged with.
+    pub(super) fn tag(&mut self, tag: u8) {
+        if let Self::Good(row) = self {
+            row.tag = tag;
+        }
+    }
 }
 
 /// What one file has of a page, or both have.
@@ -248,6 +255,7 @@ pub(super) fn read(
             .into(),
         data: good.data,
         head_bytes: good.head_bytes,
+        tag: 0,
     }))
 }
 

@@ -1,6 +1,18 @@
 -- Schema version 2: a topic's log and its durable subscriptions. Version 1 had tables for them that it did not use.
 -- Documented for users in docs/store.md: change both together.
 
+-- A tag is the broker's: the message's priority, and 16 more when it was not sent as persistent.
+DROP TABLE log;
+CREATE TABLE log (
+    topic      INTEGER NOT NULL,
+    sequence   INTEGER NOT NULL,
+    body       INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    tag        INTEGER NOT NULL,
+    PRIMARY KEY (topic, sequence)
+) STRICT, WITHOUT ROWID;
+
 -- What log holds, changed in the same commits.
 CREATE TABLE log_tally (
     topic INTEGER PRIMARY KEY,

@@ -79,6 +79,7 @@ pub(crate) fn log_append(topic: i64, sequence: i64, number: i64) -> LogAppend {
         payload: message.payload,
         timestamp_ms: message.timestamp_ms,
         expires_ms: message.expires_ms,
+        tag: 0,
         sender: message.sender,
     }
 }
