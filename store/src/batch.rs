@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::duplicate::DuplicateRecord;
 use crate::key::{DestinationId, EntryKey, MessageNumber, ScheduleId, Sequence, SubscriptionId};
 use crate::log::{LogAppend, SubscriptionRecord};
 use crate::recovery::DestinationRecord;
@@ -84,8 +85,9 @@ pub struct Move {
 pub enum Operation {
     /// A destination appears, empty.
     Create(DestinationRecord),
-    /// A destination goes, with whatever it still holds and what is scheduled for it: as much work as settling it, in
-    /// one commit. A topic's subscriptions go with it; its log is removed in slices, as after [`Operation::Trim`].
+    /// A destination goes, with whatever it still holds, what is scheduled for it and the ids that it knows: as much
+    /// work as settling it, in one commit. A topic's subscriptions go with it; its log is removed in slices, as after
+    /// [`Operation::Trim`].
     Remove(DestinationId),
     /// An entry appears.
     Append(Append),
@@ -161,6 +163,9 @@ pub enum Operation {
     /// A scheduled message has fired for the last time, or is cancelled. Its body goes, unless another owner has it:
     /// an append of the same commit has, wherever it stands in it.
     Unschedule(ScheduleId),
+    /// A destination knows an id from now on, until [`DUPLICATE_WINDOW`](crate::DUPLICATE_WINDOW) others have come. Stands
+    /// in a unit with the append of its message, and holds when that is settled in the same commit.
+    Remember(DuplicateRecord),
 }
 
 impl Operation {
@@ -182,7 +187,8 @@ impl Operation {
             | Self::LogCount { .. }
             | Self::Trim { .. }
             | Self::Reschedule { .. }
-            | Self::Unschedule(_) => None,
+            | Self::Unschedule(_)
+            | Self::Remember(_) => None,
         }
     }
 

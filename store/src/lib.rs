@@ -8,6 +8,7 @@
 //! commit is never retried: the store is poisoned and says so once, with [`StoreEvent::Failed`].
 
 mod batch;
+mod duplicate;
 mod error;
 mod key;
 mod log;
@@ -18,6 +19,9 @@ mod schedule;
 pub mod sqlite;
 
 pub use batch::{Append, Batch, Haste, Medium, Move, Operation, Payload, Sender};
+pub use duplicate::{
+    DUPLICATE_WINDOW, DuplicateRecord, DuplicateRequest, DuplicateRow, Duplicates,
+};
 pub use error::StoreError;
 pub use key::{
     DestinationId, EntryKey, Epoch, MessageNumber, Rank, ScheduleId, Sequence, SubscriptionId,
@@ -49,8 +53,10 @@ pub enum StoreEvent {
     Due(Due),
     /// The answer to [`Store::read_schedule`].
     Schedule(ScheduleList),
+    /// The answer to [`Store::read_duplicates`].
+    Duplicates(Duplicates),
     /// The disk is full. These operations, in their order, were not carried out: appends, moves, what was to be
-    /// scheduled, and what stands in a unit with one of them. Everything else of their batches was; an append that was
+    /// scheduled or remembered, and what stands in a unit with one of them. Everything else of their batches was; an append that was
     /// settled in the same commit need not be written and is not among them, nor what was scheduled and unscheduled in
     /// it. A message for a log is refused even then. Comes before the [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
     /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
@@ -122,6 +128,9 @@ pub trait Store: Send {
 
     /// Asks what is scheduled, without bodies. Same visibility as a page.
     fn read_schedule(&mut self, request: ScheduleListRequest);
+
+    /// Asks for the ids that a destination knows. Same visibility as a page.
+    fn read_duplicates(&mut self, request: DuplicateRequest);
 
     /// Figures as of now; cheap.
     fn statistics(&self) -> StoreStatistics;

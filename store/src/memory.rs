@@ -5,6 +5,7 @@
 //! opened on it, but for the scratch entries.
 
 mod disk;
+mod duplicate;
 mod engine;
 mod log;
 mod refusal;
@@ -15,8 +16,8 @@ pub use disk::{Fault, MemoryDisk};
 
 use crate::memory::engine::{Life, Read};
 use crate::{
-    Backlog, Batch, DueRequest, EventSink, LogPageRequest, PageRequest, Recovered,
-    ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, EventSink, LogPageRequest, PageRequest,
+    Recovered, ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// One life of a store on a [`MemoryDisk`]. Dropping it without [`Store::close`] is a crash.
@@ -90,6 +91,10 @@ impl Store for MemoryStore {
 
     fn read_schedule(&mut self, request: ScheduleListRequest) {
         self.ask(Read::Schedule(request));
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.ask(Read::Duplicates(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

@@ -10,6 +10,7 @@ mod body;
 mod checkpoint;
 mod connection;
 mod due;
+mod duplicate;
 mod entry;
 mod folder;
 mod gather;
@@ -59,8 +60,8 @@ use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
-    Backlog, Batch, DueRequest, EventSink, LogPageRequest, PageRequest, Recovered,
-    ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, EventSink, LogPageRequest, PageRequest,
+    Recovered, ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// Durable state in one SQLite file.
@@ -204,6 +205,10 @@ impl Store for SqliteStore {
 
     fn read_schedule(&mut self, request: ScheduleListRequest) {
         self.read(ReadRequest::Schedule(request));
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.read(ReadRequest::Duplicates(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

@@ -6,9 +6,9 @@ use crate::memory::disk::{Events, Fault};
 use crate::memory::refusal::{Full, refuse};
 use crate::memory::state::State;
 use crate::{
-    Backlog, Batch, Due, DueRequest, EntryKey, EventSink, Expired, LogPageRequest, Medium,
-    Operation, Page, PageRequest, Recovered, ScheduleList, ScheduleListRequest, StoreError,
-    StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Medium, Operation, Page, PageRequest, Recovered, ScheduleList,
+    ScheduleListRequest, StoreError, StoreEvent, StoreStatistics, Ticket,
 };
 
 /// A life of a store on the disk.
@@ -23,6 +23,7 @@ pub(super) enum Read {
     Log(LogPageRequest),
     Due(DueRequest),
     Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
 }
 
 /// A read, and what it has seen once it has begun.
@@ -37,6 +38,7 @@ enum Answer {
     Log(LogPageRequest, Page),
     Due(Due),
     Schedule(ScheduleList),
+    Duplicates(Duplicates),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +240,7 @@ impl Engine {
                 events.push(StoreEvent::Due(due));
             }
             Answer::Schedule(list) => events.push(StoreEvent::Schedule(list)),
+            Answer::Duplicates(found) => events.push(StoreEvent::Duplicates(found)),
         }
         true
     }
@@ -350,13 +353,17 @@ fn see(state: &State, read: Read) -> Answer {
         Read::Log(request) => Answer::Log(request, state.log_page(request)),
         Read::Due(request) => Answer::Due(state.due(request)),
         Read::Schedule(request) => Answer::Schedule(state.schedule_list(request)),
+        Read::Duplicates(request) => Answer::Duplicates(state.duplicates(request)),
     }
 }
 
 fn fills_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) | Operation::Log(_) | Operation::Schedule(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_) => true,
         _ => false,
     }
 }

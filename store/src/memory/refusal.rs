@@ -92,7 +92,7 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     // By the key under which an entry ends up: the operations that have to be written for that.
     let mut written: BTreeMap<(EntryKey, Medium), Vec<usize>> = BTreeMap::new();
     let mut scheduled: BTreeMap<ScheduleId, usize> = BTreeMap::new();
-    let mut logged = None;
+    let mut others = None;
     for (index, placed) in placed.iter().enumerate().filter(|(_, one)| !one.refused) {
         match placed.operation {
             Operation::Append(append) => {
@@ -107,7 +107,7 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
             Operation::Settle { key, medium } => {
                 written.remove(&(*key, *medium));
             }
-            Operation::Log(_) => logged = logged.or(Some(index)),
+            Operation::Log(_) | Operation::Remember(_) => others = others.or(Some(index)),
             Operation::Schedule(record) => {
                 scheduled.insert(record.id, index);
             }
@@ -128,6 +128,6 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     }
     let blocked = written.iter().filter(|((_, medium), _)| full.has(*medium));
     let blocked = blocked.flat_map(|(_, indices)| indices).copied();
-    let others = logged.into_iter().chain(scheduled.into_values());
+    let others = others.into_iter().chain(scheduled.into_values());
     blocked.chain(others.filter(|_| full.database)).min()
 }

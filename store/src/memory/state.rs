@@ -4,13 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::memory::duplicate::DuplicateBook;
 use crate::memory::log::Logs;
 use crate::memory::schedule::Schedule;
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, Due, DueRequest, DueRow, EntryKey, Epoch,
-    Expired, ExpiredRow, LogAppend, LogPageRequest, LogTally, Medium, MessageNumber, Move,
-    Operation, Page, PageRequest, PageRow, Payload, Recovered, ScheduleId, ScheduleList,
-    ScheduleListRequest, ScheduleListRow, ScheduleTally, Sequence, SubscriptionId, Tally,
+    Append, Batch, DestinationId, DestinationRecord, Due, DueRequest, DueRow, DuplicateRequest,
+    Duplicates, EntryKey, Epoch, Expired, ExpiredRow, LogAppend, LogPageRequest, LogTally, Medium,
+    MessageNumber, Move, Operation, Page, PageRequest, PageRow, Payload, Recovered, ScheduleId,
+    ScheduleList, ScheduleListRequest, ScheduleListRow, ScheduleTally, Sequence, SubscriptionId,
+    Tally,
 };
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ pub(super) struct State {
     bodies: BTreeMap<(Medium, MessageNumber), Body>,
     logs: Logs,
     schedule: Schedule,
+    duplicates: DuplicateBook,
 }
 
 impl State {
@@ -67,6 +70,7 @@ impl State {
             bodies: BTreeMap::new(),
             logs: Logs::default(),
             schedule: Schedule::default(),
+            duplicates: DuplicateBook::default(),
         }
     }
 
@@ -248,6 +252,7 @@ impl State {
                 | Operation::Count { .. }
                 | Operation::Reschedule { .. }
                 | Operation::Unschedule(_)
+                | Operation::Remember(_)
                 | Operation::Pass { .. }
                 | Operation::Floor { .. }
                 | Operation::LogCount { .. }
@@ -276,6 +281,7 @@ impl State {
                 for key in all.copied().collect::<Vec<_>>() {
                     self.take(key);
                 }
+                self.duplicates.remove(destination);
                 let gone = self.schedule.remove(destination);
                 self.release_logged(gone);
                 let gone = self.logs.remove_topic(destination);
@@ -315,6 +321,7 @@ impl State {
             Operation::Unschedule(id) => {
                 self.unschedule(id);
             }
+            Operation::Remember(record) => self.duplicates.remember(record),
             Operation::Subscribe(_)
             | Operation::Unsubscribe(_)
             | Operation::Pass { .. }
@@ -525,6 +532,10 @@ impl State {
             rows: rows.collect(),
             exhausted,
         }
+    }
+
+    pub(super) fn duplicates(&self, request: DuplicateRequest) -> Duplicates {
+        self.duplicates.newest(request)
     }
 
     pub(super) fn expired(&self, now_ms: i64, rows_max: usize) -> Expired {

@@ -11,7 +11,8 @@ use crate::sqlite::ledger::{Counts, Ledger};
 use crate::sqlite::refusal::Refusal;
 use crate::sqlite::timetable::{Timetable, Turn};
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, EntryKey, LogAppend, Medium, Move, Operation,
+    Append, Batch, DestinationId, DestinationRecord, DuplicateRecord, EntryKey, LogAppend, Medium,
+    Move, Operation,
 };
 
 /// One change to the database.
@@ -99,7 +100,8 @@ impl Contents {
             | Operation::Log(_)
             | Operation::Schedule(_)
             | Operation::Reschedule { .. }
-            | Operation::Unschedule(_) => Self {
+            | Operation::Unschedule(_)
+            | Operation::Remember(_) => Self {
                 appends: false,
                 references: false,
                 beyond_settles: true,
@@ -131,6 +133,7 @@ pub(super) struct Plan<'b> {
     spill: Spill<'b>,
     ledger: Ledger<'b>,
     timetable: Timetable<'b>,
+    remembered: Vec<&'b DuplicateRecord>,
     settles: Vec<EntryKey>,
     /// What this commit puts where; without the inserts when nothing else refers to an entry.
     origins: FxHashMap<EntryKey, Origin>,
@@ -176,6 +179,20 @@ impl<'b> Plan<'b> {
     /// What happens to the schedule, around the steps.
     pub(super) fn timetable(&self) -> &Timetable<'b> {
         &self.timetable
+    }
+
+    /// Ids that destinations are to know, before the steps.
+    pub(super) fn remembered(&self) -> &[&'b DuplicateRecord] {
+        &self.remembered
+    }
+
+    /// Whether the database has to be touched for it.
+    pub(super) fn is_empty(&self) -> bool {
+        let idle = |step: &Step<'_>| matches!(step, Step::Cancelled);
+        self.steps.iter().all(idle)
+            && self.ledger.is_empty()
+            && self.timetable.is_empty()
+            && self.remembered.is_empty()
     }
 
     fn add(&mut self, operation: &'b Operation, pairs: bool) {
@@ -231,6 +248,7 @@ impl<'b> Plan<'b> {
                 self.timetable.put_off(*id, turn);
             }
             Operation::Unschedule(id) => self.timetable.unschedule(*id),
+            Operation::Remember(record) => self.remembered.push(record),
         }
     }
 

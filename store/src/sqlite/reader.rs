@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::sqlite::connection::{disk, is_busy};
 use crate::sqlite::due::DueQueries;
+use crate::sqlite::duplicate::DuplicateQuery;
 use crate::sqlite::gather::{HalfRead, Submission};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::log_page::{LogFound, LogQueries};
@@ -16,7 +17,8 @@ use crate::sqlite::page::{Found, Queries};
 use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::report::Reporter;
 use crate::{
-    DueRequest, Expired, LogPageRequest, Medium, PageRequest, ScheduleListRequest, StoreEvent,
+    DueRequest, DuplicateRequest, Expired, LogPageRequest, Medium, PageRequest,
+    ScheduleListRequest, StoreEvent,
 };
 
 /// What the reader is asked for.
@@ -27,6 +29,7 @@ pub(super) enum ReadRequest {
     Log(LogPageRequest),
     Due(DueRequest),
     Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
 }
 
 /// What the database is asked with.
@@ -34,6 +37,7 @@ struct Sources<'c> {
     entries: Queries<'c>,
     logs: LogQueries<'c>,
     schedule: DueQueries<'c>,
+    duplicates: DuplicateQuery<'c>,
 }
 
 impl<'c> Sources<'c> {
@@ -42,6 +46,7 @@ impl<'c> Sources<'c> {
             entries: Queries::prepare(connection, Medium::Database)?,
             logs: LogQueries::prepare(connection)?,
             schedule: DueQueries::prepare(connection)?,
+            duplicates: DuplicateQuery::prepare(connection)?,
         })
     }
 }
@@ -100,6 +105,10 @@ impl Reader {
                     .schedule
                     .list(&request)
                     .map(|list| self.reporter.report(StoreEvent::Schedule(list))),
+                ReadRequest::Duplicates(request) => sources
+                    .duplicates
+                    .newest(&request)
+                    .map(|found| self.reporter.report(StoreEvent::Duplicates(found))),
             };
             match done {
                 Err(error) if is_busy(&error) && !self.reporter.is_poisoned() => {

@@ -161,7 +161,7 @@ impl<'b> Commit<'b> {
                     }
                 }
                 // Nothing ends it: a full disk refuses it even when nobody needs it any more.
-                Operation::Log(_) => {
+                Operation::Log(_) | Operation::Remember(_) => {
                     self.begin_chain(Medium::Database, index);
                 }
                 Operation::Schedule(record) => {

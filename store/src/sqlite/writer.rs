@@ -287,9 +287,7 @@ impl Commits<'_> {
             let put_off = self.space.is_full();
             let bad = quarantines.iter().flat_map(|(_, entries)| entries);
             let work = Work {
-                steps: plan.steps(),
-                ledger: plan.ledger(),
-                timetable: plan.timetable(),
+                plan: &plan,
                 trim,
                 bad: bad.filter(|_| !put_off).collect(),
                 now_ms: self.clock.now_ms(),
@@ -330,9 +328,7 @@ impl Commits<'_> {
     fn trim(&mut self) -> Result<(), StoreError> {
         let plan = Plan::default();
         let work = Work {
-            steps: plan.steps(),
-            ledger: plan.ledger(),
-            timetable: plan.timetable(),
+            plan: &plan,
             trim: Trim::Alone,
             bad: Vec::new(),
             now_ms: self.clock.now_ms(),

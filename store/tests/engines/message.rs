@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use stompbox_store::{
-    Append, Batch, DestinationId, DestinationKind, DestinationRecord, DueRequest, EntryKey, Haste,
-    LogAppend, LogPageRequest, Medium, MessageNumber, Move, Operation, PageId, PageRequest,
-    Payload, Rank, ScheduleFilter, ScheduleId, ScheduleListRequest, ScheduleRecord, Sender,
-    Sequence, SubscriptionId, SubscriptionRecord,
+    Append, Batch, DestinationId, DestinationKind, DestinationRecord, DueRequest, DuplicateRecord,
+    DuplicateRequest, EntryKey, Haste, LogAppend, LogPageRequest, Medium, MessageNumber, Move,
+    Operation, PageId, PageRequest, Payload, Rank, ScheduleFilter, ScheduleId, ScheduleListRequest,
+    ScheduleRecord, Sender, Sequence, SubscriptionId, SubscriptionRecord,
 };
 
 pub(crate) struct Text {
@@ -195,6 +195,24 @@ pub(crate) fn schedule_list(filter: ScheduleFilter) -> ScheduleListRequest {
         id: PageId(0),
         filter,
         after: None,
+        rows_max: usize::MAX,
+    }
+}
+
+/// An id that tells the number of the message that it came with.
+pub(crate) fn remember(destination: i64, number: i64) -> Operation {
+    Operation::Remember(DuplicateRecord {
+        destination: DestinationId(destination),
+        number: MessageNumber(number),
+        id: format!("id {number}").into_bytes().into(),
+        sender: Sender::default(),
+    })
+}
+
+pub(crate) fn duplicate_request(destination: i64) -> DuplicateRequest {
+    DuplicateRequest {
+        id: PageId(0),
+        destination: DestinationId(destination),
         rows_max: usize::MAX,
     }
 }

@@ -329,6 +329,7 @@ fn apply(entries: &mut BTreeMap<EntryKey, Entry>, operation: &Operation) {
         Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
             unreachable!("random_schedule has those")
         }
+        Operation::Remember(_) => unreachable!("the contract has those"),
     }
 }
 

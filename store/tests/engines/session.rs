@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use stompbox_store::{
-    Batch, Due, DueRequest, EntryKey, EventSink, Expired, LogPageRequest, Operation, Page,
-    PageRequest, Recovered, ScheduleList, ScheduleListRequest, Store, StoreError, StoreEvent,
-    Ticket,
+    Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Operation, Page, PageRequest, Recovered, ScheduleList, ScheduleListRequest,
+    Store, StoreError, StoreEvent, Ticket,
 };
 
 use crate::message::{awaited, log_page, page};
@@ -55,6 +55,9 @@ pub(crate) fn said(operation: &Operation) -> String {
         Operation::Schedule(record) => format!("schedule {}", record.id.0),
         Operation::Reschedule { id, .. } => format!("reschedule {}", id.0),
         Operation::Unschedule(id) => format!("unschedule {}", id.0),
+        Operation::Remember(record) => {
+            format!("remember {}/{}", record.destination.0, record.number.0)
+        }
     }
 }
 
@@ -93,6 +96,7 @@ impl Session {
             | StoreEvent::Expired(_)
             | StoreEvent::Due(_)
             | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_)
             | StoreEvent::Failed(_) => {}
         }
         event
@@ -146,6 +150,7 @@ impl Session {
                 | StoreEvent::Refused(_)
                 | StoreEvent::Due(_)
                 | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }
@@ -178,6 +183,17 @@ impl Session {
         }
     }
 
+    pub(crate) fn duplicates(&mut self, request: DuplicateRequest) -> Duplicates {
+        self.store.read_duplicates(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Duplicates(found) => return found,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
     /// The positions of everything in a log that a subscription has not acknowledged.
     pub(crate) fn unacknowledged(&mut self, topic: i64, subscription: i64) -> Vec<i64> {
         let page = self.read_log(log_page(topic, subscription));
@@ -203,6 +219,7 @@ impl Session {
                 | StoreEvent::Refused(_)
                 | StoreEvent::Due(_)
                 | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }

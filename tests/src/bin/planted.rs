@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
 use stompbox_store::{
-    Backlog, Batch, DueRequest, Epoch, EventSink, LogPageRequest, Operation, PageRequest,
-    Recovered, ScheduleListRequest, Store, StoreError, StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, Epoch, EventSink, LogPageRequest, Operation,
+    PageRequest, Recovered, ScheduleListRequest, Store, StoreError, StoreEvent, StoreStatistics,
+    Ticket,
 };
 
 /// How long `receipt-before-commit` sits on a batch that it has already reported as durable.
@@ -112,6 +113,7 @@ fn without_deliveries(event: StoreEvent) -> StoreEvent {
         | StoreEvent::Expired(_)
         | StoreEvent::Due(_)
         | StoreEvent::Schedule(_)
+        | StoreEvent::Duplicates(_)
         | StoreEvent::Refused(_)
         | StoreEvent::Resumed
         | StoreEvent::Failed(_) => event,
@@ -158,6 +160,10 @@ impl Store for Forgetful {
 
     fn read_schedule(&mut self, request: ScheduleListRequest) {
         self.inner.read_schedule(request);
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.inner.read_duplicates(request);
     }
 
     fn statistics(&self) -> StoreStatistics {
@@ -267,6 +273,10 @@ impl Store for Queued {
         lock(&self.inner).read_schedule(request);
     }
 
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        lock(&self.inner).read_duplicates(request);
+    }
+
     fn statistics(&self) -> StoreStatistics {
         lock(&self.inner).statistics()
     }
@@ -308,6 +318,7 @@ fn queue_events(plant: Plant, sink: EventSink, tickets: Tickets) -> EventSink {
         | StoreEvent::Expired(_)
         | StoreEvent::Due(_)
         | StoreEvent::Schedule(_)
+        | StoreEvent::Duplicates(_)
         | StoreEvent::Refused(_)
         | StoreEvent::Resumed
         | StoreEvent::Failed(_) => sink(event),

@@ -98,14 +98,18 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         | Operation::Trim { .. }
         | Operation::Schedule(_)
         | Operation::Reschedule { .. }
-        | Operation::Unschedule(_) => None,
+        | Operation::Unschedule(_)
+        | Operation::Remember(_) => None,
     }
 }
 
 fn is_for_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) | Operation::Log(_) | Operation::Schedule(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_) => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
@@ -203,6 +207,11 @@ impl Dispatcher {
                     }
                 }
                 Operation::Schedule(record) => {
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                Operation::Remember(record) => {
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }

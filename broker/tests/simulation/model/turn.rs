@@ -114,6 +114,7 @@ impl Model {
             Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
                 panic!("nobody scheduled anything")
             }
+            Operation::Remember(_) => panic!("nobody sent an id"),
         }
     }
 
