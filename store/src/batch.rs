@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::key::{DestinationId, EntryKey, MessageNumber, Sequence, SubscriptionId};
+use crate::duplicate::DuplicateRecord;
+use crate::key::{DestinationId, EntryKey, MessageNumber, ScheduleId, Sequence, SubscriptionId};
 use crate::log::{LogAppend, SubscriptionRecord};
 use crate::recovery::DestinationRecord;
+use crate::schedule::ScheduleRecord;
 
 /// A message as the store sees it: opaque bytes, shared with whoever else holds the message.
 pub trait Payload: Send + Sync {
@@ -78,13 +80,14 @@ pub struct Move {
 
 /// One change. A position is used once: no append or move goes where an entry stands or has stood. Settle, count
 /// and move of an entry that is not there do nothing, since it may have gone to quarantine meanwhile. The same holds
-/// for what concerns a subscription that is not there.
+/// for what concerns a subscription or a scheduled message that is not there.
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// A destination appears, empty.
     Create(DestinationRecord),
-    /// A destination goes, with whatever it still holds: as much work as settling it, in one commit. A topic's
-    /// subscriptions go with it; its log is removed in slices, as after [`Operation::Trim`].
+    /// A destination goes, with whatever it still holds, what is scheduled for it and the ids that it knows: as much
+    /// work as settling it, in one commit. A topic's subscriptions go with it; its log is removed in slices, as after
+    /// [`Operation::Trim`].
     Remove(DestinationId),
     /// An entry appears.
     Append(Append),
@@ -146,6 +149,23 @@ pub enum Operation {
         /// The last position that nobody needs.
         through: Sequence,
     },
+    /// A message is to be delivered later.
+    Schedule(ScheduleRecord),
+    /// A scheduled message is put off: it has fired and will again, or somebody wants it at another time.
+    Reschedule {
+        /// The scheduled message.
+        id: ScheduleId,
+        /// When it fires next, in ms since 1970.
+        due_ms: i64,
+        /// How often it comes again after that.
+        repeats_left: i64,
+    },
+    /// A scheduled message has fired for the last time, or is cancelled. Its body goes, unless another owner has it:
+    /// an append of the same commit has, wherever it stands in it.
+    Unschedule(ScheduleId),
+    /// A destination knows an id from now on, until [`DUPLICATE_WINDOW`](crate::DUPLICATE_WINDOW) others have come. Stands
+    /// in a unit with the append of its message, and holds when that is settled in the same commit.
+    Remember(DuplicateRecord),
 }
 
 impl Operation {
@@ -154,6 +174,7 @@ impl Operation {
         match self {
             Self::Append(append) => Some(&*append.payload),
             Self::Log(log) => Some(&*log.payload),
+            Self::Schedule(record) => Some(&*record.payload),
             Self::Create(_)
             | Self::Remove(_)
             | Self::Settle { .. }
@@ -164,7 +185,10 @@ impl Operation {
             | Self::Pass { .. }
             | Self::Floor { .. }
             | Self::LogCount { .. }
-            | Self::Trim { .. } => None,
+            | Self::Trim { .. }
+            | Self::Reschedule { .. }
+            | Self::Unschedule(_)
+            | Self::Remember(_) => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::key::{DestinationId, Epoch, Rank, Sequence, SubscriptionId};
 use crate::log::{LogTally, SubscriptionRecord};
+use crate::schedule::ScheduleTally;
 
 /// What kind of destination a row describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,4 +65,8 @@ pub struct Recovered {
     pub next_subscription: SubscriptionId,
     /// Counts of the logs that are not empty.
     pub logs: Vec<LogTally>,
+    /// Counts of what is scheduled, of those destinations for which anything is.
+    pub scheduled: Vec<ScheduleTally>,
+    /// When the first of all scheduled messages fires, in ms since 1970.
+    pub next_due_ms: Option<i64>,
 }

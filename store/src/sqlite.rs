@@ -9,6 +9,8 @@ mod apply;
 mod body;
 mod checkpoint;
 mod connection;
+mod due;
+mod duplicate;
 mod entry;
 mod folder;
 mod gather;
@@ -23,6 +25,7 @@ mod quarantine;
 mod reader;
 mod refusal;
 mod report;
+mod schedule;
 mod schema;
 mod scratch;
 mod space;
@@ -30,6 +33,7 @@ mod statement;
 mod subscription;
 mod takeover;
 mod tally;
+mod timetable;
 mod transaction;
 mod trim;
 mod writer;
@@ -56,8 +60,8 @@ use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
-    Backlog, Batch, EventSink, LogPageRequest, PageRequest, Recovered, Store, StoreError,
-    StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, EventSink, LogPageRequest, PageRequest,
+    Recovered, ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// Durable state in one SQLite file.
@@ -193,6 +197,18 @@ impl Store for SqliteStore {
 
     fn read_log(&mut self, request: LogPageRequest) {
         self.read(ReadRequest::Log(request));
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        self.read(ReadRequest::Due(request));
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        self.read(ReadRequest::Schedule(request));
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.read(ReadRequest::Duplicates(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

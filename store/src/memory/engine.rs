@@ -6,8 +6,9 @@ use crate::memory::disk::{Events, Fault};
 use crate::memory::refusal::{Full, refuse};
 use crate::memory::state::State;
 use crate::{
-    Backlog, Batch, EntryKey, EventSink, Expired, LogPageRequest, Medium, Operation, Page,
-    PageRequest, Recovered, StoreError, StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Medium, Operation, Page, PageRequest, Recovered, ScheduleList,
+    ScheduleListRequest, StoreError, StoreEvent, StoreStatistics, Ticket,
 };
 
 /// A life of a store on the disk.
@@ -20,6 +21,9 @@ pub(super) enum Read {
     Page(PageRequest),
     Expired { now_ms: i64, rows_max: usize },
     Log(LogPageRequest),
+    Due(DueRequest),
+    Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
 }
 
 /// A read, and what it has seen once it has begun.
@@ -32,6 +36,9 @@ enum Answer {
     Page(PageRequest, Page),
     Expired(Expired),
     Log(LogPageRequest, Page),
+    Due(Due),
+    Schedule(ScheduleList),
+    Duplicates(Duplicates),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +232,15 @@ impl Engine {
                 }
                 events.push(StoreEvent::Page(page));
             }
+            Answer::Due(due) => {
+                for key in &due.quarantined {
+                    let aside = self.state.unschedule(key.id);
+                    self.statistics.quarantined_count += u64::from(aside);
+                }
+                events.push(StoreEvent::Due(due));
+            }
+            Answer::Schedule(list) => events.push(StoreEvent::Schedule(list)),
+            Answer::Duplicates(found) => events.push(StoreEvent::Duplicates(found)),
         }
         true
     }
@@ -335,13 +351,19 @@ fn see(state: &State, read: Read) -> Answer {
         Read::Page(request) => Answer::Page(request, state.page(request)),
         Read::Expired { now_ms, rows_max } => Answer::Expired(state.expired(now_ms, rows_max)),
         Read::Log(request) => Answer::Log(request, state.log_page(request)),
+        Read::Due(request) => Answer::Due(state.due(request)),
+        Read::Schedule(request) => Answer::Schedule(state.schedule_list(request)),
+        Read::Duplicates(request) => Answer::Duplicates(state.duplicates(request)),
     }
 }
 
 fn fills_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) | Operation::Log(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_) => true,
         _ => false,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, EntryKey, Medium, Operation};
+use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
 /// Which media take nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,7 +91,8 @@ fn placed((at, batch): (usize, &Batch)) -> impl Iterator<Item = Placed<'_>> {
 fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     // By the key under which an entry ends up: the operations that have to be written for that.
     let mut written: BTreeMap<(EntryKey, Medium), Vec<usize>> = BTreeMap::new();
-    let mut logged = None;
+    let mut scheduled: BTreeMap<ScheduleId, usize> = BTreeMap::new();
+    let mut others = None;
     for (index, placed) in placed.iter().enumerate().filter(|(_, one)| !one.refused) {
         match placed.operation {
             Operation::Append(append) => {
@@ -106,8 +107,15 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
             Operation::Settle { key, medium } => {
                 written.remove(&(*key, *medium));
             }
-            Operation::Log(_) => logged = logged.or(Some(index)),
-            Operation::Create(_)
+            Operation::Log(_) | Operation::Remember(_) => others = others.or(Some(index)),
+            Operation::Schedule(record) => {
+                scheduled.insert(record.id, index);
+            }
+            Operation::Unschedule(id) => {
+                scheduled.remove(id);
+            }
+            Operation::Reschedule { .. }
+            | Operation::Create(_)
             | Operation::Remove(_)
             | Operation::Count { .. }
             | Operation::Subscribe(_)
@@ -120,5 +128,6 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     }
     let blocked = written.iter().filter(|((_, medium), _)| full.has(*medium));
     let blocked = blocked.flat_map(|(_, indices)| indices).copied();
-    blocked.chain(logged.filter(|_| full.database)).min()
+    let others = others.into_iter().chain(scheduled.into_values());
+    blocked.chain(others.filter(|_| full.database)).min()
 }

@@ -4,11 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::memory::duplicate::DuplicateBook;
 use crate::memory::log::Logs;
+use crate::memory::schedule::Schedule;
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow,
-    LogAppend, LogPageRequest, LogTally, Medium, MessageNumber, Move, Operation, Page, PageRequest,
-    PageRow, Payload, Recovered, Sequence, SubscriptionId, Tally,
+    Append, Batch, DestinationId, DestinationRecord, Due, DueRequest, DueRow, DuplicateRequest,
+    Duplicates, EntryKey, Epoch, Expired, ExpiredRow, LogAppend, LogPageRequest, LogTally, Medium,
+    MessageNumber, Move, Operation, Page, PageRequest, PageRow, Payload, Recovered, ScheduleId,
+    ScheduleList, ScheduleListRequest, ScheduleListRow, ScheduleTally, Sequence, SubscriptionId,
+    Tally,
 };
 
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub(super) struct State {
     /// Each medium has its own: a message may stand in both.
     bodies: BTreeMap<(Medium, MessageNumber), Body>,
     logs: Logs,
+    schedule: Schedule,
+    duplicates: DuplicateBook,
 }
 
 impl State {
@@ -63,6 +69,8 @@ impl State {
             entries: BTreeMap::new(),
             bodies: BTreeMap::new(),
             logs: Logs::default(),
+            schedule: Schedule::default(),
+            duplicates: DuplicateBook::default(),
         }
     }
 
@@ -86,6 +94,12 @@ impl State {
             subscriptions: Vec::new(),
             next_subscription: SubscriptionId(1),
             logs: self.log_tallies(),
+            scheduled: self.schedule_tallies(),
+            next_due_ms: self
+                .schedule
+                .behind(None)
+                .first()
+                .map(|(key, _)| key.due_ms),
         };
         self.logs.recover(&mut recovered);
         recovered
@@ -172,6 +186,22 @@ impl State {
         tallies
     }
 
+    /// Counts what is scheduled.
+    pub(super) fn schedule_tallies(&self) -> Vec<ScheduleTally> {
+        let mut tallies: BTreeMap<DestinationId, ScheduleTally> = BTreeMap::new();
+        for row in self.schedule.rows() {
+            let body = self.bodies.get(&(Medium::Database, row.number));
+            let tally = tallies.entry(row.destination).or_insert(ScheduleTally {
+                destination: row.destination,
+                count: 0,
+                bytes: 0,
+            });
+            tally.count += 1;
+            tally.bytes += body.map_or(0, |body| body.data.len() as u64);
+        }
+        tallies.into_values().collect()
+    }
+
     /// What a unique key would refuse. Checked before anything is changed: a batch is all or nothing.
     pub(super) fn conflict(&self, batch: &Batch) -> Option<String> {
         let mut new = BTreeSet::new();
@@ -214,8 +244,15 @@ impl State {
                     true => return Some(format!("{log:?} exists already")),
                     false => continue,
                 },
+                Operation::Schedule(record) => match self.schedule.has(record.id) {
+                    true => return Some(format!("{record:?} exists already")),
+                    false => continue,
+                },
                 Operation::Settle { .. }
                 | Operation::Count { .. }
+                | Operation::Reschedule { .. }
+                | Operation::Unschedule(_)
+                | Operation::Remember(_)
                 | Operation::Pass { .. }
                 | Operation::Floor { .. }
                 | Operation::LogCount { .. }
@@ -244,6 +281,9 @@ impl State {
                 for key in all.copied().collect::<Vec<_>>() {
                     self.take(key);
                 }
+                self.duplicates.remove(destination);
+                let gone = self.schedule.remove(destination);
+                self.release_logged(gone);
                 let gone = self.logs.remove_topic(destination);
                 self.release_logged(gone);
             }
@@ -268,6 +308,20 @@ impl State {
             }
             Operation::Move(_) => {}
             Operation::Log(log) => self.log(&log),
+            Operation::Schedule(record) => {
+                let place = (Medium::Database, record.number);
+                self.hold(place, record.timestamp_ms, &*record.payload);
+                self.schedule.insert(record);
+            }
+            Operation::Reschedule {
+                id,
+                due_ms,
+                repeats_left,
+            } => self.schedule.put_off(id, due_ms, repeats_left),
+            Operation::Unschedule(id) => {
+                self.unschedule(id);
+            }
+            Operation::Remember(record) => self.duplicates.remember(record),
             Operation::Subscribe(_)
             | Operation::Unsubscribe(_)
             | Operation::Pass { .. }
@@ -411,6 +465,77 @@ impl State {
             });
         }
         page
+    }
+
+    /// Takes a message out of the schedule; `false` when it has gone already.
+    pub(super) fn unschedule(&mut self, id: ScheduleId) -> bool {
+        let number = self.schedule.take(id);
+        self.release_logged(number);
+        number.is_some()
+    }
+
+    pub(super) fn due(&self, request: DueRequest) -> Due {
+        let mut due = Due {
+            id: request.id,
+            rows: Vec::new(),
+            exhausted: true,
+            quarantined: Vec::new(),
+        };
+        let mut bytes = 0;
+        let behind = self.schedule.behind(request.after).into_iter();
+        for (key, row) in behind.take_while(|(key, _)| key.due_ms <= request.until_ms) {
+            let taken = due.rows.len() + due.quarantined.len();
+            if bytes > request.bytes_max || taken >= request.rows_max {
+                due.exhausted = false;
+                break;
+            }
+            let place = (Medium::Database, row.number);
+            let Some(body) = self.bodies.get(&place).filter(|body| body.intact) else {
+                due.quarantined.push(key);
+                continue;
+            };
+            bytes += body.data.len();
+            due.rows.push(DueRow {
+                key,
+                repeats_left: row.repeats_left,
+                text: row.text.clone(),
+                destination: row.destination,
+                rank: row.rank,
+                number: row.number,
+                timestamp_ms: body.timestamp_ms,
+                expires_ms: row.expires_ms,
+                data: body.data.clone(),
+                head_bytes: body.head_bytes,
+            });
+        }
+        due
+    }
+
+    pub(super) fn schedule_list(&self, request: ScheduleListRequest) -> ScheduleList {
+        let listed = self.schedule.listed(request);
+        let exhausted = listed.len() <= request.rows_max;
+        let rows = listed.into_iter().take(request.rows_max).map(|(key, row)| {
+            let body = self.bodies.get(&(Medium::Database, row.number));
+            ScheduleListRow {
+                key,
+                repeats_left: row.repeats_left,
+                text: row.text.clone(),
+                destination: row.destination,
+                rank: row.rank,
+                number: row.number,
+                expires_ms: row.expires_ms,
+                bytes: body.map_or(0, |body| body.data.len() as u64),
+            }
+        });
+        ScheduleList {
+            id: request.id,
+            rows: rows.collect(),
+            exhausted,
+        }
+    }
+
+    pub(super) fn duplicates(&self, request: DuplicateRequest) -> Duplicates {
+        self.duplicates.newest(request)
     }
 
     pub(super) fn expired(&self, now_ms: i64, rows_max: usize) -> Expired {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::sqlite::duplicate::DuplicateBook;
 use crate::sqlite::entry::{Entries, EntryRow};
-use crate::sqlite::ledger::Ledger;
 use crate::sqlite::log::Logs;
-use crate::sqlite::plan::{Insert, Relocation, Step};
+use crate::sqlite::plan::{Insert, Plan, Relocation, Step};
 use crate::sqlite::quarantine::{BadEntry, Place, Quarantine};
+use crate::sqlite::schedule::Schedules;
 use crate::sqlite::statement::Statements;
 use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
@@ -21,6 +22,8 @@ pub(super) struct Tables<'c> {
     quarantine: Quarantine<'c>,
     tallies: TallyBook,
     logs: Logs<'c>,
+    schedules: Schedules<'c>,
+    duplicates: DuplicateBook<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -36,20 +39,34 @@ impl<'c> Tables<'c> {
             quarantine: Quarantine::prepare(connection)?,
             tallies,
             logs: Logs::prepare(connection)?,
+            schedules: Schedules::prepare(connection)?,
+            duplicates: DuplicateBook::prepare(connection)?,
         })
     }
 
-    /// What happens to subscriptions, before the first step.
-    pub(super) fn keep(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()> {
-        self.logs.keep(ledger)
+    /// All of a commit: first what a destination that goes takes along, last what must be there for a message that fires.
+    /// The order of steps is the order in which they were asked for.
+    pub(super) fn carry_out(&mut self, plan: &Plan<'_>) -> rusqlite::Result<()> {
+        self.logs.keep(plan.ledger())?;
+        self.schedules
+            .book(self.entries.bodies(), plan.timetable())?;
+        for record in plan.remembered() {
+            self.duplicates.remember(record)?;
+        }
+        for step in plan.steps() {
+            self.apply(step)?;
+        }
+        self.schedules
+            .cross_out(self.entries.bodies(), plan.timetable())
     }
 
-    /// One step. The order of steps is the order in which they were asked for.
-    pub(super) fn apply(&mut self, step: &Step<'_>) -> rusqlite::Result<()> {
+    fn apply(&mut self, step: &Step<'_>) -> rusqlite::Result<()> {
         match step {
             Step::Create(record) => self.statements.create(record),
             Step::Remove(destination) => {
                 self.entries.remove(*destination)?;
+                self.schedules.remove(self.entries.bodies(), *destination)?;
+                self.duplicates.remove(*destination)?;
                 self.tallies.forget(*destination);
                 self.statements.remove(*destination)
             }
@@ -82,6 +99,7 @@ impl<'c> Tables<'c> {
             Place::Log { topic, sequence } => {
                 self.logs.delete(self.entries.bodies(), topic, sequence)
             }
+            Place::Schedule(id) => self.schedules.delete(self.entries.bodies(), id),
         }
     }
 
@@ -100,6 +118,8 @@ impl<'c> Tables<'c> {
         self.entries.sweep()?;
         self.tallies.write(&mut self.statements)?;
         self.logs.write()?;
+        self.schedules.write()?;
+        self.duplicates.sweep()?;
         if closing {
             self.statements.mark_clean()
         } else {
@@ -115,6 +135,8 @@ impl<'c> Tables<'c> {
         }
         self.entries.rolled_back();
         self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
+        self.duplicates.rolled_back();
+        self.schedules.load(self.connection)?;
         self.logs.reload(self.connection)
     }
 

@@ -1,11 +1,12 @@
 //! Body rows: written once a message, counted when it has several owners, deleted with the last of them.
 //!
-//! *Invariant.* A body has a row in `shared` exactly when more than one owner, an entry or a log row, refers to it.
+//! *Invariant.* A body has a row in `shared` exactly when more than one owner refers to it: an entry, a log row or a
+//! scheduled message.
 
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::sqlite::entry::Held;
-use crate::{Append, LogAppend, MessageNumber, Payload};
+use crate::{Append, LogAppend, MessageNumber, Payload, ScheduleRecord};
 
 /// A larger body is stored in parts, so that no single row is long in writing or reading.
 pub(super) const INLINE_BYTES_MAX: usize = 1 << 20;
@@ -39,6 +40,16 @@ impl<'a> From<&'a LogAppend> for Message<'a> {
             number: log.number,
             timestamp_ms: log.timestamp_ms,
             payload: &*log.payload,
+        }
+    }
+}
+
+impl<'a> From<&'a ScheduleRecord> for Message<'a> {
+    fn from(record: &'a ScheduleRecord) -> Self {
+        Self {
+            number: record.number,
+            timestamp_ms: record.timestamp_ms,
+            payload: &*record.payload,
         }
     }
 }

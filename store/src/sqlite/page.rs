@@ -228,17 +228,58 @@ pub(super) fn read(
     parts: &mut Statement<'_>,
 ) -> rusqlite::Result<Read> {
     let number = MessageNumber(row.get(1)?);
-    let bad = |fault, remains| {
-        Ok(Read::Bad(BadEntry {
-            place,
-            number,
-            medium,
-            fault,
-            remains,
-        }))
+    let good = match stored(row, number, parts)? {
+        Stored::Good(good) => good,
+        Stored::Bad(fault, remains) => {
+            return Ok(Read::Bad(BadEntry {
+                place,
+                number,
+                medium,
+                fault,
+                remains,
+            }));
+        }
     };
+    Ok(Read::Good(PageRow {
+        medium,
+        sequence: place.sequence(),
+        number,
+        timestamp_ms: good.timestamp_ms,
+        expires_ms: row.get(2)?,
+        deliveries: row.get(3)?,
+        failures: row.get(4)?,
+        annotations: row
+            .get_ref(5)?
+            .as_blob_or_null()?
+            .unwrap_or_default()
+            .into(),
+        data: good.data,
+        head_bytes: good.head_bytes,
+        tag: 0,
+    }))
+}
+
+/// A message, whatever became of it.
+pub(super) enum Stored {
+    Good(Message),
+    Bad(Fault, Option<Remains>),
+}
+
+/// A message that can be served.
+pub(super) struct Message {
+    pub(super) timestamp_ms: i64,
+    pub(super) data: Box<[u8]>,
+    pub(super) head_bytes: usize,
+}
+
+/// The message of a row, whose columns 6 to 10 are `sent_ms`, `crc`, `parts`, `head` and `body`.
+pub(super) fn stored(
+    row: &Row<'_>,
+    number: MessageNumber,
+    parts: &mut Statement<'_>,
+) -> rusqlite::Result<Stored> {
     let Some(timestamp_ms) = row.get::<_, Option<i64>>(6)? else {
-        return bad(Fault::Missing, None);
+        return Ok(Stored::Bad(Fault::Missing, None));
     };
     let crc: i64 = row.get(7)?;
     let part_count: i64 = row.get(8)?;
@@ -260,24 +301,12 @@ pub(super) fn read(
             head: head.into(),
             body: body.into(),
         };
-        return bad(fault, Some(remains));
+        return Ok(Stored::Bad(fault, Some(remains)));
     }
-    Ok(Read::Good(PageRow {
-        medium,
-        sequence: place.sequence(),
-        number,
+    Ok(Stored::Good(Message {
         timestamp_ms,
-        expires_ms: row.get(2)?,
-        deliveries: row.get(3)?,
-        failures: row.get(4)?,
-        annotations: row
-            .get_ref(5)?
-            .as_blob_or_null()?
-            .unwrap_or_default()
-            .into(),
         data: data.into_boxed_slice(),
         head_bytes,
-        tag: 0,
     }))
 }
 

@@ -9,8 +9,10 @@ use rustc_hash::FxHashMap;
 
 use crate::sqlite::ledger::{Counts, Ledger};
 use crate::sqlite::refusal::Refusal;
+use crate::sqlite::timetable::{Timetable, Turn};
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, EntryKey, LogAppend, Medium, Move, Operation,
+    Append, Batch, DestinationId, DestinationRecord, DuplicateRecord, EntryKey, LogAppend, Medium,
+    Move, Operation,
 };
 
 /// One change to the database.
@@ -95,7 +97,11 @@ impl Contents {
             | Operation::Remove(_)
             | Operation::Subscribe(_)
             | Operation::Unsubscribe(_)
-            | Operation::Log(_) => Self {
+            | Operation::Log(_)
+            | Operation::Schedule(_)
+            | Operation::Reschedule { .. }
+            | Operation::Unschedule(_)
+            | Operation::Remember(_) => Self {
                 appends: false,
                 references: false,
                 beyond_settles: true,
@@ -126,6 +132,8 @@ pub(super) struct Plan<'b> {
     steps: Vec<Step<'b>>,
     spill: Spill<'b>,
     ledger: Ledger<'b>,
+    timetable: Timetable<'b>,
+    remembered: Vec<&'b DuplicateRecord>,
     settles: Vec<EntryKey>,
     /// What this commit puts where; without the inserts when nothing else refers to an entry.
     origins: FxHashMap<EntryKey, Origin>,
@@ -168,6 +176,25 @@ impl<'b> Plan<'b> {
         &self.ledger
     }
 
+    /// What happens to the schedule, around the steps.
+    pub(super) fn timetable(&self) -> &Timetable<'b> {
+        &self.timetable
+    }
+
+    /// Ids that destinations are to know, before the steps.
+    pub(super) fn remembered(&self) -> &[&'b DuplicateRecord] {
+        &self.remembered
+    }
+
+    /// Whether the database has to be touched for it.
+    pub(super) fn is_empty(&self) -> bool {
+        let idle = |step: &Step<'_>| matches!(step, Step::Cancelled);
+        self.steps.iter().all(idle)
+            && self.ledger.is_empty()
+            && self.timetable.is_empty()
+            && self.remembered.is_empty()
+    }
+
     fn add(&mut self, operation: &'b Operation, pairs: bool) {
         match operation {
             Operation::Append(append) => self.append(append, pairs),
@@ -208,6 +235,20 @@ impl<'b> Plan<'b> {
                 self.ledger.count(*subscription, *sequence, counts);
             }
             Operation::Trim { topic, through } => self.ledger.trim(*topic, *through),
+            Operation::Schedule(record) => self.timetable.schedule(record),
+            Operation::Reschedule {
+                id,
+                due_ms,
+                repeats_left,
+            } => {
+                let turn = Turn {
+                    due_ms: *due_ms,
+                    repeats_left: *repeats_left,
+                };
+                self.timetable.put_off(*id, turn);
+            }
+            Operation::Unschedule(id) => self.timetable.unschedule(*id),
+            Operation::Remember(record) => self.remembered.push(record),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Statement};
 
-use crate::{DestinationId, EntryKey, Medium, MessageNumber, Sequence};
+use crate::{DestinationId, EntryKey, Medium, MessageNumber, ScheduleId, Sequence};
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) enum Place {
         topic: DestinationId,
         sequence: Sequence,
     },
+    Schedule(ScheduleId),
 }
 
 impl Place {
@@ -37,6 +38,7 @@ impl Place {
         match self {
             Self::Entry(key) => key.sequence,
             Self::Log { sequence, .. } => sequence,
+            Self::Schedule(id) => Sequence(id.0),
         }
     }
 }
@@ -64,6 +66,7 @@ pub(super) struct Remains {
 pub(super) struct Quarantine<'c> {
     insert_entry: Statement<'c>,
     insert_log: Statement<'c>,
+    insert_scheduled: Statement<'c>,
 }
 
 impl<'c> Quarantine<'c> {
@@ -79,9 +82,15 @@ impl<'c> Quarantine<'c> {
              SELECT NULL, ?1, ?2, topic, NULL, sequence, body, ?3, expires_ms, 0, 0, NULL, ?4, ?5
              FROM log WHERE topic = ?6 AND sequence = ?7",
         )?;
+        let insert_scheduled = connection.prepare(
+            "INSERT INTO quarantine
+             SELECT NULL, ?1, 'scheduled: ' || ?2, destination, rank, id, body, ?3, expires_ms, 0, 0, NULL, ?4, ?5
+             FROM schedule WHERE id = ?6",
+        )?;
         Ok(Self {
             insert_entry,
             insert_log,
+            insert_scheduled,
         })
     }
 
@@ -114,6 +123,9 @@ impl<'c> Quarantine<'c> {
             Place::Log { topic, sequence } => self
                 .insert_log
                 .execute((now_ms, reason, sent_ms, head, body, topic.0, sequence.0)),
+            Place::Schedule(id) => self
+                .insert_scheduled
+                .execute((now_ms, reason, sent_ms, head, body, id.0)),
         };
         inserted.map(drop)
     }

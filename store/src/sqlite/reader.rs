@@ -8,13 +8,18 @@ use std::sync::mpsc::{Receiver, Sender};
 use rusqlite::Connection;
 
 use crate::sqlite::connection::{disk, is_busy};
+use crate::sqlite::due::DueQueries;
+use crate::sqlite::duplicate::DuplicateQuery;
 use crate::sqlite::gather::{HalfRead, Submission};
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::log_page::{LogFound, LogQueries};
 use crate::sqlite::page::{Found, Queries};
 use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::report::Reporter;
-use crate::{Expired, LogPageRequest, Medium, Page, PageRequest, StoreEvent};
+use crate::{
+    DueRequest, DuplicateRequest, Expired, LogPageRequest, Medium, PageRequest,
+    ScheduleListRequest, StoreEvent,
+};
 
 /// What the reader is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +27,17 @@ pub(super) enum ReadRequest {
     Page(PageRequest),
     Expired { now_ms: i64, rows_max: usize },
     Log(LogPageRequest),
+    Due(DueRequest),
+    Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
 }
 
 /// What the database is asked with.
 struct Sources<'c> {
     entries: Queries<'c>,
     logs: LogQueries<'c>,
+    schedule: DueQueries<'c>,
+    duplicates: DuplicateQuery<'c>,
 }
 
 impl<'c> Sources<'c> {
@@ -35,6 +45,8 @@ impl<'c> Sources<'c> {
         Ok(Self {
             entries: Queries::prepare(connection, Medium::Database)?,
             logs: LogQueries::prepare(connection)?,
+            schedule: DueQueries::prepare(connection)?,
+            duplicates: DuplicateQuery::prepare(connection)?,
         })
     }
 }
@@ -83,7 +95,20 @@ impl Reader {
                 ReadRequest::Log(request) => sources
                     .logs
                     .page(&request)
-                    .map(|found: LogFound| self.give(found.into_page(&request))),
+                    .map(|found: LogFound| found.into_page(&request))
+                    .map(|(page, bad)| self.give(StoreEvent::Page(page), bad)),
+                ReadRequest::Due(request) => sources
+                    .schedule
+                    .due(&request)
+                    .map(|(due, bad)| self.give(StoreEvent::Due(due), bad)),
+                ReadRequest::Schedule(request) => sources
+                    .schedule
+                    .list(&request)
+                    .map(|list| self.reporter.report(StoreEvent::Schedule(list))),
+                ReadRequest::Duplicates(request) => sources
+                    .duplicates
+                    .newest(&request)
+                    .map(|found| self.reporter.report(StoreEvent::Duplicates(found))),
             };
             match done {
                 Err(error) if is_busy(&error) && !self.reporter.is_poisoned() => {
@@ -98,15 +123,16 @@ impl Reader {
         if self.gauge.has_scratch_entries() {
             return self.complete(HalfRead::Page(request, found));
         }
-        self.give(found.into_page(&request));
+        let (page, bad) = found.into_page(&request);
+        self.give(StoreEvent::Page(page), bad);
     }
 
-    /// A page with untrustworthy entries is answered by the writer, once they have left their destination.
-    fn give(&self, (page, bad): (Page, Vec<BadEntry>)) {
+    /// An answer with untrustworthy entries is given by the writer, once they have left their place.
+    fn give(&self, answer: StoreEvent, bad: Vec<BadEntry>) {
         if bad.is_empty() {
-            self.reporter.report(StoreEvent::Page(page));
+            self.reporter.report(answer);
         } else {
-            self.hand_over(Submission::Quarantine(page, bad));
+            self.hand_over(Submission::Quarantine(answer, bad));
         }
     }
 

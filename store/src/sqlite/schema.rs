@@ -11,7 +11,12 @@ use crate::sqlite::connection::unopened;
 const APPLICATION_ID: i64 = 0x7374_6278;
 
 /// Entry n leads from version n to n + 1. Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    include_str!("schema_v3.sql"),
+    include_str!("schema_v4.sql"),
+];
 
 /// Makes the newest version's tables and views in a database without any.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior};
 
 use crate::sqlite::tally::TallyBook;
 use crate::{
-    DestinationId, DestinationKind, DestinationRecord, Epoch, LogTally, Rank, Recovered, Sequence,
-    SubscriptionId, SubscriptionRecord, Tally,
+    DestinationId, DestinationKind, DestinationRecord, Epoch, LogTally, Rank, Recovered,
+    ScheduleTally, Sequence, SubscriptionId, SubscriptionRecord, Tally,
 };
 
 /// The last epoch that leaves a [`Sequence`] its sign.
@@ -50,6 +50,9 @@ pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Takeove
     let used = subscriptions.last().map(|record| record.id);
     let used = used.max(excepted(&transaction)?.last().copied());
     let logs = log_tallies(&transaction)?;
+    let scheduled = schedule_tallies(&transaction)?;
+    let next_due_ms =
+        transaction.query_row("SELECT min(due_ms) FROM schedule", [], |row| row.get(0))?;
     let any_shared =
         transaction.query_row("SELECT EXISTS (SELECT 1 FROM shared)", [], |row| row.get(0))?;
     transaction.commit()?;
@@ -66,6 +69,8 @@ pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Takeove
             subscriptions,
             next_subscription: SubscriptionId(used.map_or(1, |id| id.0 + 1)),
             logs,
+            scheduled,
+            next_due_ms,
         },
     })
 }
@@ -183,6 +188,19 @@ pub(super) fn log_tallies(connection: &Connection) -> rusqlite::Result<Vec<LogTa
     rows.collect()
 }
 
+/// The stored counts of what is scheduled.
+pub(super) fn schedule_tallies(connection: &Connection) -> rusqlite::Result<Vec<ScheduleTally>> {
+    let mut query = connection.prepare("SELECT destination, count, bytes FROM schedule_tally")?;
+    let rows = query.query_map([], |row| {
+        Ok(ScheduleTally {
+            destination: DestinationId(row.get(0)?),
+            count: row.get::<_, i64>(1)?.unsigned_abs(),
+            bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
 /// 128 random bits in base 32: no `-` inside, since it separates the parts of a message id.
 fn random_instance() -> rusqlite::Result<String> {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -212,7 +230,8 @@ mod tests {
                 "INSERT INTO destination VALUES (1, 'queue', 'a', 0);
                  INSERT INTO tally VALUES (1, 4, 1000000, 1, 7, 9);
                  INSERT INTO log_tally VALUES (2, 1000000, 1, 7, 9);
-                 DROP VIEW v_queue; DROP VIEW v_message; DROP VIEW v_subscription;
+                 INSERT INTO schedule_tally VALUES (1, 1000000, 1);
+                 DROP VIEW v_queue; DROP VIEW v_message; DROP VIEW v_subscription; DROP VIEW v_scheduled;
                  DROP TABLE entry; DROP TABLE log; DROP TABLE body; DROP TABLE body_part;",
             )
             .expect("no entries");
@@ -220,6 +239,7 @@ mod tests {
         assert_eq!(recovered.tallies[0].count, 1_000_000);
         assert_eq!(recovered.destinations.len(), 1);
         assert_eq!(recovered.logs[0].count, 1_000_000);
+        assert_eq!(recovered.scheduled[0].count, 1_000_000);
     }
 
     #[test]

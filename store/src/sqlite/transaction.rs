@@ -11,17 +11,14 @@ use std::time::{Duration, Instant};
 use crate::StoreError;
 use crate::sqlite::apply::Tables;
 use crate::sqlite::connection::{disk, folder_of, is_busy};
-use crate::sqlite::ledger::Ledger;
-use crate::sqlite::plan::Step;
+use crate::sqlite::plan::Plan;
 use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::space::{Space, lacks_room};
 use crate::sqlite::trim::Trim;
 
 /// What one transaction does.
 pub(super) struct Work<'a, 'b> {
-    pub(super) steps: &'a [Step<'b>],
-    /// What happens to subscriptions.
-    pub(super) ledger: &'a Ledger<'b>,
+    pub(super) plan: &'a Plan<'b>,
     /// How long it may remove what nobody needs.
     pub(super) trim: Trim,
     /// Entries to be put aside.
@@ -36,11 +33,7 @@ pub(super) struct Work<'a, 'b> {
 
 impl Work<'_, '_> {
     fn is_nothing(&self) -> bool {
-        let steps = self.steps.iter();
-        let idle = steps
-            .into_iter()
-            .all(|step| matches!(step, Step::Cancelled));
-        idle && self.ledger.is_empty() && self.bad.is_empty() && !self.closing && !self.buries
+        self.plan.is_empty() && self.bad.is_empty() && !self.closing && !self.buries
     }
 }
 
@@ -162,11 +155,8 @@ impl<'c> Database<'c> {
             put_aside.map_err(unwritten("a quarantine"))?;
         }
         let begun = Instant::now();
-        let kept = self.tables.keep(work.ledger);
-        kept.map_err(unwritten("a change"))?;
-        for step in work.steps {
-            self.tables.apply(step).map_err(unwritten("a change"))?;
-        }
+        let carried_out = self.tables.carry_out(work.plan);
+        carried_out.map_err(unwritten("a change"))?;
         if let Some(budget) = work.trim.budget(begun.elapsed()) {
             let trimmed = self.tables.trim(budget);
             trimmed.map_err(unwritten("a trim"))?;

@@ -25,7 +25,7 @@ use crate::sqlite::space::Space;
 use crate::sqlite::tally::TallyBook;
 use crate::sqlite::transaction::{Database, NoRoom, Unwritten, Work, Written};
 use crate::sqlite::trim::{Pace, Trim};
-use crate::{Backlog, Batch, Medium, Page, StoreError, StoreEvent};
+use crate::{Backlog, Batch, Medium, StoreError, StoreEvent};
 
 /// What the writer is given.
 pub(super) struct Writer {
@@ -141,7 +141,7 @@ enum Effort {
     Again,
 }
 
-type Quarantines = Vec<(Page, Vec<BadEntry>)>;
+type Quarantines = Vec<(StoreEvent, Vec<BadEntry>)>;
 
 struct Commits<'c> {
     database: Database<'c>,
@@ -243,10 +243,10 @@ impl Commits<'_> {
         if let Some(ticket) = through {
             self.reporter.report(StoreEvent::Durable(ticket));
         }
-        for (page, entries) in quarantines {
+        for (answer, entries) in quarantines {
             self.gauge
                 .quarantined(if done.put_off { 0 } else { entries.len() });
-            self.reporter.report(StoreEvent::Page(page));
+            self.reporter.report(answer);
         }
         // Last: freeing a thousand messages must not hold up the watermark.
         drop(batches);
@@ -287,8 +287,7 @@ impl Commits<'_> {
             let put_off = self.space.is_full();
             let bad = quarantines.iter().flat_map(|(_, entries)| entries);
             let work = Work {
-                steps: plan.steps(),
-                ledger: plan.ledger(),
+                plan: &plan,
                 trim,
                 bad: bad.filter(|_| !put_off).collect(),
                 now_ms: self.clock.now_ms(),
@@ -329,8 +328,7 @@ impl Commits<'_> {
     fn trim(&mut self) -> Result<(), StoreError> {
         let plan = Plan::default();
         let work = Work {
-            steps: plan.steps(),
-            ledger: plan.ledger(),
+            plan: &plan,
             trim: Trim::Alone,
             bad: Vec::new(),
             now_ms: self.clock.now_ms(),
@@ -409,7 +407,7 @@ impl Commits<'_> {
         &mut self,
         read: HalfRead,
         scratch: &mut Scratch<'_>,
-    ) -> Option<(Page, Vec<BadEntry>)> {
+    ) -> Option<(StoreEvent, Vec<BadEntry>)> {
         match read {
             HalfRead::Expired {
                 now_ms,
@@ -435,7 +433,7 @@ impl Commits<'_> {
                     self.reporter.report(StoreEvent::Page(page));
                     return None;
                 }
-                Some((page, bad))
+                Some((StoreEvent::Page(page), bad))
             }
         }
     }

@@ -1,11 +1,15 @@
 //! The contract of every engine: what an operation does, what a page shows, what outlives a store.
 
+mod duplicate;
 mod full;
+mod full_duplicate;
 mod full_log;
+mod full_schedule;
 mod life;
 mod log;
 mod operation;
 mod reading;
+mod schedule;
 mod scratch;
 mod trim;
 mod watermark;

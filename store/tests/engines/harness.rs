@@ -177,7 +177,7 @@ impl Harness for SqliteHarness {
     }
 
     fn check_bodies(&self) {
-        let owners = "(SELECT body FROM entry UNION ALL SELECT body FROM log)";
+        let owners = "(SELECT body FROM entry UNION ALL SELECT body FROM log UNION ALL SELECT body FROM schedule)";
         let count = |query: &str| self.number(&query.replace("OWNERS", owners));
         let lost = "SELECT count(*) FROM OWNERS WHERE body NOT IN (SELECT id FROM body)";
         assert_eq!(count(lost), 0, "owners without a body");
@@ -205,6 +205,15 @@ impl Harness for SqliteHarness {
             count(logged),
             0,
             "counts of logs that differ from a recount"
+        );
+        let scheduled = "SELECT count(*) FROM
+            (SELECT destination, count(*) AS count, sum(bytes) AS bytes FROM schedule GROUP BY destination) AS seen
+            FULL JOIN schedule_tally USING (destination, count, bytes)
+            WHERE seen.count IS NULL OR schedule_tally.count IS NULL";
+        assert_eq!(
+            count(scheduled),
+            0,
+            "counts of the schedule that differ from a recount"
         );
     }
 

@@ -39,6 +39,7 @@ mod memory_disk;
 mod message;
 mod random;
 mod random_log;
+mod random_schedule;
 mod recovery;
 mod scratch_file;
 mod session;

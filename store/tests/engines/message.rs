@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use stompbox_store::{
-    Append, Batch, DestinationId, DestinationKind, DestinationRecord, EntryKey, Haste, LogAppend,
-    LogPageRequest, Medium, MessageNumber, Move, Operation, PageId, PageRequest, Payload, Rank,
-    Sender, Sequence, SubscriptionId, SubscriptionRecord,
+    Append, Batch, DestinationId, DestinationKind, DestinationRecord, DueRequest, DuplicateRecord,
+    DuplicateRequest, EntryKey, Haste, LogAppend, LogPageRequest, Medium, MessageNumber, Move,
+    Operation, PageId, PageRequest, Payload, Rank, ScheduleFilter, ScheduleId, ScheduleListRequest,
+    ScheduleRecord, Sender, Sequence, SubscriptionId, SubscriptionRecord,
 };
 
 pub(crate) struct Text {
@@ -141,6 +142,78 @@ pub(crate) fn log_page(topic: i64, subscription: i64) -> LogPageRequest {
         through: Sequence::MAX,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+    }
+}
+
+/// Message `number`, the same as [`append`] makes, to be delivered later.
+pub(crate) fn schedule(id: i64, number: i64, due_ms: i64, destination: i64) -> ScheduleRecord {
+    let message = append(key(destination, 4, 0), number);
+    ScheduleRecord {
+        id: ScheduleId(id),
+        due_ms,
+        repeats_left: 0,
+        text: "once".into(),
+        destination: message.key.destination,
+        rank: message.key.rank,
+        number: message.number,
+        payload: message.payload,
+        timestamp_ms: message.timestamp_ms,
+        expires_ms: message.expires_ms,
+        sender: message.sender,
+    }
+}
+
+/// A scheduled message that has the number of its id.
+pub(crate) fn scheduled(id: i64, due_ms: i64, destination: i64) -> Operation {
+    Operation::Schedule(schedule(id, id, due_ms, destination))
+}
+
+pub(crate) fn unschedule(id: i64) -> Operation {
+    Operation::Unschedule(ScheduleId(id))
+}
+
+pub(crate) fn reschedule(id: i64, due_ms: i64, repeats_left: i64) -> Operation {
+    Operation::Reschedule {
+        id: ScheduleId(id),
+        due_ms,
+        repeats_left,
+    }
+}
+
+pub(crate) fn due_request(until_ms: i64) -> DueRequest {
+    DueRequest {
+        id: PageId(0),
+        after: None,
+        until_ms,
+        rows_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+pub(crate) fn schedule_list(filter: ScheduleFilter) -> ScheduleListRequest {
+    ScheduleListRequest {
+        id: PageId(0),
+        filter,
+        after: None,
+        rows_max: usize::MAX,
+    }
+}
+
+/// An id that tells the number of the message that it came with.
+pub(crate) fn remember(destination: i64, number: i64) -> Operation {
+    Operation::Remember(DuplicateRecord {
+        destination: DestinationId(destination),
+        number: MessageNumber(number),
+        id: format!("id {number}").into_bytes().into(),
+        sender: Sender::default(),
+    })
+}
+
+pub(crate) fn duplicate_request(destination: i64) -> DuplicateRequest {
+    DuplicateRequest {
+        id: PageId(0),
+        destination: DestinationId(destination),
+        rows_max: usize::MAX,
     }
 }
 

@@ -326,6 +326,10 @@ fn apply(entries: &mut BTreeMap<EntryKey, Entry>, operation: &Operation) {
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
         | Operation::Trim { .. } => unreachable!("random_log has those"),
+        Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
+            unreachable!("random_schedule has those")
+        }
+        Operation::Remember(_) => unreachable!("the contract has those"),
     }
 }
 

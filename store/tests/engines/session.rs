@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use stompbox_store::{
-    Batch, EntryKey, EventSink, Expired, LogPageRequest, Operation, Page, PageRequest, Recovered,
+    Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Operation, Page, PageRequest, Recovered, ScheduleList, ScheduleListRequest,
     Store, StoreError, StoreEvent, Ticket,
 };
 
@@ -51,6 +52,12 @@ pub(crate) fn said(operation: &Operation) -> String {
             ..
         } => format!("count {}/{}", subscription.0, sequence.0),
         Operation::Trim { topic, through } => format!("trim {}/{}", topic.0, through.0),
+        Operation::Schedule(record) => format!("schedule {}", record.id.0),
+        Operation::Reschedule { id, .. } => format!("reschedule {}", id.0),
+        Operation::Unschedule(id) => format!("unschedule {}", id.0),
+        Operation::Remember(record) => {
+            format!("remember {}/{}", record.destination.0, record.number.0)
+        }
     }
 }
 
@@ -85,7 +92,12 @@ impl Session {
             StoreEvent::Durable(ticket) => self.watermarks.push(*ticket),
             StoreEvent::Refused(operations) => self.refused.extend_from_slice(operations),
             StoreEvent::Resumed => self.resumed += 1,
-            StoreEvent::Page(_) | StoreEvent::Expired(_) | StoreEvent::Failed(_) => {}
+            StoreEvent::Page(_)
+            | StoreEvent::Expired(_)
+            | StoreEvent::Due(_)
+            | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_)
+            | StoreEvent::Failed(_) => {}
         }
         event
     }
@@ -136,6 +148,9 @@ impl Session {
                 StoreEvent::Durable(_)
                 | StoreEvent::Expired(_)
                 | StoreEvent::Refused(_)
+                | StoreEvent::Due(_)
+                | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }
@@ -144,6 +159,39 @@ impl Session {
     pub(crate) fn read_log(&mut self, request: LogPageRequest) -> Page {
         self.store.read_log(request);
         self.next_page()
+    }
+
+    pub(crate) fn due(&mut self, request: DueRequest) -> Due {
+        self.store.read_due(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Due(due) => return due,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, request: ScheduleListRequest) -> ScheduleList {
+        self.store.read_schedule(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Schedule(list) => return list,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn duplicates(&mut self, request: DuplicateRequest) -> Duplicates {
+        self.store.read_duplicates(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Duplicates(found) => return found,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
     }
 
     /// The positions of everything in a log that a subscription has not acknowledged.
@@ -169,6 +217,9 @@ impl Session {
                 StoreEvent::Durable(_)
                 | StoreEvent::Page(_)
                 | StoreEvent::Refused(_)
+                | StoreEvent::Due(_)
+                | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }

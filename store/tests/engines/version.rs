@@ -9,7 +9,7 @@ use crate::harness::{Harness, SqliteHarness};
 use crate::message::*;
 use crate::session::events;
 
-const VERSION: i64 = 2;
+const VERSION: i64 = 4;
 
 /// A harness with a database of schema version 1.
 fn version_1() -> SqliteHarness {

@@ -1,7 +1,7 @@
 //! The file is the user's: views and documented queries answer while the broker runs.
 
 use rusqlite::types::Value;
-use stompbox_store::{Append, EntryKey, Epoch, MessageNumber, Operation, Sequence};
+use stompbox_store::{Append, EntryKey, Epoch, MessageNumber, Operation, ScheduleRecord, Sequence};
 
 use crate::harness::{Harness, SqliteHarness};
 use crate::message::*;
@@ -116,6 +116,37 @@ fn subscriptions_are_shown_with_what_they_have_not_acknowledged() {
     assert_eq!(found, expected);
     let others = "SELECT pending FROM v_subscription WHERE identity = 'client/2'";
     assert_eq!(harness.number(others), 10);
+}
+
+#[test]
+fn scheduled_messages_are_shown_with_their_next_time() {
+    let mut harness = SqliteHarness::new();
+    let mut running = harness.open();
+    let record = ScheduleRecord {
+        repeats_left: 9,
+        text: "period=1000 repeat=9".into(),
+        ..schedule(7, (3 << 40) + 5, 61_500, 1)
+    };
+    running.run([queue(1, "orders"), Operation::Schedule(record)]);
+    let found = row(
+        &harness.database(),
+        "SELECT kind, name, id, due, schedule, repeats_left, priority, headers, body_bytes FROM v_scheduled",
+    );
+    let number = (3_i64 << 40) + 5;
+    let expected = [
+        text("queue"),
+        text("orders"),
+        Value::Integer(7),
+        text("1970-01-01T00:01:01.500Z"),
+        text("period=1000 repeat=9"),
+        Value::Integer(9),
+        Value::Integer(5),
+        text(&format!("number:{number}\n")),
+        Value::Integer(format!("body of {number}").len() as i64),
+    ];
+    assert_eq!(found, expected);
+    let suffix = "SELECT count(*) FROM v_scheduled WHERE message_id LIKE 'ID:%-3-5'";
+    assert_eq!(harness.number(suffix), 1);
 }
 
 #[test]

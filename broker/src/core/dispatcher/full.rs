@@ -100,7 +100,11 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         | Operation::Pass { .. }
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
-        | Operation::Trim { .. } => None,
+        | Operation::Trim { .. }
+        | Operation::Schedule(_)
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_)
+        | Operation::Remember(_) => None,
     }
 }
 
@@ -116,7 +120,10 @@ fn place_of(append: &LogAppend) -> EntryKey {
 fn is_for_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) | Operation::Log(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_) => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
@@ -126,7 +133,9 @@ fn is_for_database(operation: &Operation) -> bool {
         | Operation::Pass { .. }
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
-        | Operation::Trim { .. } => false,
+        | Operation::Trim { .. }
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_) => false,
     }
 }
 
@@ -221,6 +230,18 @@ impl Dispatcher {
                     }
                     self.take_out_of_log(append, &mut strays);
                 }
+                Operation::Schedule(record) => {
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                Operation::Remember(record) => {
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                // What was refused with its firing stays scheduled.
+                Operation::Reschedule { .. } | Operation::Unschedule(_) => {}
                 Operation::Move(_)
                 | Operation::Create(_)
                 | Operation::Remove(_)

@@ -356,7 +356,11 @@ impl Dispatcher {
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
-            StoreEvent::Failed(_) => {}
+            // Nobody asks for the schedule or for ids.
+            StoreEvent::Failed(_)
+            | StoreEvent::Due(_)
+            | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_) => {}
         }
     }
 

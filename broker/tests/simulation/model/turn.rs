@@ -111,6 +111,10 @@ impl Model {
             | Operation::Floor { .. }
             | Operation::LogCount { .. }
             | Operation::Trim { .. } => panic!("nobody subscribed durably"),
+            Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
+                panic!("nobody scheduled anything")
+            }
+            Operation::Remember(_) => panic!("nobody sent an id"),
         }
     }
 
