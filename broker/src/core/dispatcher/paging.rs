@@ -47,6 +47,27 @@ pub(super) struct PageOut {
     pub(super) sequence: Sequence,
 }
 
+impl Queue {
+    /// Lets go of a durable entry that was never delivered, if it stands far behind the head.
+    fn page_out_durable(
+        &mut self,
+        rank: Rank,
+        sequence: Sequence,
+        watermark: Ticket,
+        window: &Window,
+    ) {
+        let lane = self.lane(rank);
+        let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
+        let may = lane.get(sequence).is_some_and(|entry| {
+            entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
+        });
+        let is_asleep = self.is_durable() && self.consumers.is_empty();
+        if may && (is_behind || is_asleep || self.is_deep(window)) {
+            self.page_out(rank, sequence);
+        }
+    }
+}
+
 impl Dispatcher {
     /// A new entry that stands far behind the head leaves memory when it is durable.
     pub(super) fn may_page_out(
@@ -75,17 +96,8 @@ impl Dispatcher {
     pub(super) fn page_out_durable(&mut self) {
         let (watermark, window) = (self.watermark, self.window());
         while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
-            let Some(queue) = self.queues.get_mut(out.queue.0) else {
-                continue;
-            };
-            let lane = queue.lane(out.rank);
-            let is_behind = lane.paged().is_some_and(|range| range.first < out.sequence);
-            let may = lane.get(out.sequence).is_some_and(|entry| {
-                entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
-            });
-            let is_asleep = queue.is_durable() && queue.consumers.is_empty();
-            if may && (is_behind || is_asleep || queue.is_deep(&window)) {
-                queue.page_out(out.rank, out.sequence);
+            if let Some(queue) = self.queues.get_mut(out.queue.0) {
+                queue.page_out_durable(out.rank, out.sequence, watermark, &window);
             }
         }
     }
@@ -171,13 +183,16 @@ impl Dispatcher {
             return;
         };
         let Paging::Waiting {
-            rank, ref purpose, ..
+            rank,
+            after,
+            ref purpose,
         } = queue.paging
         else {
             return;
         };
         let purpose = purpose.clone();
-        let after = queue.paged_ticket;
+        // The wait may be one that another queue left behind, which had this key.
+        let after = after.max(queue.paged_ticket);
         if after > self.watermark {
             queue.paging = Paging::Waiting {
                 rank,
@@ -260,6 +275,11 @@ impl Dispatcher {
                 self.group_page_came(key, rank, &id, page);
                 self.queues[key.0].end_page();
             }
+        }
+        let (watermark, window) = (self.watermark, self.window());
+        let queue = &mut self.queues[key.0];
+        for (rank, sequence) in queue.take_staying() {
+            queue.page_out_durable(rank, sequence, watermark, &window);
         }
         self.wake_walks(key);
     }

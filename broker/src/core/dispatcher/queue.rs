@@ -118,6 +118,9 @@ pub(super) struct Queue {
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
     regained: Vec<(Rank, Sequence)>,
+    /// Resident entries that may leave memory when the page that is being read has come: it may have been read
+    /// without them, and says how far the range has been read.
+    staying: Vec<(Rank, Sequence)>,
     pub(super) paging: Paging,
     /// The last batch that put something on disk that was never resident: a page that is read before sees
     /// less than the ranges span.
@@ -174,6 +177,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
+            staying: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
@@ -432,10 +436,13 @@ impl Queue {
         self.paged_may_expire = true;
     }
 
-    /// Lets go of a resident entry, unless a selector has found it.
+    /// Lets go of a resident entry, unless a selector has found it; while a page is read, when that has come.
     pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
         if self.is_found(rank, sequence) {
             return;
+        }
+        if matches!(self.paging, Paging::Reading { .. }) {
+            return self.staying.push((rank, sequence));
         }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
             let bytes = entry.message.bytes();
@@ -522,6 +529,11 @@ impl Queue {
         if self.paging == Paging::Idle {
             self.regain();
         }
+    }
+
+    /// What stayed in memory while a page was read, and may leave it now.
+    pub(super) fn take_staying(&mut self) -> Vec<(Rank, Sequence)> {
+        std::mem::take(&mut self.staying)
     }
 
     /// A stored entry that was held by name is damaged and gone.
