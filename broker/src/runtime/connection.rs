@@ -380,3 +380,6 @@ fn codec_limits(settings: &SessionSettings) -> Limits {
         unauthenticated_bytes_max: limits.unauthenticated_bytes,
     }
 }
+
+#[cfg(test)]
+mod tests;
