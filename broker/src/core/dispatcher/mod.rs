@@ -12,6 +12,7 @@ mod browse;
 mod connect;
 mod consume;
 mod consumer;
+mod crowd;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -60,6 +61,7 @@ use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
+use crowd::Crowd;
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -165,6 +167,7 @@ pub struct Dispatcher {
     is_disk_full: bool,
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
+    crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
     counters: Counters,
 }
@@ -173,6 +176,7 @@ impl Dispatcher {
     /// A dispatcher on what a store knows at its opening.
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
+        let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
             settings,
             instance: recovered.instance.as_str().into(),
@@ -215,6 +219,7 @@ impl Dispatcher {
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
             is_memory_over: false,
+            crowd,
             revocable: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -326,6 +331,7 @@ impl Dispatcher {
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
+        self.relieve_crowd(now);
         self.unblock_by_memory();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
@@ -344,6 +350,9 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                for batch in std::mem::take(&mut peer.reply_batches) {
+                    deliver(peer.connection, batch);
+                }
                 peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }
