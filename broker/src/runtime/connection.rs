@@ -87,6 +87,8 @@ pub(super) struct Connection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// The share of the memory limit that a half-arrived frame holds.
     arriving: Option<Charge>,
+    /// Since when it has been arriving, as far as it is listened to.
+    arriving_since: Option<Instant>,
     /// Since when it waits for memory.
     starved_since: Option<Instant>,
     was_opened: bool,
@@ -147,6 +149,7 @@ impl Connection {
             release_at: None,
             alarm: None,
             arriving: None,
+            arriving_since: None,
             starved_since: None,
             was_opened: false,
             was_reading: false,
@@ -327,8 +330,15 @@ impl Connection {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
             self.arriving = None;
+            self.arriving_since = None;
             self.starved_since = None;
             return;
+        }
+        if self.session.takes_input(&self.buffer.output) {
+            self.arriving_since.get_or_insert_with(Instant::now);
+        } else {
+            // What holds it back is the broker.
+            self.arriving_since = None;
         }
         let budget = &self.context.settings.budget;
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
