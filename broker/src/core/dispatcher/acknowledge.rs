@@ -196,6 +196,7 @@ impl Dispatcher {
             self.subscriptions[key.0].credit.regain(count, bytes);
             let peer = &mut self.peers[peer.0];
             peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
+            self.crowd.arrived(count);
             self.counters.acknowledged += u64::from(count);
         }
         self.offer(key);

@@ -154,8 +154,7 @@ impl Dispatcher {
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
             queued: false,
             walk: None,
-            pending: Pending::new(&self.settings.budget),
-            delayed: Default::default(),
+            pending: Pending::new(self.crowd.pending()),
             full_for: Default::default(),
             has_claims: false,
         }));
@@ -323,7 +322,7 @@ impl Dispatcher {
                 }
             }
         }
-        for (timer, ..) in std::mem::take(&mut subscription.delayed).into_values() {
+        for timer in subscription.pending.take_delayed() {
             self.timers.cancel(timer);
         }
         while let Some(slot) = subscription.open.first {
@@ -342,9 +341,10 @@ impl Dispatcher {
         }
         // Deliveries that are in no list are gone with it.
         if !subscription.keeps_deliveries {
-            let out = u64::from(subscription.credit.messages);
+            let out = subscription.credit.messages;
             let peer = &mut self.peers[subscription.peer.0];
-            peer.in_flight = peer.in_flight.saturating_sub(out);
+            peer.in_flight = peer.in_flight.saturating_sub(u64::from(out));
+            self.crowd.arrived(out);
         }
         for topic in &subscription.full_for {
             self.relieve(*topic, Relief::SubscriptionGone);

@@ -303,6 +303,8 @@ impl Dispatcher {
             }
             let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
+        } else {
+            self.crowd.set_out();
         }
         if is_manifold {
             delivery.destination = self.name_of_origin(origin);

@@ -70,9 +70,8 @@ impl Dispatcher {
         let peer = &mut self.peers[key.0];
         if peer.replies.is_empty() {
             self.replied.push(key);
-            peer.replies.reserve(peer.reply_count);
         }
-        peer.replies.push(reply);
+        peer.push(reply);
     }
 
     /// What may be promised after changes that began when the batch had so many operations.

@@ -12,7 +12,6 @@ use super::flow::Relief;
 use super::key::{SubscriptionKey, TopicKey};
 use super::peer::Standing;
 use super::property::{Place, Seen};
-use super::subscription::Pending;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Publication};
@@ -81,6 +80,7 @@ impl Dispatcher {
             handle,
             counter,
         } = self.deal(to, message.bytes());
+        self.crowd.set_out();
         let tag = DeliveryTag {
             slot: NO_SLOT,
             counter,
@@ -162,7 +162,7 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
-                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
+                self.subscriptions[to.0].pending.clear();
             }
         }
     }

@@ -117,7 +117,7 @@ impl Dispatcher {
         }
     }
 
-    fn unblock(&mut self, blocker: Blocker) {
+    pub(super) fn unblock(&mut self, blocker: Blocker) {
         for key in std::mem::take(self.waiting(blocker)) {
             let peer = &mut self.peers[key.0];
             peer.blocked_by.retain(|other| *other != blocker);

@@ -448,7 +448,7 @@ impl Dispatcher {
         let again = Timer::RedeliverCopy(key, sequence);
         let timer = self.timers.set(now.uptime + STAYS, again);
         if let Some(subscription) = self.subscriptions.get_mut(key.0) {
-            subscription.delayed.insert(sequence, (timer, topic, entry));
+            subscription.pending.delay(sequence, timer, topic, entry);
         }
     }
 

@@ -13,6 +13,7 @@ mod connect;
 mod consume;
 mod consumer;
 mod cursor;
+mod crowd;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -65,6 +66,7 @@ use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
+use crowd::Crowd;
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -185,6 +187,7 @@ pub struct Dispatcher {
     is_disk_full: bool,
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
+    crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
     counters: Counters,
 }
@@ -193,6 +196,7 @@ impl Dispatcher {
     /// A dispatcher on what a store knows at its opening.
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
+        let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
             settings,
             instance: recovered.instance.as_str().into(),
@@ -243,6 +247,7 @@ impl Dispatcher {
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
             is_memory_over: false,
+            crowd,
             revocable: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -367,6 +372,7 @@ impl Dispatcher {
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
+        self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();
         for queue in std::mem::take(&mut self.unfinished) {
@@ -387,6 +393,9 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                for batch in std::mem::take(&mut peer.reply_batches) {
+                    deliver(peer.connection, batch);
+                }
                 peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }

@@ -9,6 +9,7 @@ use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::full::{NOBODY, Placed, Undo};
 use super::key::{PeerKey, QueueKey, TopicKey};
+use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
@@ -256,10 +257,13 @@ impl Dispatcher {
         }: Routing,
         now: Now,
     ) {
-        let topic = &mut self.topics[key.0];
-        if visible_after <= self.watermark && topic.held.is_empty() {
+        let topic = &self.topics[key.0];
+        let is_visible = visible_after <= self.watermark && topic.held.is_empty();
+        let is_crowded = self.is_crowded(key);
+        if is_visible && !is_crowded {
             return self.fan_out(key, number, publication, sender, now);
         }
+        let topic = &mut self.topics[key.0];
         let visible_after = match topic.held.back() {
             Some((ticket, ..)) => visible_after.max(*ticket),
             None => visible_after,
@@ -267,16 +271,27 @@ impl Dispatcher {
         topic
             .held
             .push_back((visible_after, number, sender, publication));
-        self.hidden.push_back((visible_after, Place::Topic(key)));
+        if visible_after <= self.watermark {
+            self.wait_in_crowd(key);
+        } else {
+            self.hidden.push_back((visible_after, Place::Topic(key)));
+        }
     }
 
     pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
         let watermark = self.watermark;
-        while let Some(topic) = self.topics.get_mut(key.0)
-            && let Some((_, number, sender, publication)) =
-                topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
-        {
-            self.fan_out(key, number, publication, sender, now);
+        let is_due = |topic: &Topic| {
+            let front = topic.held.front();
+            front.is_some_and(|(ticket, ..)| *ticket <= watermark)
+        };
+        while self.topics.get(key.0).is_some_and(is_due) {
+            if self.is_crowded(key) {
+                return self.wait_in_crowd(key);
+            }
+            let held = self.topics[key.0].held.pop_front();
+            if let Some((_, number, sender, publication)) = held {
+                self.fan_out(key, number, publication, sender, now);
+            }
         }
     }
 }

@@ -330,7 +330,7 @@ impl Dispatcher {
         } else {
             let copy = Timer::RedeliverCopy(key, sequence);
             let timer = self.timers.set(now.uptime + delay, copy);
-            subscription.delayed.insert(sequence, (timer, topic, entry));
+            subscription.pending.delay(sequence, timer, topic, entry);
         }
     }
 

@@ -3,6 +3,7 @@
 mod browse;
 mod connection;
 mod consumer;
+mod crowd;
 mod dead_letter;
 mod destination;
 mod expiry;

@@ -1,4 +1,4 @@
-//! A topic: the subscriptions that each get a copy, and what a COMMIT holds back.
+//! A topic: the subscriptions that each get a copy, and what has to wait before it is copied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,10 +35,13 @@ pub(super) struct Topic {
     pub(super) audience: Vec<SubscriptionKey>,
     /// None when `subscriptions` has changed since.
     pub(super) audience_at: Option<Generation>,
-    /// Published when the watermark has reached the ticket: what a COMMIT sent, and whatever came behind it.
+    /// Published when the watermark has reached the ticket and the topic is not crowded: what a COMMIT sent, and
+    /// whatever came behind it.
     pub(super) held: VecDeque<(Ticket, MessageNumber, Sender, Publication)>,
-    /// Subscriptions at their pending limit.
+    /// Subscriptions at their pending limit, and one more while `is_crowded`.
     pub(super) full_count: usize,
+    /// Whether it keeps its messages back because there are too many copies.
+    pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
     pub(super) counters: TopicCounters,
@@ -56,6 +59,7 @@ impl Topic {
             audience_at: None,
             held: VecDeque::new(),
             full_count: 0,
+            is_crowded: false,
             blocked: Vec::new(),
             counters: TopicCounters::default(),
         }
