@@ -118,6 +118,7 @@ impl Fake {
             redelivered_total: acknowledged / 1_000 * u64::from(index.is_multiple_of(3)),
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
+            dropped_total: 0,
         }
     }
 

@@ -148,6 +148,8 @@ pub struct QueueView {
     pub dead_lettered_total: u64,
     /// Messages that expired since the start.
     pub expired_total: u64,
+    /// Messages dropped since the start because the queue was full.
+    pub dropped_total: u64,
 }
 
 /// A topic.
@@ -192,7 +194,7 @@ pub struct ConnectionView {
     pub transactions: u64,
     /// Whether something that is full holds its SENDs back.
     pub blocked: bool,
-    /// What does: a topic by its name (comes from clients: hostile), or the key of a limit.
+    /// What does: a topic or a queue by its name (comes from clients: hostile), or the key of a limit.
     pub blocked_by: Vec<String>,
 }
 

@@ -29,6 +29,7 @@ mod suggestion;
 
 pub use choice::{
     ClientIdPolicy, Delivery, Dispatch, Durability, LogFormat, RedeliveryOrder, SlowConsumer,
+    WhenFull,
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};

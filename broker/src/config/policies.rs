@@ -2,6 +2,7 @@
 
 use stompbox_store::DestinationKind;
 
+use super::choice::WhenFull;
 use super::given::Contradiction;
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
@@ -67,6 +68,16 @@ impl Policies {
     ) -> Vec<Contradiction> {
         let kind = kind.unwrap_or(DestinationKind::Queue);
         self.merged(kind, &pattern.specimen()).contradictions()
+    }
+
+    /// Whether some queue may refuse what is too much.
+    #[must_use]
+    pub fn may_reject(&self) -> bool {
+        let given = self.overrides.iter().map(|item| item.given.when_full);
+        let default = Some(self.default.when_full);
+        given
+            .chain([default])
+            .any(|when_full| when_full == Some(WhenFull::Reject))
     }
 
     /// The policy of a destination that no override matches.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
+use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer, WhenFull};
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
 use super::section::section;
@@ -69,6 +69,17 @@ section! {
         pub dead_letter_expired: bool = true, Flag;
         /// Whether non-persistent messages that fail go to the dead-letter queue.
         pub dead_letter_non_persistent: bool = true, Flag;
+        /// Messages that may wait in a queue, those with consumers not counted; 0 = as many as the disk holds.
+        pub max_messages: u64 = 0, Count { min: 0, max: 1_000_000_000_000_u64 };
+        /// Bytes of such messages; 0 = as many as the disk holds.
+        pub max_bytes: usize = 0, Bytes { min: 0, max: 1024 * GIB };
+        /// What a queue at one of these two limits does: "block" holds its producers back, "reject" answers a SEND
+        /// with an ERROR, "drop-oldest" drops the oldest message of the lowest priority that waits.
+        pub when_full: WhenFull = WhenFull::Block, Choice(&[
+            ("block", WhenFull::Block),
+            ("reject", WhenFull::Reject),
+            ("drop-oldest", WhenFull::DropOldest),
+        ]);
         /// What a topic does when a subscriber reaches its pending limit: "block" stops the topic's producers,
         /// "drop-oldest" drops the oldest message that waits for it, "disconnect" closes its connection.
         pub slow_consumer: SlowConsumer = SlowConsumer::Block, Choice(&[

@@ -16,6 +16,7 @@ mod heart_beats;
 mod later;
 mod limits;
 mod message;
+mod policy;
 mod receipts;
 mod redelivery;
 mod restart;

@@ -13,7 +13,7 @@ const SECTIONS: [(u32, u32); 8] = [
     (5, 17),
     (6, 49),
     (7, 9),
-    (8, 15),
+    (8, 18),
 ];
 
 /// What a row may say of its rule.

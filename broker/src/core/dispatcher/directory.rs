@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
 use super::topic::Topic;
@@ -159,6 +160,7 @@ impl Dispatcher {
         if queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
+        self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
     fn remove_topic(&mut self, key: TopicKey) {
@@ -166,14 +168,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&topic.name);
-        for peer in topic.blocked {
-            self.peers[peer.0]
-                .blocked_by
-                .retain(|blocker| *blocker != super::flow::Blocker::Topic(key));
-            if !self.peers[peer.0].is_blocked() {
-                self.reply(peer, crate::core::port::Reply::Unblock);
-            }
-        }
+        self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 
     fn forget_name(&mut self, name: &Arc<DestinationName>) {

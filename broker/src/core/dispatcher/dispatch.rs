@@ -99,7 +99,7 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+    pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
         if self.queues[key.0].is_heads_turn {
             self.read_ahead(key);
         }
@@ -131,6 +131,7 @@ impl Dispatcher {
                 self.queues[key.0].round.rotate();
             }
         }
+        self.keep_bound(key);
         self.read_ahead(key);
     }
 
@@ -244,7 +245,7 @@ impl Dispatcher {
     ) {
         self.gave_group(key, &entry);
         let queue = &mut self.queues[key.0];
-        queue.in_flight += 1;
+        queue.went_out(&entry);
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;

@@ -115,6 +115,7 @@ impl Dispatcher {
             redelivered_total: queue.counters.redelivered,
             dead_lettered_total: queue.counters.dead_lettered,
             expired_total: queue.counters.expired,
+            dropped_total: queue.counters.dropped,
         }
     }
 

@@ -8,6 +8,7 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod bound;
 mod browse;
 mod connect;
 mod consume;

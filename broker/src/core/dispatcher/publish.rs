@@ -42,6 +42,9 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
+            return self.refuse(peer, refusal, receipt);
+        }
         let mode = publication.mode;
         if self.is_disk_full && self.is_any_stored(&places, mode) {
             return self.refuse_for_disk(peer, receipt);

@@ -1,5 +1,6 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod bound;
 mod browse;
 mod connection;
 mod consumer;
@@ -109,6 +110,15 @@ impl Bench {
         let variables = std::iter::once((name, value.to_owned()));
         let config = crate::config::load(None, variables, crate::config::CommandLine::default());
         Self::with(Window::default(), config.expect("a policy").policies)
+    }
+
+    /// With this configuration file.
+    pub(super) fn configured(window: Window, toml: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), toml).expect("write");
+        let command_line = crate::config::CommandLine::default();
+        let config = crate::config::load(Some(file.path()), std::iter::empty(), command_line);
+        Self::with(window, config.expect("a configuration").policies)
     }
 
     /// So many messages stay in memory, so many come back at a time.

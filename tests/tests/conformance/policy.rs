@@ -1,0 +1,102 @@
+//! What single destinations do otherwise by their policy, as clients see it (`docs/policies.md`).
+
+use super::fixture::{
+    await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
+    overview, queue, start_watched,
+};
+
+const LIMITS: &str = "[[destination]]\nmatch = \"block\"\nmax_messages = 4\n\
+    [[destination]]\nmatch = \"reject\"\nmax_messages = 2\nwhen_full = \"reject\"\n\
+    [[destination]]\nmatch = \"small\"\nmax_bytes = 100\nwhen_full = \"reject\"\n\
+    [[destination]]\nmatch = \"ring\"\nmax_messages = 3\nwhen_full = \"drop-oldest\"\n";
+
+/// D8.16
+#[test]
+fn with_block_a_full_queue_stops_its_producers_and_nothing_is_lost() {
+    let broker = start_watched(LIMITS);
+    let mut consumer = connect(&broker);
+    let two = [("activemq.prefetchSize", "2")];
+    consumer.subscribe_with("s", "/queue/block", "client", &two);
+    let mut producer = connect(&broker);
+    // Two with the consumer, four that wait.
+    for number in 0..6 {
+        producer.send_receipted("/queue/block", &[], &number.to_string());
+    }
+    for number in 6..20 {
+        producer.send(&format!(
+            "SEND\ndestination:/queue/block\nreceipt:r{number}\n\n{number}^@"
+        ));
+    }
+    let listed = || super::fixture::ask(&broker, "connections");
+    eventually("it is held back, and by what", || {
+        let items = listed()["items"].as_array().cloned().unwrap_or_default();
+        let is_held = |item: &serde_json::Value| item["blocked_by"][0] == "/queue/block";
+        items.iter().any(is_held).then_some(())
+    });
+    await_depth(&broker, "block", 6);
+    connect(&broker).send_receipted("/queue/other", &[], "");
+    for number in 0..20 {
+        let message = consumer.expect_message();
+        assert_eq!(message.text(), number.to_string());
+        consumer.ack(&message, &[]);
+    }
+    producer.expect_receipt("r19");
+    await_depth(&broker, "block", 0);
+}
+
+/// D8.17
+#[test]
+fn with_reject_a_full_queue_refuses_sends_and_whole_transactions() {
+    let broker = start_watched(LIMITS);
+    let mut producer = connect(&broker);
+    for number in 0..2 {
+        producer.send_receipted("/queue/reject", &[], &number.to_string());
+    }
+    let send = "SEND\ndestination:/queue/reject\nreceipt:r\n\n2^@";
+    let error = expect_refusal(&mut producer, send, "max_messages");
+    assert_eq!(error.header("receipt-id"), Some("r"));
+    let body = "x".repeat(101);
+    let send = format!("SEND\ndestination:/queue/small\n\n{body}^@");
+    expect_refusal(&mut connect(&broker), &send, "max_bytes");
+    let mut wire = connect(&broker);
+    wire.send("BEGIN\ntransaction:t\n\n^@");
+    for _ in 0..3 {
+        wire.send("SEND\ndestination:/queue/other,/queue/small\ntransaction:t\n\n40 bytes: 40 bytes: 40 bytes: 40 bytes^@");
+    }
+    wire.send("COMMIT\ntransaction:t\nreceipt:c\n\n^@");
+    let error = wire.expect_error("max_bytes");
+    expect_complete(&error);
+    assert_eq!(error.header("receipt-id"), Some("c"));
+    wire.expect_closed();
+    await_depth(&broker, "reject", 2);
+    await_depth(&broker, "small", 0);
+    await_depth(&broker, "other", 0);
+    let mut consumer = connect(&broker);
+    consumer.subscribe("s", "/queue/reject", "auto");
+    assert_eq!(bodies(&mut consumer, 2), ["0", "1"]);
+    connect(&broker).send_receipted("/queue/reject", &[], "3");
+    assert_eq!(bodies(&mut consumer, 1), ["3"]);
+}
+
+/// D8.18
+#[test]
+fn with_drop_oldest_a_full_queue_keeps_the_newest_over_a_restart() {
+    let mut broker = start_watched(LIMITS);
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/ring", &[("priority", "9")], "first");
+    for number in 0..100 {
+        producer.send_receipted("/queue/ring", &[], &number.to_string());
+    }
+    assert_eq!(overview(&broker, "dropped_total"), 98);
+    let seen = queue(&broker, "ring").expect("it is there");
+    assert_eq!(
+        (&seen["depth"], &seen["dropped_total"]),
+        (&3.into(), &98.into())
+    );
+    assert!(broker.terminate().success());
+    broker.start_again();
+    let mut consumer = connect(&broker);
+    consumer.subscribe("s", "/queue/ring", "auto");
+    assert_eq!(bodies(&mut consumer, 3), ["first", "98", "99"]);
+    expect_quiet(&mut consumer);
+}
