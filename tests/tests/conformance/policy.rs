@@ -2,7 +2,7 @@
 
 use super::fixture::{
     await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
-    overview, queue, start_watched,
+    header, overview, queue, start_watched,
 };
 
 const LIMITS: &str = "[[destination]]\nmatch = \"block\"\nmax_messages = 4\n\
@@ -10,7 +10,7 @@ const LIMITS: &str = "[[destination]]\nmatch = \"block\"\nmax_messages = 4\n\
     [[destination]]\nmatch = \"small\"\nmax_bytes = 100\nwhen_full = \"reject\"\n\
     [[destination]]\nmatch = \"ring\"\nmax_messages = 3\nwhen_full = \"drop-oldest\"\n";
 
-/// D8.16
+/// D9.1
 #[test]
 fn with_block_a_full_queue_stops_its_producers_and_nothing_is_lost() {
     let broker = start_watched(LIMITS);
@@ -44,7 +44,7 @@ fn with_block_a_full_queue_stops_its_producers_and_nothing_is_lost() {
     await_depth(&broker, "block", 0);
 }
 
-/// D8.17
+/// D9.2
 #[test]
 fn with_reject_a_full_queue_refuses_sends_and_whole_transactions() {
     let broker = start_watched(LIMITS);
@@ -78,7 +78,7 @@ fn with_reject_a_full_queue_refuses_sends_and_whole_transactions() {
     assert_eq!(bodies(&mut consumer, 1), ["3"]);
 }
 
-/// D8.18
+/// D9.3
 #[test]
 fn with_drop_oldest_a_full_queue_keeps_the_newest_over_a_restart() {
     let mut broker = start_watched(LIMITS);
@@ -99,4 +99,38 @@ fn with_drop_oldest_a_full_queue_keeps_the_newest_over_a_restart() {
     consumer.subscribe("s", "/queue/ring", "auto");
     assert_eq!(bodies(&mut consumer, 3), ["first", "98", "99"]);
     expect_quiet(&mut consumer);
+}
+
+/// D9.4
+#[test]
+fn a_destinations_time_to_live_is_what_expires_says() {
+    let broker = start_watched(
+        "[policy]\nttl_default = \"1h\"\n[[destination]]\nmatch = \"short\"\nttl_max = \"1m\"\n",
+    );
+    let mut wire = connect(&broker);
+    wire.subscribe("s", "/queue/short,/queue/long,/topic/short", "auto");
+    let hour = 3_600_000;
+    let cases = [
+        (
+            "/queue/short,/queue/long,/topic/short",
+            None,
+            vec![60_000, 60_000, hour],
+        ),
+        ("/queue/short", Some(30_000), vec![30_000]),
+        ("/queue/short", Some(2 * hour), vec![60_000]),
+        ("/queue/long", Some(2 * hour), vec![2 * hour]),
+    ];
+    for (destination, ttl, expected) in cases {
+        let value = ttl.map(|ttl: i64| ttl.to_string());
+        let headers: Vec<_> = value.iter().map(|value| ("ttl", value.as_str())).collect();
+        wire.send_receipted(destination, &headers, "");
+        let mut lives: Vec<i64> = Vec::new();
+        for _ in &expected {
+            let message = wire.expect_message();
+            let number = |name| header(&message, name).parse::<i64>().expect("a number");
+            lives.push(number("expires") - number("timestamp"));
+        }
+        lives.sort_unstable();
+        assert_eq!(lives, expected, "{destination} {ttl:?}");
+    }
 }

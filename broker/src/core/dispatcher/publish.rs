@@ -206,7 +206,9 @@ impl Dispatcher {
         };
         let message = Arc::clone(&publication.message);
         let rank = message.priority.rank();
-        let expires_ms = publication.expires_ms;
+        let expires_ms = queue
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
         entry.visible_after = routing.visible_after;
         let (promise, sender) = match mode {
@@ -248,7 +250,7 @@ impl Dispatcher {
         &mut self,
         key: TopicKey,
         number: MessageNumber,
-        publication: Publication,
+        mut publication: Publication,
         Routing {
             sender,
             visible_after,
@@ -256,6 +258,9 @@ impl Dispatcher {
         now: Now,
     ) {
         let topic = &mut self.topics[key.0];
+        publication.expires_ms = topic
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
         if visible_after <= self.watermark && topic.held.is_empty() {
             return self.fan_out(key, number, publication, sender, now);
         }

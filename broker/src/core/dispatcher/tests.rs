@@ -215,6 +215,7 @@ impl Bench {
                 0 => 0,
                 ttl_ms => self.now.wall_ms + ttl_ms,
             },
+            sent_ms: self.now.wall_ms,
         }
     }
 
