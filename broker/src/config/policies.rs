@@ -7,6 +7,7 @@ use super::given::Contradiction;
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
 use super::section::Section;
+use crate::core::destination::DestinationName;
 
 /// The default policy and its overrides.
 ///
@@ -78,6 +79,14 @@ impl Policies {
         given
             .chain([default])
             .any(|when_full| when_full == Some(WhenFull::Reject))
+    }
+
+    /// The destinations that are declared: a `[[destination]]` with a `kind` and no wildcard.
+    pub fn declared(&self) -> impl Iterator<Item = DestinationName> + '_ {
+        self.overrides.iter().filter_map(|item| {
+            let name = item.pattern.literal()?;
+            Some(DestinationName::new(item.kind?, &name))
+        })
     }
 
     /// The policy of a destination that no override matches.

@@ -35,6 +35,8 @@ section! {
             ("eager", Dispatch::Eager),
             ("durable", Dispatch::Durable),
         ]);
+        /// Whether the first SEND or SUBSCRIBE makes a destination that is not there; if not, it is refused.
+        pub auto_create: bool = true, Flag;
         /// Unacknowledged messages of a consumer of a queue or a durable subscription that asks for no number.
         pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged messages of a subscriber of a topic that asks for no number.

@@ -176,6 +176,10 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:2: destination.match: \"a.>.b\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >",
         ),
         (
+            "[[destination]]\nkind = 'queue'\nmatch = 'a?b'",
+            "stompbox.toml:1: destination.match: `a?b` with a kind declares a destination, and cannot be the name of one: use up to 255 bytes without control characters and '?'",
+        ),
+        (
             "[[destination]]\nmatch = 'a'\nprefech_queue = 1",
             "stompbox.toml:3: destination.prefech_queue: unknown key; did you mean `prefetch_queue`?",
         ),

@@ -134,3 +134,32 @@ fn a_destinations_time_to_live_is_what_expires_says() {
         assert_eq!(lives, expected, "{destination} {ttl:?}");
     }
 }
+
+/// D9.5
+#[test]
+fn what_is_declared_is_there_and_nothing_else_where_use_makes_nothing() {
+    let mut broker = start_watched(
+        "[policy]\nauto_create = false\n[[destination]]\nmatch = \"orders\"\nkind = \"queue\"\n",
+    );
+    for _ in 0..2 {
+        await_depth(&broker, "orders", 0);
+        let mut wire = connect(&broker);
+        wire.send_receipted("/queue/orders", &[], "tea");
+        wire.subscribe("s", "/queue/orders", "auto");
+        assert_eq!(bodies(&mut wire, 1), ["tea"]);
+        wire.subscribe("t", "/temp-queue/mine", "auto");
+        wire.send_receipted("/temp-queue/mine", &[], "milk");
+        assert_eq!(bodies(&mut wire, 1), ["milk"]);
+        await_depth(&broker, "orders", 0);
+        assert!(broker.terminate().success());
+        broker.start_again();
+    }
+    for frame in [
+        "SEND\ndestination:/queue/order\n\n^@",
+        "SUBSCRIBE\nid:s\ndestination:/topic/orders\n\n^@",
+        "BEGIN\ntransaction:t\n\n^@SEND\ndestination:/queue/order\ntransaction:t\n\n^@COMMIT\ntransaction:t\n\n^@",
+    ] {
+        expect_refusal(&mut connect(&broker), frame, "auto_create = false");
+    }
+    assert_eq!(overview(&broker, "queues"), 1);
+}

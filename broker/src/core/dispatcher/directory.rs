@@ -101,11 +101,47 @@ impl Dispatcher {
         if name.is_temporary() {
             return Ok(None);
         }
+        self.check_made_by_use(name)?;
         self.check_destinations(1)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    pub fn declare(&mut self, now: Now) {
+        let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
+        for name in declared {
+            match name.kind() {
+                DestinationKind::Queue => {
+                    self.ensure_queue(&name, now);
+                }
+                DestinationKind::Topic => {
+                    self.ensure_topic(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether a client may make this destination by naming it.
+    pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
+        let policies = &self.settings.policies;
+        if policies.effective(name.kind(), name.name()).auto_create {
+            return Ok(());
+        }
+        let kind = match name.kind() {
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
+        };
+        Err(Refusal::new(
+            "unknown destination",
+            format!(
+                "{name} is not there, and its policy says auto_create = false: use one that is there, or \
+                 declare it in the broker's configuration as [[destination]] match = \"{}\", kind = \"{kind}\"",
+                name.name()
+            ),
+        ))
     }
 
     /// Whether so many more destinations may be made.

@@ -117,6 +117,9 @@ impl Dispatcher {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
             .collect();
+        for name in &unknown {
+            self.check_made_by_use(name)?;
+        }
         self.check_destinations(unknown.len())
     }
 

@@ -154,15 +154,18 @@ impl Bench {
             window,
             disk: DiskLimits::UNLIMITED,
         };
+        let now = Now {
+            wall_ms: 1_000_000,
+            uptime: Duration::ZERO,
+        };
+        let mut dispatcher = Dispatcher::new(settings, &recovered);
+        dispatcher.declare(now);
         Self {
-            dispatcher: Dispatcher::new(settings, &recovered),
+            dispatcher,
             disk,
             store,
             events,
-            now: Now {
-                wall_ms: 1_000_000,
-                uptime: Duration::ZERO,
-            },
+            now,
             budget,
             heard: Vec::new(),
             tags: Vec::new(),
