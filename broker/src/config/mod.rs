@@ -12,6 +12,7 @@ mod console;
 mod dead_letter;
 mod environment;
 mod error;
+mod explain;
 mod file;
 mod form;
 mod given;
@@ -33,6 +34,7 @@ pub use choice::{
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};
+pub use explain::{Setting, Source};
 pub(crate) use form::parse_duration;
 pub use limit::Limits;
 pub use load::{CommandLine, load};

@@ -53,12 +53,21 @@ impl Policies {
 
     fn merged(&self, kind: DestinationKind, name: &str) -> Policy {
         let mut policy = self.default.clone();
-        for item in &self.overrides {
-            if item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name) {
-                policy.overlay(&item.given);
-            }
+        for item in self.overrides_of(kind, name) {
+            policy.overlay(&item.given);
         }
         policy
+    }
+
+    /// The overrides that match a destination, in the order in which they apply.
+    pub(super) fn overrides_of<'a>(
+        &'a self,
+        kind: DestinationKind,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Override> {
+        self.overrides.iter().filter(move |item| {
+            item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name)
+        })
     }
 
     /// What contradicts itself in the policy of the destinations that are `pattern`'s own.
@@ -87,6 +96,12 @@ impl Policies {
             let name = item.pattern.literal()?;
             Some(DestinationName::new(item.kind?, &name))
         })
+    }
+
+    /// Whether a destination is declared.
+    #[must_use]
+    pub fn declares(&self, name: &DestinationName) -> bool {
+        self.declared().any(|declared| declared == *name)
     }
 
     /// The policy of a destination that no override matches.

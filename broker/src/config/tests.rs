@@ -357,6 +357,49 @@ fn overrides_that_only_contradict_each_other_together_keep_to_the_maximum() {
 }
 
 #[test]
+fn an_explained_policy_says_where_each_value_comes_from() {
+    let config = load_text(
+        "[policy]\nprefetch_queue = 9\nredeliveries_max = 6\nmax_messages = 1\n\
+         [[destination]]\nmatch = 'a.>'\nmax_messages = 2\nttl_max = '1m'\n\
+         [[destination]]\nmatch = 'a.b'\nkind = 'queue'\nmax_messages = 3\n\
+         [[destination]]\nmatch = '*.b'\nkind = 'topic'\nmax_messages = 4\nttl_max = '2m'",
+    );
+    let said = |kind, name, key: &str| {
+        let settings = config.policies.explain(kind, name);
+        let setting = settings.into_iter().find(|setting| setting.key == key);
+        let setting = setting.expect(key);
+        format!("{} {}", setting.value, setting.from)
+    };
+    for (kind, name, key, expected) in [
+        (Queue, "a.b", "prefetch_queue", "9 [policy]"),
+        (Queue, "a.b", "redeliveries_max", "6 default"),
+        (Queue, "a.b", "dispatch", "\"eager\" default"),
+        (Queue, "x", "max_messages", "1 [policy]"),
+        (Queue, "a.c", "max_messages", "2 [[destination]] a.>"),
+        (
+            Queue,
+            "a.b",
+            "max_messages",
+            "3 [[destination]] a.b (queue)",
+        ),
+        (Topic, "a.b", "max_messages", "2 [[destination]] a.>"),
+        (
+            Topic,
+            "c.b",
+            "ttl_max",
+            "\"2m\" [[destination]] *.b (topic)",
+        ),
+        (Topic, "a.b", "ttl_max", "\"1m\" [[destination]] a.>"),
+    ] {
+        assert_eq!(said(kind, name, key), expected, "{kind:?} {name} {key}");
+    }
+    assert_eq!(
+        config.policies.explain(Queue, "a").len(),
+        given::SectionName::Policy.keys().len()
+    );
+}
+
+#[test]
 fn the_dead_letter_queue_may_be_named_after_the_queue() {
     let config = load_text("[policy]\ndead_letter_queue = 'DLQ.{name}'");
     let policy = config.policies.effective(Queue, "orders.eu");

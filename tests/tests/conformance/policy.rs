@@ -1,7 +1,7 @@
 //! What single destinations do otherwise by their policy, as clients see it (`docs/policies.md`).
 
 use super::fixture::{
-    await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
+    ask, await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
     header, overview, queue, start_watched,
 };
 
@@ -27,7 +27,7 @@ fn with_block_a_full_queue_stops_its_producers_and_nothing_is_lost() {
             "SEND\ndestination:/queue/block\nreceipt:r{number}\n\n{number}^@"
         ));
     }
-    let listed = || super::fixture::ask(&broker, "connections");
+    let listed = || ask(&broker, "connections");
     eventually("it is held back, and by what", || {
         let items = listed()["items"].as_array().cloned().unwrap_or_default();
         let is_held = |item: &serde_json::Value| item["blocked_by"][0] == "/queue/block";
@@ -162,4 +162,44 @@ fn what_is_declared_is_there_and_nothing_else_where_use_makes_nothing() {
         expect_refusal(&mut connect(&broker), frame, "auto_create = false");
     }
     assert_eq!(overview(&broker, "queues"), 1);
+}
+
+/// D9.6
+#[test]
+fn the_effective_policy_of_a_destination_is_shown_with_where_it_comes_from() {
+    let broker = start_watched(
+        "[policy]\nttl_default = \"1h\"\n[[destination]]\nmatch = \"a.>\"\nmax_messages = 5\nwhen_full = \"reject\"\n\
+         [[destination]]\nmatch = \"a.b\"\nkind = \"queue\"\nmax_messages = 7\n",
+    );
+    let said = |query: &str, key: &str| {
+        let view = ask(&broker, &format!("policy?{query}"));
+        let settings = view["settings"].as_array().expect("settings").clone();
+        let found = settings.iter().find(|setting| setting["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("no {key} in {view}"));
+        format!(
+            "{} {}",
+            found["value"],
+            found["from"].as_str().unwrap_or_default()
+        )
+    };
+    let (declared, other) = ("kind=queue&name=a.b", "kind=topic&name=a.b");
+    assert_eq!(
+        said(declared, "max_messages"),
+        "7 [[destination]] a.b (queue)"
+    );
+    assert_eq!(said(other, "max_messages"), "5 [[destination]] a.>");
+    assert_eq!(
+        said(declared, "when_full"),
+        "\"reject\" [[destination]] a.>"
+    );
+    assert_eq!(said(other, "ttl_default"), "\"1h\" [policy]");
+    assert_eq!(said(other, "redelivery_multiplier"), "2.0 default");
+    assert_eq!(said(other, "auto_create"), "true default");
+    for (query, there) in [(declared, true), (other, false)] {
+        let view = ask(&broker, &format!("policy?{query}"));
+        assert_eq!(
+            (&view["exists"], &view["declared"]),
+            (&there.into(), &there.into())
+        );
+    }
 }
