@@ -246,6 +246,8 @@ pub struct Publication {
     pub message: Arc<Message>,
     /// How.
     pub mode: DeliveryMode,
-    /// Until when, ms since 1970; 0 is for ever.
+    /// Until when by its own headers, ms since 1970; 0 is for ever.
     pub expires_ms: i64,
+    /// When it was sent by the broker's clock, ms since 1970: what a policy's time to live counts from.
+    pub sent_ms: i64,
 }

@@ -17,6 +17,7 @@ mod lasting;
 mod later;
 mod limits;
 mod message;
+mod policy;
 mod receipts;
 mod redelivery;
 mod restart;

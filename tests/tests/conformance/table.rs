@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Rules of each section of the dialect that is in the table.
-const SECTIONS: [(u32, u32); 8] = [
+const SECTIONS: [(u32, u32); 9] = [
     (1, 54),
     (2, 18),
     (3, 16),
@@ -14,6 +14,7 @@ const SECTIONS: [(u32, u32); 8] = [
     (6, 49),
     (7, 9),
     (8, 15),
+    (9, 6),
 ];
 
 /// What a row may say of its rule.

@@ -60,7 +60,9 @@ fn half_arrived_bodies_that_fill_the_memory_are_refused_after_a_while() {
             .expect("a socket takes a time-out");
         let answer = flood.read_to_end().expect("it is closed");
         let answer = String::from_utf8_lossy(&answer);
-        let refused = answer.trim_start().starts_with("ERROR\nmessage:memory is full\n");
+        let refused = answer
+            .trim_start()
+            .starts_with("ERROR\nmessage:memory is full\n");
         assert!(refused, "{answer}");
         if overview(&broker, "memory_bytes") < 14 * MIB {
             break;

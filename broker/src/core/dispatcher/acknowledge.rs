@@ -207,7 +207,6 @@ impl Dispatcher {
         self.counters.acknowledged += 1;
         if let Origin::Queue(key, rank) = delivered.origin {
             let queue = &mut self.queues[key.0];
-            queue.in_flight -= 1;
             queue.counters.acknowledged += 1;
             queue.came_back(&delivered.entry);
             self.remove(key, rank, delivered.sequence, &delivered.entry);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
 use super::topic::Topic;
@@ -100,11 +101,47 @@ impl Dispatcher {
         if name.is_temporary() {
             return Ok(None);
         }
+        self.check_made_by_use(name)?;
         self.check_destinations(1)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    pub fn declare(&mut self, now: Now) {
+        let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
+        for name in declared {
+            match name.kind() {
+                DestinationKind::Queue => {
+                    self.ensure_queue(&name, now);
+                }
+                DestinationKind::Topic => {
+                    self.ensure_topic(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether a client may make this destination by naming it.
+    pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
+        let policies = &self.settings.policies;
+        if policies.effective(name.kind(), name.name()).auto_create {
+            return Ok(());
+        }
+        let kind = match name.kind() {
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
+        };
+        Err(Refusal::new(
+            "unknown destination",
+            format!(
+                "{name} is not there, and its policy says auto_create = false: use one that is there, or \
+                 declare it in the broker's configuration as [[destination]] match = \"{}\", kind = \"{kind}\"",
+                name.name()
+            ),
+        ))
     }
 
     /// Whether so many more destinations may be made.
@@ -159,6 +196,7 @@ impl Dispatcher {
         if queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
+        self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
     fn remove_topic(&mut self, key: TopicKey) {
@@ -166,14 +204,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&topic.name);
-        for peer in topic.blocked {
-            self.peers[peer.0]
-                .blocked_by
-                .retain(|blocker| *blocker != super::flow::Blocker::Topic(key));
-            if !self.peers[peer.0].is_blocked() {
-                self.reply(peer, crate::core::port::Reply::Unblock);
-            }
-        }
+        self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 
     fn forget_name(&mut self, name: &Arc<DestinationName>) {

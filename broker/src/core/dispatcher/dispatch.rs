@@ -99,7 +99,7 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+    pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
         if self.queues[key.0].opens_at > self.watermark {
             return;
         }
@@ -138,6 +138,7 @@ impl Dispatcher {
                 self.queues[key.0].round.rotate();
             }
         }
+        self.keep_bound(key);
         self.read_ahead(key);
     }
 
@@ -251,7 +252,7 @@ impl Dispatcher {
     ) {
         self.gave_group(key, &entry);
         let queue = &mut self.queues[key.0];
-        queue.in_flight += 1;
+        queue.went_out(&entry);
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;

@@ -209,6 +209,7 @@ impl Dispatcher {
             taken += 1;
             self.leaves(row.key, row.expires_ms);
             self.counters.expired += 1;
+            self.mark(key);
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;
             match target {

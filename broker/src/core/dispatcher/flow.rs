@@ -1,5 +1,5 @@
-//! Producers are held back at a limit (dialect, Flow control): a topic's subscriber that does not keep up, the
-//! memory, the disk, the write-ahead log. Only those that send to what is full; a session that is told so goes on
+//! Producers are held back at a limit (dialect, Flow control): a topic's subscriber that does not keep up, a queue's
+//! own, the memory, the disk, the write-ahead log. Only those that send to what is full; a session that is told so goes on
 //! acknowledging.
 
 use stompbox_store::StoreStatistics;
@@ -31,6 +31,8 @@ impl DiskLimits {
 pub(super) enum Blocker {
     /// A subscription of this topic is at its pending limit.
     Topic(TopicKey),
+    /// This queue is at its own limit.
+    Queue(QueueKey),
     /// Messages in memory have reached `limits.memory_bytes`.
     Memory,
     /// What is stored has reached `store.disk_bytes_max`.
@@ -82,6 +84,7 @@ impl Dispatcher {
         {
             self.block(key, Blocker::Topic(topic));
         }
+        self.hold_back_by_bound(key, place);
         if self.flow.is_disk_over() && self.is_stored(place, mode) {
             if self.flow.is_disk_over {
                 self.block(key, Blocker::Disk);
@@ -95,7 +98,7 @@ impl Dispatcher {
         }
     }
 
-    fn block(&mut self, key: PeerKey, blocker: Blocker) {
+    pub(super) fn block(&mut self, key: PeerKey, blocker: Blocker) {
         let peer = &mut self.peers[key.0];
         if peer.blocked_by.contains(&blocker) {
             return;
@@ -111,6 +114,7 @@ impl Dispatcher {
     fn waiting(&mut self, blocker: Blocker) -> &mut Vec<PeerKey> {
         match blocker {
             Blocker::Topic(topic) => &mut self.topics[topic.0].blocked,
+            Blocker::Queue(queue) => &mut self.queues[queue.0].bound.blocked,
             Blocker::Memory => &mut self.flow.memory,
             Blocker::Disk => &mut self.flow.disk,
             Blocker::Log => &mut self.flow.log,
@@ -118,7 +122,13 @@ impl Dispatcher {
     }
 
     pub(super) fn unblock(&mut self, blocker: Blocker) {
-        for key in std::mem::take(self.waiting(blocker)) {
+        let waiting = std::mem::take(self.waiting(blocker));
+        self.let_go_on(waiting, blocker);
+    }
+
+    /// These no longer wait for this.
+    pub(super) fn let_go_on(&mut self, waiting: Vec<PeerKey>, blocker: Blocker) {
+        for key in waiting {
             let peer = &mut self.peers[key.0];
             peer.blocked_by.retain(|other| *other != blocker);
             if !peer.is_blocked() {
@@ -144,10 +154,11 @@ impl Dispatcher {
         }
     }
 
-    /// What the console calls it: the key of the limit, or the topic.
+    /// What the console calls it: the key of the limit, or the destination.
     pub(super) fn name_of(&self, blocker: Blocker) -> String {
         match blocker {
             Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
+            Blocker::Queue(queue) => self.queues[queue.0].name.to_string(),
             Blocker::Memory => "limits.memory_bytes".to_owned(),
             Blocker::Disk => "store.disk_bytes_max".to_owned(),
             Blocker::Log => "store.wal_bytes_max".to_owned(),

@@ -8,12 +8,13 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod bound;
 mod browse;
 mod connect;
 mod consume;
 mod consumer;
-mod cursor;
 mod crowd;
+mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;

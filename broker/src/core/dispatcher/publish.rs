@@ -43,6 +43,9 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
+            return self.refuse(peer, refusal, receipt);
+        }
         let mode = publication.mode;
         if self.is_disk_full && self.is_any_stored(&places, mode) {
             return self.refuse_for_disk(peer, receipt);
@@ -115,6 +118,9 @@ impl Dispatcher {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
             .collect();
+        for name in &unknown {
+            self.check_made_by_use(name)?;
+        }
         self.check_destinations(unknown.len())
     }
 
@@ -153,11 +159,8 @@ impl Dispatcher {
         if let [Place::Topic(key)] = places
             && self.virtual_queues_of(*key).is_empty()
         {
-            self.topics[key.0].counters.enqueued += 1;
             placed.push(Placed::Topic(*key, number));
-            let promise = self.feed_lasting(*key, number, &publication, routing);
-            self.publish_in_turn(*key, number, publication, routing, now);
-            return promise;
+            return self.publish_to_topic(*key, number, publication, routing, now);
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -176,10 +179,9 @@ impl Dispatcher {
                         let own = self.enqueue(queue, sequence, number, &publication, routing);
                         promise = promise.and(own);
                     }
-                    self.topics[key.0].counters.enqueued += 1;
                     placed.push(Placed::Topic(key, number));
-                    promise = promise.and(self.feed_lasting(key, number, &publication, routing));
-                    self.publish_in_turn(key, number, publication.clone(), routing, now);
+                    let own = self.publish_to_topic(key, number, publication.clone(), routing, now);
+                    promise = promise.and(own);
                 }
             }
         }
@@ -208,7 +210,9 @@ impl Dispatcher {
         };
         let message = Arc::clone(&publication.message);
         let rank = message.priority.rank();
-        let expires_ms = publication.expires_ms;
+        let expires_ms = queue
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
         entry.visible_after = routing.visible_after;
         let (promise, sender) = match mode {
@@ -243,6 +247,24 @@ impl Dispatcher {
         queue.depth_bytes += entry.message.bytes() as u64;
         queue.put(rank, sequence, entry);
         self.mark(key);
+    }
+
+    fn publish_to_topic(
+        &mut self,
+        key: TopicKey,
+        number: MessageNumber,
+        mut publication: Publication,
+        routing: Routing,
+        now: Now,
+    ) -> Promise {
+        let topic = &mut self.topics[key.0];
+        topic.counters.enqueued += 1;
+        publication.expires_ms = topic
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
+        let promise = self.feed_lasting(key, number, &publication, routing);
+        self.publish_in_turn(key, number, publication, routing, now);
+        promise
     }
 
     /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.

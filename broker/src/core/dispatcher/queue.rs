@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
+use super::bound::Bound;
 use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
@@ -79,6 +80,7 @@ pub(super) struct QueueCounters {
     pub(super) redelivered: u64,
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
+    pub(super) dropped: u64,
 }
 
 /// What a queue is.
@@ -153,6 +155,9 @@ pub(super) struct Queue {
     pub(super) depth: u64,
     pub(super) depth_bytes: u64,
     pub(super) in_flight: u64,
+    pub(super) in_flight_bytes: u64,
+    /// Who waits for room in it.
+    pub(super) bound: Bound,
     pub(super) counters: QueueCounters,
 }
 
@@ -196,6 +201,8 @@ impl Queue {
             depth: 0,
             depth_bytes: 0,
             in_flight: 0,
+            in_flight_bytes: 0,
+            bound: Bound::default(),
             counters: QueueCounters::default(),
         }
     }
@@ -326,8 +333,16 @@ impl Queue {
         group.is_some_and(|group| self.groups.has_owner(&group.id))
     }
 
+    /// An entry goes to a consumer.
+    pub(super) fn went_out(&mut self, entry: &Entry) {
+        self.in_flight += 1;
+        self.in_flight_bytes += entry.message.bytes() as u64;
+    }
+
     /// A delivery has ended.
     pub(super) fn came_back(&mut self, entry: &Entry) {
+        self.in_flight -= 1;
+        self.in_flight_bytes -= entry.message.bytes() as u64;
         if let Some(group) = entry.message.group() {
             self.groups.came_back(&group.id);
         }

@@ -83,7 +83,6 @@ impl Dispatcher {
         }
         match delivered.origin {
             Origin::Queue(key, rank) => {
-                self.queues[key.0].in_flight -= 1;
                 self.queues[key.0].came_back(&delivered.entry);
                 self.take_back(key, rank, delivered.sequence, delivered.entry, outcome, now);
             }

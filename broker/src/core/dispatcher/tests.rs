@@ -1,5 +1,6 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod bound;
 mod browse;
 mod connection;
 mod consumer;
@@ -113,6 +114,15 @@ impl Bench {
         Self::with(Window::default(), config.expect("a policy").policies)
     }
 
+    /// With this configuration file.
+    pub(super) fn configured(window: Window, toml: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), toml).expect("write");
+        let command_line = crate::config::CommandLine::default();
+        let config = crate::config::load(Some(file.path()), std::iter::empty(), command_line);
+        Self::with(window, config.expect("a configuration").policies)
+    }
+
     /// So many messages stay in memory, so many come back at a time.
     pub(super) fn paging(messages: usize, page_messages: usize) -> Self {
         let window = Window {
@@ -151,15 +161,18 @@ impl Bench {
         let (store, recovered) =
             MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
         let budget = Arc::clone(&settings.budget);
+        let now = Now {
+            wall_ms: 1_000_000,
+            uptime: Duration::ZERO,
+        };
+        let mut dispatcher = Dispatcher::new(settings, &recovered);
+        dispatcher.declare(now);
         Self {
-            dispatcher: Dispatcher::new(settings, &recovered),
+            dispatcher,
             disk,
             store,
             events,
-            now: Now {
-                wall_ms: 1_000_000,
-                uptime: Duration::ZERO,
-            },
+            now,
             budget,
             heard: Vec::new(),
             tags: Vec::new(),
@@ -242,6 +255,7 @@ impl Bench {
                 0 => 0,
                 ttl_ms => self.now.wall_ms + ttl_ms,
             },
+            sent_ms: self.now.wall_ms,
         }
     }
 

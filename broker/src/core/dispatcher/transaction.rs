@@ -34,11 +34,13 @@ impl Dispatcher {
             .remove(&transaction)
             .unwrap_or_default();
         let claimed = self.take_claimed(&claims);
+        if let Err(refusal) = self.check_room_for_all(&sends, now) {
+            self.return_claimed(claimed, now);
+            return self.refuse(peer, refusal, receipt);
+        }
         let grows = sends.iter().any(|send| self.may_be_stored(send));
         if grows && self.is_disk_full {
-            for (delivered, _) in claimed {
-                self.conclude(delivered, Outcome::Returned, now);
-            }
+            self.return_claimed(claimed, now);
             return self.refuse_for_disk(peer, receipt);
         }
         let may_be_refused = grows
@@ -134,6 +136,13 @@ impl Dispatcher {
         match self.names.get(name) {
             Some(Place::Topic(key)) => self.topics[key.0].is_kept(),
             Some(Place::Queue(_)) | None => false,
+        }
+    }
+
+    /// What a refused COMMIT acknowledged is as if it had not been.
+    fn return_claimed(&mut self, claimed: Vec<(Delivered, Outcome)>, now: Now) {
+        for (delivered, _) in claimed {
+            self.conclude(delivered, Outcome::Returned, now);
         }
     }
 

@@ -170,6 +170,7 @@ impl Session {
             message: Arc::new(message),
             mode,
             expires_ms,
+            sent_ms: now.wall_ms,
         };
         match transaction {
             Some(transaction) => {
