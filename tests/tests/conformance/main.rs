@@ -4,6 +4,7 @@
 //! module `table` checks that the two agree.
 
 mod acknowledge;
+mod advisories;
 mod connect;
 mod consuming;
 mod dead_letter;
@@ -20,6 +21,7 @@ mod receipts;
 mod redelivery;
 mod restart;
 mod send;
+mod statistics;
 mod subscribe;
 mod table;
 mod transactions;

@@ -8,6 +8,7 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod advisory;
 mod browse;
 mod connect;
 mod consume;
@@ -28,12 +29,15 @@ mod lane;
 mod paging;
 mod peer;
 mod pressure;
+mod producer;
 mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod report;
 mod round;
 mod scan;
+mod statistics;
 mod subscription;
 mod timer;
 mod topic;
@@ -166,6 +170,9 @@ pub struct Dispatcher {
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
     revocable: VecDeque<full::Revocable>,
+    advisories: advisory::Advisories,
+    producers: producer::Producers,
+    totals: Option<statistics::Totals>,
     counters: Counters,
 }
 
@@ -216,6 +223,9 @@ impl Dispatcher {
             is_disk_full: false,
             is_memory_over: false,
             revocable: VecDeque::new(),
+            advisories: advisory::Advisories::default(),
+            producers: producer::Producers::default(),
+            totals: None,
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -334,6 +344,7 @@ impl Dispatcher {
             self.look_at(walker);
         }
         self.dispatch_dirty(now);
+        self.publish_advisories(now);
         self.relieve_pressure(now);
         self.take_turn()
     }
