@@ -1,7 +1,7 @@
 //! Rules that are not built yet: what the broker answers today. What would change which messages come is refused, not
 //! ignored.
 
-use super::fixture::{connect, expect_quiet, expect_refusal, header, start};
+use super::fixture::{connect, expect_refusal, header, start};
 
 /// D3.14
 #[test]
@@ -18,17 +18,6 @@ fn destinations_of_later_kinds_are_refused() {
     for kind in ["exchange", "amq/queue", "reply-queue", "stream"] {
         check(&format!("/{kind}/a"), "prefix");
     }
-}
-
-/// D3.13
-#[test]
-fn advisories_are_plain_topics_as_yet() {
-    let broker = start();
-    let mut wire = connect(&broker);
-    wire.subscribe("a", "/topic/ActiveMQ.Advisory.Connection", "auto");
-    let other = connect(&broker);
-    other.disconnect();
-    expect_quiet(&mut wire);
 }
 
 /// D3.15, D5.13

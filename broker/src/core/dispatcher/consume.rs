@@ -157,8 +157,11 @@ impl Dispatcher {
             pending: Pending::new(self.crowd.pending()),
             full_for: Default::default(),
             has_claims: false,
+            is_slow: false,
+            discarded: 0,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
+        self.advisories.hear(key, &subscribing.sources);
         key
     }
 
@@ -173,6 +176,7 @@ impl Dispatcher {
                     .push((topic, members.len()));
                 members.push(key);
                 self.topics[topic.0].audience_at = None;
+                self.advise_consumer(key, place);
             }
         }
     }
@@ -311,6 +315,8 @@ impl Dispatcher {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
         };
+        self.advisories.unhear(key);
+        let places = self.advised_places(&subscription);
         let peer = &mut self.peers[subscription.peer.0];
         peer.subscriptions.remove(&subscription.handle);
         if subscription.has_claims {
@@ -352,9 +358,10 @@ impl Dispatcher {
         for pattern in &subscription.patterns {
             self.patterns.remove(pattern, &key);
         }
-        for (topic, place) in subscription.topics {
+        for (topic, place) in std::mem::take(&mut subscription.topics) {
             self.leave_topic(topic, place);
         }
+        self.advise_consumer_gone(&subscription, places);
     }
 
     /// A subscription gives up its place; the last one takes it.

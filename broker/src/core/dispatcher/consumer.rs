@@ -11,8 +11,8 @@
 //!   Excluded: another one has the queue for itself
 //! ```
 
-use super::Dispatcher;
 use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+use super::{Dispatcher, Place};
 
 /// Which consumers are served first (`activemq.priority`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -111,6 +111,7 @@ impl Dispatcher {
         if exclusive.is_none_or(|exclusive| exclusive == consumer) {
             self.enter_round(consumer);
         }
+        self.advise_consumer(key, Place::Queue(queue));
     }
 
     /// A consumer may be given something again.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::advisory::{Change, adapt};
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
@@ -43,7 +44,9 @@ impl Dispatcher {
         self.patterns.matches(&name, |subscription| {
             matched.insert(*subscription);
         });
-        self.ordered_names.insert(name, Place::Queue(key));
+        self.ordered_names
+            .insert(Arc::clone(&name), Place::Queue(key));
+        self.advise_destination(&name, Change::Start);
         for subscription in matched {
             self.join(subscription, key);
         }
@@ -77,15 +80,17 @@ impl Dispatcher {
         if let Some(Place::Topic(key)) = self.names.get(name) {
             return *key;
         }
-        let policy = self
+        let mut policy = self
             .settings
             .policies
             .effective(DestinationKind::Topic, name.name());
+        adapt(name, &mut policy);
         let topic = Topic::new(Arc::clone(name), Arc::new(policy));
         let key = TopicKey(self.topics.insert(topic));
         self.names.insert(Arc::clone(name), Place::Topic(key));
         self.ordered_names
             .insert(Arc::clone(name), Place::Topic(key));
+        self.advise_destination(name, Change::Start);
         key
     }
 
@@ -190,6 +195,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&queue.name);
+        self.advise_destination(&queue.name, Change::Stop);
         self.queue_ids.remove(&queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
@@ -204,6 +210,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&topic.name);
+        self.advise_destination(&topic.name, Change::Stop);
         self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 

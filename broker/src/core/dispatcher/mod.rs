@@ -8,6 +8,7 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod advisory;
 mod bound;
 mod browse;
 mod connect;
@@ -33,12 +34,15 @@ mod lasting;
 mod paging;
 mod peer;
 mod pressure;
+mod producer;
 mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod report;
 mod round;
 mod scan;
+mod statistics;
 mod subscription;
 mod timer;
 mod topic;
@@ -190,6 +194,9 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    advisories: advisory::Advisories,
+    producers: producer::Producers,
+    totals: Option<statistics::Totals>,
     counters: Counters,
 }
 
@@ -250,6 +257,9 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            advisories: advisory::Advisories::default(),
+            producers: producer::Producers::default(),
+            totals: None,
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -383,6 +393,7 @@ impl Dispatcher {
             self.look_at(walker);
         }
         self.dispatch_dirty(now);
+        self.publish_advisories(now);
         self.relieve_pressure(now);
         self.settle_cursors();
         self.take_turn()

@@ -9,6 +9,7 @@ use super::Place;
 use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
+use super::producer::Produced;
 use super::subscription::ByNumber;
 use crate::core::destination::DestinationName;
 use crate::core::port::{
@@ -82,6 +83,10 @@ pub(super) struct Peer {
     /// Where its last SEND outside of a transaction went. None but temporary destinations
     /// are ever removed.
     pub(super) latest: Option<(Arc<DestinationName>, Place)>,
+    /// Where it has sent to, in a transaction or not.
+    pub(super) produced: Produced,
+    /// Whether it was let in: what advisories say has come, they say has gone.
+    pub(super) was_opened: bool,
 }
 
 impl Peer {
@@ -102,6 +107,8 @@ impl Peer {
             reply_batches: Vec::new(),
             reply_count: 0,
             latest: None,
+            produced: Produced::new(),
+            was_opened: false,
         }
     }
 

@@ -13,6 +13,7 @@ use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
+use crate::core::destination::StatisticsQuery;
 use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply};
 
@@ -50,6 +51,9 @@ impl Dispatcher {
         if self.is_disk_full && self.is_any_stored(&places, mode) {
             return self.refuse_for_disk(peer, receipt);
         }
+        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
+            return self.query(peer, &query, &publication.message, receipt, now);
+        }
         if places.is_empty() {
             self.counters.dropped += 1;
             if let Some(receipt) = receipt {
@@ -82,17 +86,23 @@ impl Dispatcher {
     /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
     fn places_of(&mut self, peer: PeerKey, target: &Target, now: Now) -> Result<Places, Refusal> {
         let Target::One(name) = target else {
-            return self.places(target, now);
+            let places = self.places(target, now)?;
+            self.note_producer(peer, target.names());
+            return Ok(places);
         };
         if let Some((latest, place)) = &self.peers[peer.0].latest
             && latest == name
         {
             return Ok(Places::from_slice(&[*place]));
         }
+        if StatisticsQuery::is_asked_by(name) {
+            return Ok(Places::new());
+        }
         let place = self.ensure(name, now)?;
         if let Some(place) = place
             && !name.is_temporary()
         {
+            self.note_producer(peer, std::slice::from_ref(name));
             self.peers[peer.0].latest = Some((Arc::clone(name), place));
         }
         Ok(place.into_iter().collect())

@@ -6,12 +6,12 @@ use std::time::Duration;
 use stompbox_protocol::canonical;
 use stompbox_store::{Medium, Move, Operation, Rank, Sequence};
 
-use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Outcome};
 use super::entry::Entry;
 use super::full::{Home, NOBODY, Undo};
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::timer::Timer;
+use super::{Dispatcher, Place};
 use crate::config::{Policy, RedeliveryOrder};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -27,7 +27,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Reason::RedeliveryLimit => "redelivery-limit",
             Reason::Nack => "nack",
@@ -221,6 +221,7 @@ impl Dispatcher {
         let may = entry.mode == DeliveryMode::Persistent || queue.policy.dead_letter_non_persistent;
         let Some(target) = queue.dead_letter.clone().filter(|_| may) else {
             self.counters.dropped += 1;
+            self.advise_dropped(Place::Queue(key), entry.number);
             return self.remove(key, rank, sequence, &entry);
         };
         if self.is_disk_full {
@@ -228,6 +229,7 @@ impl Dispatcher {
         }
         let annotations = annotate(&queue.name, reason, entry.deliveries, now);
         self.queues[key.0].counters.dead_lettered += 1;
+        self.advise_dead_letter(Place::Queue(key), entry.number, reason.as_str(), &target);
         let target = self.ensure_queue(&target, now);
         let to = self.next_sequence();
         let queue = &mut self.queues[key.0];
@@ -347,6 +349,7 @@ impl Dispatcher {
         let persistent = entry.mode == DeliveryMode::Persistent;
         if !persistent && !topic.policy.dead_letter_non_persistent {
             self.counters.dropped += 1;
+            self.advise_dropped(Place::Topic(key), entry.number);
             return;
         }
         if self.is_disk_full {
@@ -358,6 +361,7 @@ impl Dispatcher {
             &target,
         ));
         let annotations = annotate(&topic.name, reason, entry.deliveries, now);
+        self.advise_dead_letter(Place::Topic(key), entry.number, reason.as_str(), &target);
         let target = self.ensure_queue(&target, now);
         let rank = entry.message.priority.rank();
         let to = self.next_sequence();

@@ -147,12 +147,25 @@ impl Pending {
         delayed.into_values().map(|(timer, ..)| timer)
     }
 
-    /// Drops the oldest of those that were never delivered; answers which topic's it was.
-    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+    /// Whose the oldest of those is that were never delivered.
+    pub(super) fn oldest(&self) -> Option<TopicKey> {
+        self.fresh.front().map(|(_, topic, _)| *topic)
+    }
+
+    /// Drops the latest one if it is this topic's.
+    pub(super) fn drop_latest(&mut self, own: TopicKey) -> Option<(TopicKey, MessageNumber)> {
+        let (_, topic, entry) = self.fresh.pop_back_if(|(_, topic, _)| *topic == own)?;
+        self.bytes -= entry.message.bytes();
+        self.charge.shrink(COPY_BYTES);
+        Some((topic, entry.number))
+    }
+
+    /// Drops the oldest of those that were never delivered; answers which it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<(TopicKey, MessageNumber)> {
         let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        Some(topic)
+        Some((topic, entry.number))
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -228,6 +241,10 @@ pub(super) struct Subscription {
     pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+    /// Whether it has reached its pending limit since it last had nothing waiting.
+    pub(super) is_slow: bool,
+    /// What was dropped because it does not keep up.
+    pub(super) discarded: u64,
 }
 
 impl Subscription {

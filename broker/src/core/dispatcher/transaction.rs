@@ -68,6 +68,9 @@ impl Dispatcher {
             visible_after,
         };
         for publication in sends {
+            if self.query_in_transaction(peer, &publication, now) {
+                continue;
+            }
             // They were counted before: none is refused.
             let Ok(places) = self.places(&publication.target, now) else {
                 continue;
@@ -77,6 +80,7 @@ impl Dispatcher {
                 self.counters.dropped += 1;
                 continue;
             }
+            self.note_producer(peer, publication.target.names());
             self.publish(&places, publication, routing, &mut placed, now);
             for place in places {
                 self.hold_producer_back(peer, place, mode);
