@@ -197,6 +197,7 @@ impl Dispatcher {
         self.forget_name(&queue.name);
         self.advise_destination(&queue.name, Change::Stop);
         self.queue_ids.remove(&queue.id);
+        self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
         if queue.has_stored() {
@@ -209,6 +210,9 @@ impl Dispatcher {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };
+        if let Some(id) = topic.id {
+            self.forget_window(id);
+        }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);
         self.let_go_on(topic.blocked, Blocker::Topic(key));

@@ -38,6 +38,8 @@ impl Dispatcher {
             expired_total: counters.expired,
             dropped_total: counters.dropped,
             stale_acks_total: counters.stale_acks,
+            duplicates_total: counters.duplicates,
+            scheduled: self.agenda.count(),
             memory_bytes: budget.used_bytes() as u64,
             memory_limit_bytes: budget.limit_bytes() as u64,
             ..Overview::default()

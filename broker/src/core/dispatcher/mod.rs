@@ -9,6 +9,7 @@
 
 mod acknowledge;
 mod advisory;
+mod agenda;
 mod bound;
 mod browse;
 mod connect;
@@ -19,6 +20,7 @@ mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
+mod duplicate;
 mod effect;
 mod entry;
 mod expiry;
@@ -42,6 +44,7 @@ mod redelivery;
 mod report;
 mod round;
 mod scan;
+mod scheduler;
 mod statistics;
 mod subscription;
 mod timer;
@@ -69,6 +72,7 @@ use super::destination::DestinationName;
 use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
+use super::schedule::TimeZone;
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
 use crowd::Crowd;
@@ -76,7 +80,7 @@ use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
-use peer::{Peer, Standing};
+use peer::Peer;
 use queue::Queue;
 use subscription::Subscription;
 use timer::Timers;
@@ -97,6 +101,8 @@ pub struct Settings {
     pub window: Window,
     /// What may be stored.
     pub disk: DiskLimits,
+    /// Where the cron expressions of scheduled messages are read.
+    pub zone: TimeZone,
 }
 
 /// A destination's place in the tables.
@@ -118,6 +124,7 @@ struct Counters {
     expired: u64,
     dropped: u64,
     stale_acks: u64,
+    duplicates: u64,
 }
 
 /// The single owner of all destinations.
@@ -196,6 +203,10 @@ pub struct Dispatcher {
     revocable: VecDeque<full::Revocable>,
     advisories: advisory::Advisories,
     producers: producer::Producers,
+    agenda: agenda::Agenda,
+    /// Requests to manage the schedule that wait for the store.
+    jobs: FxHashMap<PageId, scheduler::Job>,
+    windows: duplicate::Windows,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -259,6 +270,9 @@ impl Dispatcher {
             revocable: VecDeque::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
+            agenda: agenda::Agenda::recovered(recovered),
+            jobs: FxHashMap::default(),
+            windows: duplicate::Windows::default(),
             totals: None,
             counters: Counters::default(),
         };
@@ -306,13 +320,10 @@ impl Dispatcher {
                 continue;
             }
             let Some(peer) = peer else { return };
-            if let Request::Closed { ending, written } = request {
-                return self.close(peer, ending, written, now);
-            }
-            if self.peers[peer.0].standing == Standing::Open
-                || matches!(request, Request::Written { .. })
-            {
-                self.act(peer, request, now);
+            if !self.peers[peer.0].deferred.is_empty() {
+                self.peers[peer.0].deferred.push_back(request);
+            } else if !self.perform(peer, request, now) {
+                return;
             }
         }
     }
@@ -371,18 +382,18 @@ impl Dispatcher {
             StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
-            StoreEvent::Resumed => self.disk_resumed(),
-            // Nobody asks for the schedule or for ids.
-            StoreEvent::Failed(_)
-            | StoreEvent::Due(_)
-            | StoreEvent::Schedule(_)
-            | StoreEvent::Duplicates(_) => {}
+            StoreEvent::Resumed => self.disk_resumed(now),
+            StoreEvent::Due(due) => self.due_came(due, now),
+            StoreEvent::Schedule(list) => self.schedule_came(&list, now),
+            StoreEvent::Duplicates(found) => self.duplicates_came(found, now),
+            StoreEvent::Failed(_) => {}
         }
     }
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
+        self.look_at_agenda(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();

@@ -38,6 +38,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         Self {
             session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
