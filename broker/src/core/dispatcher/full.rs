@@ -130,16 +130,16 @@ fn is_for_database(operation: &Operation) -> bool {
         Operation::Move(_)
         | Operation::Log(_)
         | Operation::Schedule(_)
-        | Operation::Remember(_) => true,
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
         | Operation::Count { .. }
         | Operation::Subscribe(_)
         | Operation::Unsubscribe(_)
-        | Operation::Pass { .. }
         | Operation::Floor { .. }
-        | Operation::LogCount { .. }
         | Operation::Trim { .. }
         | Operation::Reschedule { .. }
         | Operation::Unschedule(_) => false,
