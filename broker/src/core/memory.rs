@@ -23,6 +23,8 @@ struct Count(AtomicUsize);
 pub struct MemoryBudget {
     charged_bytes: Count,
     released_bytes: Count,
+    /// Bytes of frames that wait in stashes. Apart: who waits for memory must not wait for its own stash.
+    stashed_bytes: Count,
     limit_bytes: usize,
 }
 
@@ -33,6 +35,7 @@ impl MemoryBudget {
         Arc::new(Self {
             charged_bytes: Count::default(),
             released_bytes: Count::default(),
+            stashed_bytes: Count::default(),
             limit_bytes,
         })
     }
@@ -77,6 +80,29 @@ impl MemoryBudget {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.used_bytes() >= self.limit_bytes
+    }
+
+    /// Whether a quarter more is used than the limit: what is let in beyond it, because it may be what makes room, is
+    /// not let in beyond this.
+    #[must_use]
+    pub fn is_at_ceiling(&self) -> bool {
+        self.used_bytes() >= self.limit_bytes / 4 * 5
+    }
+
+    /// A frame waits in a stash.
+    pub(crate) fn stash(&self, bytes: usize) {
+        self.stashed_bytes.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It waits no more.
+    pub(crate) fn unstash(&self, bytes: usize) {
+        self.stashed_bytes.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether stashes hold as much as they may: a quarter of the limit, beyond it.
+    #[must_use]
+    pub fn are_stashes_full(&self) -> bool {
+        self.stashed_bytes.0.load(Ordering::Relaxed) >= self.limit_bytes / 4
     }
 
     /// Whether enough is free again for producers to go on.

@@ -118,7 +118,7 @@ impl Session {
         Self {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
-            stash: Stash::new(&settings.limits),
+            stash: Stash::new(&settings.limits, &settings.budget),
             charger: Charger::new(&settings.budget),
             settings,
             peer,
@@ -186,6 +186,12 @@ impl Session {
             && !self.stash.is_full()
             && self.unanswered.frames + output.receipts.len() < limits.control_frames
             && self.unanswered.bytes + output.receipt_bytes < limits.control_bytes
+    }
+
+    /// Whether its SENDs are held back.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.stash.is_held_back()
     }
 
     /// Whether it has a subscription on a topic, which must not stop reading.

@@ -363,3 +363,26 @@ fn a_full_stash_stops_reading_until_it_is_replayed() {
     bench.reply(Reply::Unblock);
     assert!(bench.takes_input());
 }
+
+#[test]
+fn a_stash_is_small_while_all_of_them_together_are_full() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    budget.stash(budget.limit_bytes() / 4);
+    bench.reply(Reply::Block);
+    let send = format!("SEND\ndestination:/queue/a\n\n{}\0", "x".repeat(1_500));
+    for _ in 0..2 {
+        bench.say(&send);
+        assert!(bench.takes_input());
+    }
+    bench.say(&send);
+    assert!(!bench.takes_input(), "4 KiB are enough");
+    budget.unstash(budget.limit_bytes() / 4);
+    assert!(bench.takes_input());
+    drop(bench);
+    budget.stash(budget.limit_bytes() / 4 - 1);
+    assert!(
+        !budget.are_stashes_full(),
+        "a session that ends gives back what its stash held"
+    );
+}
