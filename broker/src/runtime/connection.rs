@@ -23,7 +23,7 @@ use super::clock::Clock;
 use super::dispatcher::{Inbox, Message, ToConnection};
 use super::place::Places;
 use crate::config::StompConfig;
-use crate::core::memory::Charge;
+use crate::core::memory::{Charge, Share};
 use crate::core::port::{ConnectionId, Reply, Request};
 use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
@@ -346,7 +346,7 @@ impl Connection {
     /// to wait with theirs, there is room for that.
     fn has_memory(&self) -> bool {
         let budget = &self.context.settings.budget;
-        budget.has_recovered() && !(self.session.is_held_back() && budget.are_stashes_full())
+        budget.has_recovered() && !(self.session.is_held_back() && budget.is_taken(Share::Stashes))
     }
 
     /// A frame that is larger than the stash is not read on without memory. Behind a smaller one an ACK may stand that

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Rules of each section of the dialect that is in the table.
 const SECTIONS: [(u32, u32); 8] = [
-    (1, 54),
+    (1, 56),
     (2, 18),
     (3, 16),
     (4, 21),

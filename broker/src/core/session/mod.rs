@@ -385,5 +385,15 @@ impl Session {
     }
 }
 
+/// The number behind this one. A connection names no two things alike, also one that makes and ends them for days.
+fn next_handle(number: u32, command: &str) -> Result<u32, Refusal> {
+    number.checked_add(1).ok_or_else(|| {
+        Refusal::new(
+            "connection is worn out",
+            format!("this connection has sent {number} {command} frames: open another one"),
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Frames of a producer that is held back (dialect, Flow control). ACK and NACK pass them, unless frames of the same
 //! transaction wait; everything else keeps its order.
 //!
-//! *Invariant*: the budget knows of every frame that waits.
+//! *Invariant*: every frame that waits counts in the share of all stashes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use stompbox_protocol::{Command, Frame, FrameRef};
 
 use crate::config::Limits;
-use crate::core::memory::{MESSAGE_OVERHEAD_BYTES, MemoryBudget};
+use crate::core::memory::{Held, MESSAGE_OVERHEAD_BYTES, MemoryBudget, Share};
 
 /// What a connection may keep in its stash when all stashes together are full.
 const SMALL_BYTES: usize = 4 * 1024;
@@ -24,7 +24,7 @@ pub(super) struct Stash {
     frames_max: usize,
     bytes_max: usize,
     is_held_back: bool,
-    budget: Arc<MemoryBudget>,
+    held: Held,
 }
 
 impl Stash {
@@ -36,7 +36,7 @@ impl Stash {
             frames_max: limits.stash_frames,
             bytes_max: limits.stash_bytes,
             is_held_back: false,
-            budget: Arc::clone(budget),
+            held: budget.hold(Share::Stashes),
         }
     }
 
@@ -49,7 +49,7 @@ impl Stash {
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() >= self.frames_max
             || self.bytes >= self.bytes_max
-            || self.bytes >= SMALL_BYTES && self.budget.are_stashes_full()
+            || self.bytes >= SMALL_BYTES && self.held.is_taken()
     }
 
     /// Whether frames wait, and those that come would have to.
@@ -79,7 +79,7 @@ impl Stash {
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.wire_bytes();
-        self.budget.stash(cost(&frame));
+        self.held.grow(cost(&frame));
         if let Some(id) = frame.header("transaction") {
             *self.transactions.entry(id.as_ref().into()).or_default() += 1;
         }
@@ -93,7 +93,7 @@ impl Stash {
         }
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.wire_bytes();
-        self.budget.unstash(cost(&frame));
+        self.held.shrink(cost(&frame));
         if let Some(id) = frame.header("transaction")
             && let Some(count) = self.transactions.get_mut(&*id)
         {
@@ -106,16 +106,10 @@ impl Stash {
     }
 
     pub(super) fn clear(&mut self) {
-        self.budget
-            .unstash(self.frames.drain(..).map(|frame| cost(&frame)).sum());
+        self.held
+            .shrink(self.frames.drain(..).map(|frame| cost(&frame)).sum());
         self.transactions.clear();
         self.bytes = 0;
-    }
-}
-
-impl Drop for Stash {
-    fn drop(&mut self) {
-        self.clear();
     }
 }
 
