@@ -420,6 +420,36 @@ fn the_code_that_the_architecture_names_is_there() -> Result<()> {
     Ok(())
 }
 
+/// docs/limits.md names the test of every row, and every test of faults and hostile clients has a row.
+#[test]
+fn the_limits_and_their_tests_are_the_same() -> Result<()> {
+    let sources = sources()?;
+    let page = read("docs/limits.md")?;
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    ensure!(named.len() > 40, "only {} tests are named", named.len());
+    for name in &named {
+        let is_there = sources.iter().any(|source| source.has_function(name));
+        ensure!(is_there, "docs/limits.md names {name}, which is no test");
+    }
+    for folder in ["tests/tests/hostile", "tests/tests/faults"] {
+        let folder = root().join(folder).canonicalize()?;
+        for source in sources
+            .iter()
+            .filter(|source| source.path.starts_with(&folder))
+        {
+            let tests = source.text.split("#[test]\nfn ").skip(1);
+            for name in tests.filter_map(|text| text.split('(').next()) {
+                ensure!(named.contains(name), "docs/limits.md lacks {name}");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn paragraphs(markdown: &str) -> Vec<String> {
     let mut paragraphs = vec![String::new()];
     for line in markdown::prose(markdown).lines() {

@@ -24,6 +24,9 @@ use crate::core::port::{
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if let Err(refusal) = self.check_subscriptions() {
+            return self.refuse(peer, refusal, subscribing.receipt);
+        }
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         for source in &subscribing.sources {
             let Source::One(name) = source else { continue };
@@ -235,6 +238,21 @@ impl Dispatcher {
                 credit(prefetch, policy.prefetch_topic, policy)
             }
         }
+    }
+
+    /// Whether one more subscription may be made.
+    fn check_subscriptions(&self) -> Result<(), Refusal> {
+        let limit = self.settings.limits.all_subscriptions;
+        if self.subscriptions.len() < limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many subscriptions",
+            format!(
+                "the broker has {limit} subscriptions, which is limits.all_subscriptions: end some, or \
+                 raise the limit"
+            ),
+        ))
     }
 
     pub(super) fn unsubscribe(

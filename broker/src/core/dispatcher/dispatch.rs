@@ -171,7 +171,7 @@ impl Dispatcher {
             Next::Ready(rank, sequence) => Some((rank, sequence)),
             Next::Paged(rank) => {
                 // While the memory is full a consumer gets no more from the disk before it has acknowledged
-                // what it holds; one that holds nothing must get something, or nothing would ever move.
+                // what it holds; one that holds nothing gets something, or nothing would ever move.
                 let subscription = self.consumers[consumer.0].subscription;
                 let holds = self.subscriptions[subscription.0].credit.messages > 0;
                 if self.settings.budget.is_over() && holds {

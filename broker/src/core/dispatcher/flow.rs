@@ -243,7 +243,7 @@ impl Dispatcher {
 
     /// Whether somebody waits for memory or disk, neither of which tells when it becomes free.
     pub(super) fn is_waiting_for_room(&self) -> bool {
-        self.flow.is_anyone_waiting()
+        self.flow.is_anyone_waiting() || self.crowd.has_browsers()
     }
 }
 

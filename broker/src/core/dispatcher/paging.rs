@@ -109,10 +109,15 @@ impl Dispatcher {
 
     /// Somebody waits for what is on disk.
     pub(super) fn want_page_for(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
-        let queue = &mut self.queues[key.0];
-        if queue.paging != Paging::Idle {
+        if self.queues[key.0].paging != Paging::Idle {
             return;
         }
+        // Browsers wait by themselves.
+        let waits = !matches!(purpose, Purpose::Walk(..));
+        if waits && self.is_at_ceiling() {
+            return self.wait_for_memory(key);
+        }
+        let queue = &mut self.queues[key.0];
         let after = queue.last_ticket;
         queue.is_heads_turn = purpose != Purpose::Head;
         queue.paging = Paging::Waiting {
@@ -125,6 +130,13 @@ impl Dispatcher {
         } else {
             self.wait_with_page(key, after);
         }
+    }
+
+    /// Whether what is used, and what pages will bring that have been asked for, is as much as is used at any price.
+    pub(super) fn is_at_ceiling(&self) -> bool {
+        let coming = self.page_reads.len() + self.page_waits.len();
+        let budget = &self.settings.budget;
+        budget.is_at_ceiling_with(coming * self.window().page_bytes)
     }
 
     fn wait_with_page(&mut self, key: QueueKey, after: Ticket) {

@@ -122,7 +122,7 @@ impl Session {
         Self {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
-            stash: Stash::new(&settings.limits),
+            stash: Stash::new(&settings.limits, &settings.budget),
             charger: Charger::new(&settings.budget),
             settings,
             peer,
@@ -190,6 +190,12 @@ impl Session {
             && !self.stash.is_full()
             && self.unanswered.frames + output.receipts.len() < limits.control_frames
             && self.unanswered.bytes + output.receipt_bytes < limits.control_bytes
+    }
+
+    /// Whether its SENDs are held back.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.stash.is_held_back()
     }
 
     /// Whether it has a subscription on a topic, which must not stop reading.
@@ -383,6 +389,16 @@ impl Session {
         self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
         output::write_receipt(output, self.version, receipt, routed);
     }
+}
+
+/// The number behind this one. A connection names no two things alike, also one that makes and ends them for days.
+fn next_handle(number: u32, command: &str) -> Result<u32, Refusal> {
+    number.checked_add(1).ok_or_else(|| {
+        Refusal::new(
+            "connection is worn out",
+            format!("this connection has sent {number} {command} frames: open another one"),
+        )
+    })
 }
 
 #[cfg(test)]
