@@ -9,7 +9,9 @@ use stompbox_protocol::canonical;
 use stompbox_store::{Medium, PageRow, Payload, Rank};
 
 use super::destination::DestinationName;
+use super::duplicate_id::DuplicateId;
 use super::memory::{Charge, MemoryBudget};
+use super::schedule::{Firing, Schedule};
 
 /// Bodies up to this are copied into the message's own allocation, so that a message that waits never pins a
 /// read buffer; larger ones keep the buffer into which they were read.
@@ -137,7 +139,7 @@ impl Message {
 
     /// Makes a message from what the store kept of it.
     #[must_use]
-    pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
+    pub fn from_page(row: PageRow, priority: Priority, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
         let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
         let group = names_group
@@ -149,7 +151,7 @@ impl Message {
             data: row.data,
             head_bytes,
             large_body: None,
-            priority: Priority::of(rank),
+            priority,
             timestamp_ms: row.timestamp_ms,
             group,
         }
@@ -246,6 +248,21 @@ pub struct Publication {
     pub message: Arc<Message>,
     /// How.
     pub mode: DeliveryMode,
-    /// Until when, ms since 1970; 0 is for ever.
+    /// Until when by its own headers, ms since 1970; 0 is for ever.
     pub expires_ms: i64,
+    /// When it was sent by the broker's clock, ms since 1970: what a policy's time to live counts from.
+    pub sent_ms: i64,
+    /// When it is to be delivered, if not at once. Boxed, as few have it and all are moved.
+    pub later: Option<Box<Later>>,
+    /// By which a repeat of it is known.
+    pub duplicate_id: Option<DuplicateId>,
+}
+
+/// When a message is to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// What was asked for.
+    pub schedule: Schedule,
+    /// The first time.
+    pub firing: Firing,
 }

@@ -99,7 +99,10 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+    pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        if self.queues[key.0].opens_at > self.watermark {
+            return;
+        }
         if self.queues[key.0].is_heads_turn {
             self.read_ahead(key);
         }
@@ -107,9 +110,11 @@ impl Dispatcher {
         self.serve_parked(key, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
+        // Turns in a row for which there was nothing: when all have had one, there is nothing for anybody.
+        let mut barren_count = 0;
         let expired_before = self.counters.expired;
         while let Some(consumer) = self.next_consumer(key) {
-            if dry == Some(consumer) {
+            if dry == Some(consumer) || barren_count > self.queues[key.0].consumers.len() {
                 break;
             }
             if self.counters.expired - expired_before >= EXPIRED_A_TURN {
@@ -122,15 +127,18 @@ impl Dispatcher {
                 None => self.next_front(key, consumer, now),
             };
             if let Some((rank, sequence)) = found {
+                barren_count = 0;
                 self.take_and_give(key, consumer, rank, sequence, now);
             } else if self.consumers[consumer.0].standing == Standing::InRound {
                 dry = dry.or(Some(consumer));
+                barren_count += 1;
                 if !self.queues[key.0].scans.has_found() {
                     break;
                 }
                 self.queues[key.0].round.rotate();
             }
         }
+        self.keep_bound(key);
         self.read_ahead(key);
     }
 
@@ -244,7 +252,7 @@ impl Dispatcher {
     ) {
         self.gave_group(key, &entry);
         let queue = &mut self.queues[key.0];
-        queue.in_flight += 1;
+        queue.went_out(&entry);
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;
@@ -296,6 +304,8 @@ impl Dispatcher {
             }
             let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
+        } else {
+            self.crowd.set_out();
         }
         if is_manifold {
             delivery.destination = self.name_of_origin(origin);

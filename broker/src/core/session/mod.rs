@@ -8,6 +8,7 @@ mod acknowledge;
 mod connect;
 mod destination_cache;
 mod field;
+mod lasting;
 mod output;
 mod output_buffer;
 mod send;
@@ -33,6 +34,7 @@ use stompbox_store::Epoch;
 use super::clock::Now;
 use super::memory::{Charger, MemoryBudget};
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
+use super::schedule::TimeZone;
 use crate::config::{Limits, Policies};
 use destination_cache::DestinationCache;
 use stash::Stash;
@@ -55,6 +57,8 @@ pub struct SessionSettings {
     pub epoch: Epoch,
     /// What messages are charged to.
     pub budget: Arc<MemoryBudget>,
+    /// Where `AMQ_SCHEDULED_CRON` is read.
+    pub zone: TimeZone,
 }
 
 /// Where a session stands.
@@ -208,6 +212,7 @@ impl Session {
             Reply::Opened
             | Reply::Receipt(_)
             | Reply::Unrouted(_)
+            | Reply::Duplicate { .. }
             | Reply::BrowseEnd(_)
             | Reply::Refused(_)
             | Reply::Close
@@ -319,6 +324,7 @@ impl Session {
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
+            Reply::Duplicate { receipt, .. } => self.answer(&receipt, Routed::Before, output),
             Reply::BrowseEnd(subscription) => self.browse_end(subscription, output),
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {

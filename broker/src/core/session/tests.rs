@@ -38,6 +38,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         Self {
             session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
@@ -362,40 +363,4 @@ fn a_full_stash_stops_reading_until_it_is_replayed() {
     assert!(!bench.takes_input());
     bench.reply(Reply::Unblock);
     assert!(bench.takes_input());
-}
-
-#[test]
-fn sizes_tmp() {
-    use crate::core::port::*;
-    macro_rules! s { ($($t:ty),* $(,)?) => { $( eprintln!("{:>5} {}", std::mem::size_of::<$t>(), stringify!($t)); )* } }
-    s!(
-        Request,
-        Reply,
-        Delivery,
-        ReceiptId,
-        Option<ReceiptId>,
-        Refusal,
-        AckTarget,
-        Verdict,
-        crate::core::message::Publication,
-        crate::core::message::Message,
-        super::Session,
-        super::OutputBuffer,
-        super::Output,
-        super::Stash,
-        super::DestinationCache,
-        super::Subscribed,
-        super::SubscriptionName,
-        stompbox_protocol::Frame,
-        stompbox_protocol::Decoder,
-        stompbox_protocol::DecodeError,
-        super::HeartBeat,
-        tokio::time::Sleep,
-        tokio::net::TcpStream,
-        tokio::sync::mpsc::UnboundedReceiver<Vec<Reply>>,
-        tokio_util::sync::CancellationToken,
-        crate::config::StompConfig,
-        crate::config::Policy,
-        super::output::Mark
-    );
 }

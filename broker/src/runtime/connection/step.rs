@@ -39,6 +39,7 @@ impl Connection {
             Self::take_replies,
             Self::write_some,
             Self::read_some,
+            Self::find_place,
             Self::look_at_time,
         ];
         for source in sources {
@@ -109,6 +110,14 @@ impl Connection {
             }
             Poll::Ready(Err(_)) => Done::Over(Outcome::Gone),
         }
+    }
+
+    /// What could not be forwarded waits for a place.
+    fn find_place(&mut self, cx: &mut Context<'_>) -> Done {
+        if !self.waits_for_place || self.places.poll_free(cx).is_pending() {
+            return Done::Nothing;
+        }
+        Done::Something
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
