@@ -156,15 +156,21 @@ impl Connection {
         Ok((connection, outbox))
     }
 
-    /// Serves it until it ends.
-    pub(super) async fn serve(mut self, outbox: mpsc::UnboundedSender<ToConnection>) {
-        let attach = Message::Attach(self.id, outbox);
-        if self.context.dispatcher.send(attach).await.is_err() {
-            return;
+    /// Serves it until it ends. No `async fn`: that would have room for the connection twice, as what it was given
+    /// and as what it works on.
+    pub(super) fn serve(
+        mut self,
+        outbox: mpsc::UnboundedSender<ToConnection>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let attach = Message::Attach(self.id, outbox);
+            if self.context.dispatcher.send(attach).await.is_err() {
+                return;
+            }
+            let outcome = self.run().await;
+            // Apart, so that a living connection has no room for it.
+            Box::pin(self.end(outcome)).await;
         }
-        let outcome = self.run().await;
-        // Apart, so that a living connection has no room for it.
-        Box::pin(self.end(outcome)).await;
     }
 
     async fn run(&mut self) -> Outcome {
