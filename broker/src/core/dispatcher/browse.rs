@@ -107,7 +107,15 @@ impl Dispatcher {
             return Step::End;
         };
         let lane = queue.lane(walk.rank);
+        let parked = queue.groups.parked().first_from(walk.rank, walk.at);
         let resident = lane.resident_from(walk.at);
+        let resident = match (resident, parked) {
+            (Some((sequence, _)), Some((before, entry))) if before < sequence => {
+                Some((before, entry))
+            }
+            (None, Some(parked)) => Some(parked),
+            (resident, _) => resident.map(|(sequence, entry)| (sequence, Some(entry))),
+        };
         let resident = resident.filter(|(sequence, _)| *sequence <= walk.end);
         let paged = lane
             .paged()
@@ -118,7 +126,8 @@ impl Dispatcher {
             (None, None) => Step::NextRank,
             (None, Some(_)) => Step::Paged,
             (Some((sequence, _)), Some(paged)) if paged < sequence => Step::Paged,
-            (Some((sequence, entry)), _) => {
+            (Some((_, None)), _) => Step::Paged,
+            (Some((sequence, Some(entry))), _) => {
                 if self.is_shown(entry, now) {
                     Step::Show(sequence, entry.clone())
                 } else {
@@ -180,10 +189,13 @@ impl Dispatcher {
         last: Sequence,
     ) -> Option<(Sequence, Sequence)> {
         let walk = self.subscriptions.get(key.0)?.walk.as_ref()?;
-        let lane = self.queues.get(walk.queue.0)?.lane(walk.rank);
+        let queue = self.queues.get(walk.queue.0)?;
         let from = first.max(walk.at);
-        let resident = lane.resident_from(from).map(|(sequence, _)| sequence);
-        let before = resident.map_or(Sequence::MAX, |sequence| Sequence(sequence.0 - 1));
+        let resident = queue.lane(walk.rank).resident_from(from);
+        let resident = resident.map_or(Sequence::MAX, |(sequence, _)| sequence);
+        let parked = queue.groups.parked().first_body_from(walk.rank, from);
+        let before = resident.min(parked.unwrap_or(Sequence::MAX));
+        let before = Sequence(before.0.saturating_sub(1));
         let through = last.min(before).min(walk.end);
         (from <= through).then_some((from, through))
     }
@@ -210,7 +222,13 @@ impl Dispatcher {
         let is_there = self.walk_mut(key).is_some_and(is_it);
         for row in page.rows {
             let sequence = row.sequence;
-            if !is_there || self.queues[queue.0].knows(rank, sequence) {
+            let found = &self.queues[queue.0];
+            let is_parked = found
+                .groups
+                .parked()
+                .group_of_stored((rank, sequence))
+                .is_some();
+            if !is_there || (found.knows(rank, sequence) && !is_parked) {
                 continue;
             }
             if !self.subscriptions[key.0].credit.is_left() {

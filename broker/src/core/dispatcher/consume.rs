@@ -1,5 +1,6 @@
 //! Subscriptions come and go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -101,7 +102,7 @@ impl Dispatcher {
             peer,
             handle,
             consumers: Default::default(),
-            parked: Vec::new(),
+            parked: VecDeque::new(),
             topics: Default::default(),
             selector: subscribing.selector,
             priority: subscribing.priority,

@@ -58,8 +58,8 @@ pub(super) struct Consumer {
     pub(super) serial: Serial,
     /// Where it stands among the consumers of its queue.
     place: usize,
-    /// Whether it has ever owned a message group.
-    pub(super) has_groups: bool,
+    /// Whether it stands in its subscription's list of those that wait for credit.
+    pub(super) waits_for_credit: bool,
     pub(super) subscription: SubscriptionKey,
     pub(super) queue: QueueKey,
     pub(super) priority: ConsumerPriority,
@@ -86,7 +86,7 @@ impl Dispatcher {
         let consumer = ConsumerKey(self.consumers.insert(Consumer {
             serial: self.last_serial,
             place: self.queues[queue.0].consumers.len(),
-            has_groups: false,
+            waits_for_credit: false,
             subscription: key,
             queue,
             priority,
@@ -151,7 +151,10 @@ impl Dispatcher {
             let standing = self.consumers[member.0].standing;
             match (is_in, standing) {
                 (true, Standing::Excluded) => self.enter_round(member),
-                (false, _) => self.consumers[member.0].standing = Standing::Excluded,
+                (false, _) => {
+                    self.consumers[member.0].standing = Standing::Excluded;
+                    self.queues[key.0].groups.release(member);
+                }
                 (true, Standing::InRound | Standing::Parked | Standing::Idle) => {}
             }
         }
@@ -182,9 +185,7 @@ impl Dispatcher {
         if queue.exclusive == Some(member) {
             self.succeed_exclusive(gone.queue);
         }
-        if gone.has_groups {
-            self.release_groups(gone.queue, member);
-        }
+        self.queues[gone.queue.0].groups.release(member);
         self.mark(gone.queue);
     }
 
@@ -209,7 +210,7 @@ impl Consumer {
         Self {
             serial,
             place: 0,
-            has_groups: false,
+            waits_for_credit: false,
             subscription: SubscriptionKey(0),
             queue: QueueKey(0),
             priority,

@@ -8,7 +8,7 @@ use super::Dispatcher;
 use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
-use super::group::Claim;
+use super::group::{Claim, Membership};
 use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
 use super::queue::Next;
 use crate::core::clock::Now;
@@ -73,13 +73,8 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        if subscription.parked.is_empty() {
-            return;
-        }
         for consumer in std::mem::take(&mut subscription.parked) {
-            if self.consumers[consumer.0].standing == Standing::Parked {
-                self.enter_round(consumer);
-            }
+            self.has_credit(consumer);
         }
     }
 
@@ -119,6 +114,7 @@ impl Dispatcher {
                 break;
             }
             let found = match self.consumers[consumer.0].scan {
+                _ if self.queues[key.0].groups.is_full() => None,
                 Some(scan) => self.next_found(key, consumer, scan, now),
                 None if dry.is_some() => None,
                 None => self.next_front(key, consumer, now),
@@ -135,21 +131,23 @@ impl Dispatcher {
                 self.queues[key.0].round.rotate();
             }
         }
+        // What was parked meanwhile has to wait where its owner's credit will find it.
+        self.serve_parked(key, now);
         self.read_ahead(key);
     }
 
     /// The consumer whose turn it is; those without credit leave the round.
     fn next_consumer(&mut self, key: QueueKey) -> Option<ConsumerKey> {
-        let queue = &mut self.queues[key.0];
-        while let Some(next) = queue.round.first(&self.consumers) {
+        while let Some(next) = self.queues[key.0].round.first(&self.consumers) {
+            let queue = &mut self.queues[key.0];
             let consumer = &mut self.consumers[next.0];
-            let subscription = &mut self.subscriptions[consumer.subscription.0];
+            let subscription = &self.subscriptions[consumer.subscription.0];
             if subscription.credit.is_left() {
                 return Some(next);
             }
             consumer.standing = Standing::Parked;
-            subscription.parked.push(next);
             queue.round.pop();
+            self.wait_for_credit(next);
         }
         None
     }
@@ -163,7 +161,6 @@ impl Dispatcher {
     ) -> Option<(Rank, Sequence)> {
         match self.queues[key.0].next(self.watermark, now) {
             Next::Nothing => None,
-            Next::Ready(..) | Next::Paged(_) if self.queues[key.0].groups.is_full() => None,
             Next::Ready(rank, sequence) => Some((rank, sequence)),
             Next::Paged(rank) => {
                 // While the memory is full a consumer gets no more from the disk before it has acknowledged
@@ -224,16 +221,21 @@ impl Dispatcher {
         }
         let Some(group) = entry.message.group() else {
             self.queues[key.0].round.rotate();
-            return self.give(key, consumer, rank, sequence, entry);
+            return self.give(key, consumer, rank, sequence, entry, Membership::Stranger);
         };
         let id = Arc::clone(&group.id);
-        match self.claim_group(key, &id, consumer) {
-            Claim::Park => self.park(key, rank, sequence, entry),
+        let position = (rank, sequence);
+        match self.claim_group(key, &id, position, &entry, consumer) {
+            Claim::Park => self.park(key, &id, position, entry),
+            Claim::Past => {
+                self.queues[key.0].round.rotate();
+                self.give(key, consumer, rank, sequence, entry, Membership::Stranger);
+            }
             Claim::To(owner) => {
                 if owner == consumer {
                     self.queues[key.0].round.rotate();
                 }
-                self.give(key, owner, rank, sequence, entry);
+                self.give(key, owner, rank, sequence, entry, Membership::Member);
             }
         }
     }
@@ -245,8 +247,9 @@ impl Dispatcher {
         rank: Rank,
         sequence: Sequence,
         entry: Entry,
+        membership: Membership,
     ) {
-        self.gave_group(key, &entry);
+        self.gave_group(key, &entry, membership);
         let queue = &mut self.queues[key.0];
         queue.in_flight += 1;
         queue.counters.dispatched += 1;

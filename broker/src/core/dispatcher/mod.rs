@@ -9,6 +9,7 @@
 
 mod acknowledge;
 mod browse;
+mod claim;
 mod connect;
 mod consume;
 mod consumer;
@@ -26,6 +27,7 @@ mod inspect;
 mod key;
 mod lane;
 mod paging;
+mod parked;
 mod peer;
 mod pressure;
 mod property;

@@ -47,20 +47,27 @@ pub(super) struct PageOut {
 }
 
 impl Queue {
-    /// Lets go of a durable entry that was never delivered, if it stands far behind the head.
-    fn page_out_durable(
+    /// Lets go of a durable entry that was never delivered, if it stands far behind the head of its lane, or of what is
+    /// parked.
+    pub(super) fn page_out_durable(
         &mut self,
         rank: Rank,
         sequence: Sequence,
         watermark: Ticket,
         window: &Window,
     ) {
-        let lane = self.lane(rank);
-        let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
-        let may = lane.get(sequence).is_some_and(|entry| {
+        let (lane, parked) = (self.lane(rank), self.groups.parked());
+        let (entry, is_far) = match lane.get(sequence) {
+            Some(entry) => {
+                let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
+                (Some(entry), is_behind || self.is_deep(window))
+            }
+            None => (parked.get((rank, sequence)), parked.is_deep(window)),
+        };
+        let may = entry.is_some_and(|entry| {
             entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
         });
-        if may && (is_behind || self.is_deep(window)) {
+        if may && is_far {
             self.page_out(rank, sequence);
         }
     }
@@ -237,8 +244,8 @@ impl Dispatcher {
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
-            Purpose::Group(id, _) => {
-                self.group_page_came(key, rank, &id, page);
+            Purpose::Group(id) => {
+                self.group_page_came(key, rank, &id, through, page);
                 self.queues[key.0].end_page();
             }
         }

@@ -154,8 +154,8 @@ pub(super) struct Subscription {
     pub(super) handle: SubscriptionHandle,
     /// Its places at queues.
     pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
-    /// Those of them that wait for credit.
-    pub(super) parked: Vec<ConsumerKey>,
+    /// Those of them that wait for credit, the first to wait first.
+    pub(super) parked: VecDeque<ConsumerKey>,
     /// The topics that it named, and where it stands among their subscriptions.
     pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
     pub(super) selector: Option<Arc<Selector>>,
