@@ -10,7 +10,7 @@ use super::delivery::Origin;
 use super::entry::Entry;
 use super::key::{QueueKey, SubscriptionKey};
 use super::property::{Place, Seen};
-use super::queue::{LANE_COUNT, Paging, Purpose};
+use super::queue::{LANE_COUNT, Purpose};
 use crate::core::clock::Now;
 use crate::core::port::Reply;
 
@@ -20,23 +20,29 @@ const STEPS_MAX: usize = 1_000;
 /// How far a walk has come.
 #[derive(Debug)]
 pub(super) struct Walk {
+    /// Whose it is.
+    key: SubscriptionKey,
     pub(super) queue: QueueKey,
     rank: Rank,
     /// In this rank everything before this was looked at.
     at: Sequence,
     /// What was allocated after this came after the beginning.
     end: Sequence,
+    /// Whether it stands among those that wait for a page.
+    waits_for_page: bool,
     has_ended: bool,
 }
 
 impl Walk {
     /// A walk through what waits in a queue now.
-    pub(super) fn new(queue: QueueKey, end: Sequence) -> Self {
+    pub(super) fn new(key: SubscriptionKey, queue: QueueKey, end: Sequence) -> Self {
         Self {
+            key,
             queue,
             rank: Rank(0),
             at: Sequence(i64::MIN),
             end,
+            waits_for_page: false,
             has_ended: false,
         }
     }
@@ -44,6 +50,12 @@ impl Walk {
     /// Whether there is more to come.
     pub(super) fn goes_on(&self) -> bool {
         !self.has_ended
+    }
+
+    /// The page of this queue that it waits for.
+    pub(super) fn wish(&self, queue: QueueKey) -> Option<(Rank, Purpose)> {
+        let waits = self.waits_for_page && self.queue == queue;
+        waits.then_some((self.rank, Purpose::Walk(self.key, self.at)))
     }
 
     fn next_rank(&mut self) {
@@ -73,6 +85,9 @@ impl Dispatcher {
             let Some(walk) = subscription.walk.as_ref().filter(|walk| walk.goes_on()) else {
                 return;
             };
+            if walk.waits_for_page {
+                return;
+            }
             let has_credit = subscription.credit.is_left();
             let (rank, queue, at) = (walk.rank, walk.queue, walk.at);
             match self.next_step(walk, now) {
@@ -88,9 +103,11 @@ impl Dispatcher {
                     }
                 }
                 Step::Paged => {
-                    // If another page is under way, the walk goes on when that has come.
-                    self.queues[queue.0].walkers.push(key);
-                    return self.want_page_for(queue, rank, Purpose::Walk(key, at));
+                    if let Some(walk) = self.walk_mut(key) {
+                        walk.waits_for_page = true;
+                    }
+                    self.want_page(queue, rank, Purpose::Walk(key, at));
+                    return self.mark(queue);
                 }
                 Step::End => return self.end_walk(key),
             }
@@ -247,12 +264,15 @@ impl Dispatcher {
         self.mark(queue);
     }
 
-    /// A page has come, whoever wanted it: walks that wait for the disk may go on.
-    pub(super) fn wake_walks(&mut self, key: QueueKey) {
-        if self.queues[key.0].paging == Paging::Idle {
-            for walker in std::mem::take(&mut self.queues[key.0].walkers) {
-                self.look_at(walker);
-            }
+    /// A browser's turn to have a page read is over.
+    pub(super) fn wake_walk(&mut self, key: QueueKey, purpose: &Purpose) {
+        let &Purpose::Walk(walker, _) = purpose else {
+            return;
+        };
+        self.queues[key.0].page_turn.walked(walker);
+        if let Some(walk) = self.walk_mut(walker).filter(|walk| walk.queue == key) {
+            walk.waits_for_page = false;
+            self.look_at(walker);
         }
     }
 }

@@ -137,7 +137,7 @@ impl Dispatcher {
             self.serve_owner(key, owner, now);
         }
         if let Some((id, (rank, _))) = self.queues[key.0].groups.first_wanting() {
-            self.want_page_for(key, rank, Purpose::Group(id));
+            self.want_page(key, rank, Purpose::Group(id));
         }
     }
 

@@ -13,6 +13,7 @@
 
 use super::Dispatcher;
 use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+use crate::core::port::Refusal;
 
 /// Which consumers are served first (`activemq.priority`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -69,14 +70,48 @@ pub(super) struct Consumer {
     pub(super) scan: Option<ScanKey>,
 }
 
+/// What the place of a subscription to several destinations costs, and what its selector keeps of the queue.
+const PLACE_BYTES: usize = 256;
+const SCAN_BYTES: usize = 512;
+
+/// Part of the memory that such places may take.
+const PLACES_SHARE: usize = 4;
+
+/// What a place of a subscription to several destinations costs.
+pub(super) fn place_bytes(has_selector: bool) -> usize {
+    PLACE_BYTES + if has_selector { SCAN_BYTES } else { 0 }
+}
+
 impl Dispatcher {
+    /// Whether subscriptions to several destinations may have so many bytes of places more.
+    pub(super) fn check_places(&self, more_bytes: usize) -> Result<(), Refusal> {
+        let limit = self.settings.budget.limit_bytes() / PLACES_SHARE;
+        if self.places_bytes + more_bytes <= limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many places of subscriptions",
+            format!(
+                "subscriptions with wildcards or lists have {} bytes of places at queues, {more_bytes} more are \
+                 needed, and a quarter of memory_limit, {limit} bytes, is allowed: subscribe to a narrower pattern, or \
+                 raise memory_limit",
+                self.places_bytes
+            ),
+        ))
+    }
+
     /// Gives a subscription a place at a queue.
     pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
-        let subscription = &self.subscriptions[key.0];
-        let is_there = |consumer: &ConsumerKey| self.consumers[consumer.0].queue == queue;
-        if subscription.consumers.iter().any(is_there) {
-            return;
+        let subscription = &mut self.subscriptions[key.0];
+        if subscription.is_manifold {
+            if !subscription.queues.insert(queue) {
+                return;
+            }
+            let bytes = place_bytes(subscription.selector.is_some());
+            subscription.places_charge.grow(bytes);
+            self.places_bytes += bytes;
         }
+        let subscription = &self.subscriptions[key.0];
         let (priority, exclusivity) = (subscription.priority, subscription.exclusivity);
         let scan = subscription
             .selector

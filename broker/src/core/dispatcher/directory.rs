@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::consumer::place_bytes;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
 use super::topic::Topic;
@@ -101,10 +102,24 @@ impl Dispatcher {
             return Ok(None);
         }
         self.check_destinations(1)?;
+        self.check_matching(name)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Whether the subscriptions whose patterns match a new queue may have places there.
+    fn check_matching(&self, name: &DestinationName) -> Result<(), Refusal> {
+        if name.kind() == DestinationKind::Topic || self.patterns.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = 0;
+        self.patterns.matches(name, |subscription| {
+            let subscription = &self.subscriptions[subscription.0];
+            bytes += place_bytes(subscription.selector.is_some());
+        });
+        self.check_places(bytes)
     }
 
     /// Whether so many more destinations may be made.

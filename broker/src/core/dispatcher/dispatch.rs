@@ -10,7 +10,7 @@ use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
 use super::group::{Claim, Membership};
 use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
-use super::queue::Next;
+use super::queue::{Next, Purpose};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply, SubscriptionHandle};
@@ -73,9 +73,15 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        for consumer in std::mem::take(&mut subscription.parked) {
-            self.has_credit(consumer);
+        // One at a time, the one that has waited longest: there may be credit for no more.
+        let Some(consumer) = subscription.parked.pop_front() else {
+            return;
+        };
+        if !subscription.parked.is_empty() && !std::mem::replace(&mut subscription.is_offered, true)
+        {
+            self.offered.push(key);
         }
+        self.has_credit(consumer);
     }
 
     /// Hands out what can be handed out.
@@ -85,7 +91,16 @@ impl Dispatcher {
                 self.drain_pending(key, now);
             }
             let Some(key) = self.dirty_queues.pop() else {
-                return;
+                if self.offered.is_empty() {
+                    return;
+                }
+                for key in std::mem::take(&mut self.offered) {
+                    if let Some(subscription) = self.subscriptions.get_mut(key.0) {
+                        subscription.is_offered = false;
+                        self.offer(key);
+                    }
+                }
+                continue;
             };
             if let Some(queue) = self.queues.get_mut(key.0) {
                 queue.dirty = false;
@@ -95,9 +110,7 @@ impl Dispatcher {
     }
 
     fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
-        if self.queues[key.0].is_heads_turn {
-            self.read_ahead(key);
-        }
+        self.queues[key.0].page_turn.begin();
         self.advance_scans(key, now);
         self.serve_parked(key, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
@@ -134,6 +147,7 @@ impl Dispatcher {
         // What was parked meanwhile has to wait where its owner's credit will find it.
         self.serve_parked(key, now);
         self.read_ahead(key);
+        self.begin_page(key);
     }
 
     /// The consumer whose turn it is; those without credit leave the round.
@@ -170,7 +184,7 @@ impl Dispatcher {
                 if self.settings.budget.is_over() && holds {
                     self.wait_for_memory(key);
                 } else {
-                    self.want_page(key, rank);
+                    self.want_page(key, rank, Purpose::Head);
                 }
                 None
             }
@@ -194,11 +208,12 @@ impl Dispatcher {
             queue.round.pop();
             let waiting = &mut self.consumers[consumer.0];
             waiting.standing = Standing::Idle;
+            let priority = waiting.priority;
             let seat = Seat {
                 key: consumer,
                 serial: waiting.serial,
             };
-            self.queues[key.0].scans.wait(scan, seat);
+            self.queues[key.0].scans.wait(scan, priority, seat);
             self.advance_scans(key, now);
         }
         found

@@ -7,7 +7,7 @@ use stompbox_store::{Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket}
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::{Durability, Entry};
-use super::key::QueueKey;
+use super::key::{QueueKey, SubscriptionKey};
 use super::lane::Range;
 use super::queue::{Paging, Purpose, Queue};
 use crate::core::clock::Now;
@@ -107,19 +107,23 @@ impl Dispatcher {
         }
     }
 
-    /// A consumer waits for what is on disk.
-    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank) {
-        self.want_page_for(key, rank, Purpose::Head);
+    /// Somebody waits for what is on disk. Who gets it is decided at the end of the queue's turn.
+    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
+        self.queues[key.0].page_turn.wish(rank, purpose);
     }
 
-    /// Somebody waits for what is on disk.
-    pub(super) fn want_page_for(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
+    /// Has the page read whose turn it is, if none is being read.
+    pub(super) fn begin_page(&mut self, key: QueueKey) {
+        let subscriptions = &self.subscriptions;
         let queue = &mut self.queues[key.0];
         if queue.paging != Paging::Idle {
             return;
         }
+        let walk = |walker: SubscriptionKey| subscriptions.get(walker.0)?.walk.as_ref()?.wish(key);
+        let Some((rank, purpose)) = queue.page_turn.next(walk) else {
+            return;
+        };
         let after = queue.last_ticket;
-        queue.is_heads_turn = purpose != Purpose::Head;
         queue.paging = Paging::Waiting {
             rank,
             after,
@@ -151,7 +155,7 @@ impl Dispatcher {
             .occupied()
             .find(|rank| queue.lane(*rank).paged().is_some());
         if let Some(rank) = wanted {
-            self.want_page(key, rank);
+            self.want_page(key, rank, Purpose::Head);
         }
     }
 
@@ -192,7 +196,7 @@ impl Dispatcher {
         let bounds = queue.bounds_of_page(rank, &purpose);
         let Some((from, through)) = bounds.and_then(|bounds| self.cut_for(&purpose, bounds)) else {
             self.queues[key.0].end_page();
-            self.wake_walks(key);
+            self.wake_walk(key, &purpose);
             return self.mark(key);
         };
         let queue = &mut self.queues[key.0];
@@ -238,9 +242,12 @@ impl Dispatcher {
         if *id != page.id {
             return;
         }
+        let purpose = purpose.clone();
         match purpose.clone() {
             Purpose::Head => self.head_page_came(key, rank, through, page),
-            Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),
+            Purpose::Scan(scan, from) => {
+                self.scan_page_came(key, rank, scan, (from, through), page, now);
+            }
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
@@ -254,7 +261,7 @@ impl Dispatcher {
         for (rank, sequence) in queue.take_staying() {
             queue.page_out_durable(rank, sequence, watermark, &window);
         }
-        self.wake_walks(key);
+        self.wake_walk(key, &purpose);
     }
 
     /// A browser reads from where it stands to the next message that is resident.

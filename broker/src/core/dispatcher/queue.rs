@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::group::{GroupId, Groups};
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
 use super::lane::{Front, Lane, Range};
+use super::page_turn::PageTurn;
 use super::paging::Window;
 use super::parked::Position;
 use super::round::Round;
@@ -118,10 +119,8 @@ pub(super) struct Queue {
     /// What selectors have seen.
     pub(super) scans: Scans,
     pub(super) groups: Groups,
-    /// Browsers that wait for something on disk.
-    pub(super) walkers: Vec<SubscriptionKey>,
-    /// The last page was not read for the head, whose turn it is.
-    pub(super) is_heads_turn: bool,
+    /// Who wants something that is on disk.
+    pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
     /// Whether it stands in the dispatcher's list of queues to look at.
@@ -163,8 +162,7 @@ impl Queue {
             exclusive: None,
             scans: Scans::default(),
             groups: Groups::default(),
-            walkers: Vec::new(),
-            is_heads_turn: false,
+            page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
             dirty: false,
             is_starved: false,
