@@ -86,7 +86,7 @@ static BROKER: [Family<Overview>; 26] = [
 ];
 
 #[rustfmt::skip]
-static QUEUE: [Family<QueueView>; 13] = [
+static QUEUE: [Family<QueueView>; 14] = [
     gauge("stompbox_queue_depth", "Messages in the queue, in flight included.", |q| q.depth),
     gauge("stompbox_queue_depth_bytes", "Bytes of the messages in the queue.", |q| q.depth_bytes),
     gauge("stompbox_queue_in_flight", "Messages of the queue that are with a consumer.", |q| q.in_flight),
@@ -100,6 +100,7 @@ static QUEUE: [Family<QueueView>; 13] = [
     counter("stompbox_queue_redelivered_total", "Deliveries that came back to the queue.", |q| q.redelivered_total),
     counter("stompbox_queue_dead_lettered_total", "Messages moved from the queue to a dead-letter queue.", |q| q.dead_lettered_total),
     counter("stompbox_queue_expired_total", "Messages that expired in the queue.", |q| q.expired_total),
+    counter("stompbox_queue_dropped_total", "Messages dropped because the queue was full.", |q| q.dropped_total),
 ];
 
 #[rustfmt::skip]

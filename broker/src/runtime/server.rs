@@ -113,7 +113,8 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
             wal_bytes_max: config.store.wal_bytes_max as u64,
         },
     };
-    let dispatcher = Dispatcher::new(settings, &recovered);
+    let mut dispatcher = Dispatcher::new(settings, &recovered);
+    dispatcher.declare(clock.now());
     let (task, inbox) = DispatcherTask::new(dispatcher, store, events, clock);
     let dispatching = tokio::spawn(task.run());
     let broker = Broker {

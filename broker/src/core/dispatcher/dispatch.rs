@@ -109,7 +109,10 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+    pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        if self.queues[key.0].opens_at > self.watermark {
+            return;
+        }
         self.queues[key.0].page_turn.begin();
         self.advance_scans(key, now);
         self.serve_parked(key, now);
@@ -146,6 +149,7 @@ impl Dispatcher {
         }
         // What was parked meanwhile has to wait where its owner's credit will find it.
         self.serve_parked(key, now);
+        self.keep_bound(key);
         self.read_ahead(key);
         self.begin_page(key);
     }
@@ -266,7 +270,7 @@ impl Dispatcher {
     ) {
         self.gave_group(key, &entry, membership);
         let queue = &mut self.queues[key.0];
-        queue.in_flight += 1;
+        queue.went_out(&entry);
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;
@@ -318,6 +322,8 @@ impl Dispatcher {
             }
             let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
             self.deliveries.open(&mut subscription.open, delivered);
+        } else {
+            self.crowd.set_out();
         }
         if is_manifold {
             delivery.destination = self.name_of_origin(origin);

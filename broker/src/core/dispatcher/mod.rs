@@ -8,11 +8,15 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod advisory;
+mod bound;
 mod browse;
 mod claim;
 mod connect;
 mod consume;
 mod consumer;
+mod crowd;
+mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -23,23 +27,29 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod identity;
 mod inspect;
 mod key;
 mod lane;
+mod lasting;
 mod page_turn;
 mod paging;
 mod parked;
 mod peer;
 mod pressure;
+mod producer;
 mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod report;
 mod round;
 mod scan;
+mod statistics;
 mod subscription;
 mod timer;
 mod topic;
+mod topic_log;
 mod transaction;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
@@ -53,7 +63,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent,
+    SubscriptionId, Ticket,
 };
 
 use super::clock::Now;
@@ -63,6 +74,7 @@ use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
+use crowd::Crowd;
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -128,6 +140,21 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
+    /// Topics that somebody is durably subscribed to, or was.
+    topic_ids: FxHashMap<DestinationId, TopicKey>,
+    /// Queues of durable and shared subscriptions, by identity.
+    lasting: HashMap<Box<str>, QueueKey>,
+    /// The durable ones.
+    durables: FxHashMap<SubscriptionId, QueueKey>,
+    next_subscription: SubscriptionId,
+    /// Those whose last consumer has gone in this turn.
+    deserted: Vec<QueueKey>,
+    /// Those that have something to tell the store at the end of this turn.
+    unsettled: Vec<QueueKey>,
+    /// What durable subscriptions have done with in a batch that may be refused.
+    passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Whether what is done now is refused by a full disk together with something else.
+    is_in_unit: bool,
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
@@ -172,7 +199,11 @@ pub struct Dispatcher {
     is_disk_full: bool,
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
+    crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    advisories: advisory::Advisories,
+    producers: producer::Producers,
+    totals: Option<statistics::Totals>,
     counters: Counters,
 }
 
@@ -180,6 +211,7 @@ impl Dispatcher {
     /// A dispatcher on what a store knows at its opening.
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
+        let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
             settings,
             instance: recovered.instance.as_str().into(),
@@ -191,6 +223,14 @@ impl Dispatcher {
             queues: Slab::new(),
             queue_ids: FxHashMap::default(),
             topics: Slab::new(),
+            topic_ids: FxHashMap::default(),
+            lasting: HashMap::new(),
+            durables: FxHashMap::default(),
+            next_subscription: recovered.next_subscription,
+            deserted: Vec::new(),
+            unsettled: Vec::new(),
+            passes: VecDeque::new(),
+            is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
@@ -224,7 +264,11 @@ impl Dispatcher {
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
             is_memory_over: false,
+            crowd,
             revocable: VecDeque::new(),
+            advisories: advisory::Advisories::default(),
+            producers: producer::Producers::default(),
+            totals: None,
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -233,9 +277,16 @@ impl Dispatcher {
 
     fn recover(&mut self, recovered: &Recovered) {
         for record in &recovered.destinations {
-            if record.kind == DestinationKind::Queue {
-                let name = Arc::new(DestinationName::new(record.kind, &record.name));
-                self.insert_queue(record.id, name);
+            let name = Arc::new(DestinationName::new(record.kind, &record.name));
+            match record.kind {
+                DestinationKind::Queue => {
+                    self.insert_queue(record.id, name);
+                }
+                DestinationKind::Topic => {
+                    let topic = self.ensure_topic(&name);
+                    self.topics[topic.0].id = Some(record.id);
+                    self.topic_ids.insert(record.id, topic);
+                }
             }
         }
         for tally in &recovered.tallies {
@@ -249,6 +300,7 @@ impl Dispatcher {
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }
+        self.recover_subscriptions(recovered);
     }
 
     /// Acts on what one connection asked for.
@@ -285,10 +337,11 @@ impl Dispatcher {
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
+                deletes,
                 given,
                 receipt,
             } => {
-                self.unsubscribe(peer, subscription, given, receipt, now);
+                self.unsubscribe(peer, subscription, deletes, given, receipt, now);
             }
             Request::Acknowledge {
                 target,
@@ -328,14 +381,20 @@ impl Dispatcher {
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
-            StoreEvent::Failed(_) => {}
+            // Nobody asks for the schedule or for ids.
+            StoreEvent::Failed(_)
+            | StoreEvent::Due(_)
+            | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_) => {}
         }
     }
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
+        self.relieve_crowd(now);
         self.unblock_by_memory();
+        self.part_from_deserted();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
         }
@@ -343,7 +402,9 @@ impl Dispatcher {
             self.look_at(walker);
         }
         self.dispatch_dirty(now);
+        self.publish_advisories(now);
         self.relieve_pressure(now);
+        self.settle_cursors();
         self.take_turn()
     }
 
@@ -353,6 +414,9 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                for batch in std::mem::take(&mut peer.reply_batches) {
+                    deliver(peer.connection, batch);
+                }
                 peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }

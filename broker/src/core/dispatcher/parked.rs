@@ -173,7 +173,7 @@ impl Queue {
     pub(super) fn let_go_of_parked(&mut self, position: Position) {
         if let Some(entry) = self.groups.parked_mut().take_body(position) {
             self.expires_elsewhere(position, &entry);
-            self.paged_may_expire |= entry.expires_ms != 0;
+            self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
         }
     }
 

@@ -7,20 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
-use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
+use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
+use super::bound::Bound;
+use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
-use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
+use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
 use super::page_turn::PageTurn;
 use super::paging::Window;
 use super::parked::Position;
 use super::round::Round;
 use super::scan::Scans;
+use super::topic_log::LOG_RANK;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
+use crate::core::selector::Selector;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -78,6 +82,22 @@ pub(super) struct QueueCounters {
     pub(super) redelivered: u64,
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
+    pub(super) dropped: u64,
+}
+
+/// What a queue is.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// A destination, which has its messages for itself.
+    Destination,
+    /// What waits for a durable subscription: its messages stand in the log of its topic.
+    Durable(Box<Cursor>),
+    /// What waits for a subscription that lives as long as its consumers: never stored.
+    Shared {
+        topic: TopicKey,
+        identity: Box<str>,
+        selector: Option<Arc<Selector>>,
+    },
 }
 
 /// A queue.
@@ -85,6 +105,7 @@ pub(super) struct QueueCounters {
 pub(super) struct Queue {
     pub(super) id: DestinationId,
     pub(super) name: Arc<DestinationName>,
+    pub(super) role: Role,
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
@@ -123,6 +144,10 @@ pub(super) struct Queue {
     pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
+    /// Nothing is handed out before the watermark has reached this: it is not stored yet.
+    pub(super) opens_at: Ticket,
+    /// Whether it stands in the dispatcher's list of those that have something to tell the store.
+    pub(super) is_unsettled: bool,
     /// Whether it stands in the dispatcher's list of queues to look at.
     pub(super) dirty: bool,
     /// Whether its consumers wait for memory before anything more is read back.
@@ -130,6 +155,9 @@ pub(super) struct Queue {
     pub(super) depth: u64,
     pub(super) depth_bytes: u64,
     pub(super) in_flight: u64,
+    pub(super) in_flight_bytes: u64,
+    /// Who waits for room in it.
+    pub(super) bound: Bound,
     pub(super) counters: QueueCounters,
 }
 
@@ -143,6 +171,7 @@ impl Queue {
         Self {
             id,
             name,
+            role: Role::Destination,
             policy,
             dead_letter,
             lanes: std::array::from_fn(|_| Lane::default()),
@@ -164,11 +193,15 @@ impl Queue {
             groups: Groups::default(),
             page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
+            opens_at: Ticket(0),
+            is_unsettled: false,
             dirty: false,
             is_starved: false,
             depth: 0,
             depth_bytes: 0,
             in_flight: 0,
+            in_flight_bytes: 0,
+            bound: Bound::default(),
             counters: QueueCounters::default(),
         }
     }
@@ -235,14 +268,29 @@ impl Queue {
         self.resident_bytes -= entry.message.bytes();
         self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
+        }
+    }
+
+    /// A stored entry is known by name, and in no lane.
+    fn hold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.insert((rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.took(sequence);
+        }
+    }
+
+    fn unhold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.remove(&(rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
         }
     }
 
     /// Puts an entry in its place: a new one, or one that returns.
     pub(super) fn put(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.is_stored() {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
         }
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
@@ -253,6 +301,7 @@ impl Queue {
 
     /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
+        self.note_paged_in(entry.message.bytes() as u64);
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
@@ -285,8 +334,16 @@ impl Queue {
         !self.held.is_empty() || self.paged_count() > 0 || is_resident_stored()
     }
 
+    /// An entry goes to a consumer.
+    pub(super) fn went_out(&mut self, entry: &Entry) {
+        self.in_flight += 1;
+        self.in_flight_bytes += entry.message.bytes() as u64;
+    }
+
     /// A delivery has ended.
     pub(super) fn came_back(&mut self, entry: &Entry) {
+        self.in_flight -= 1;
+        self.in_flight_bytes -= entry.message.bytes() as u64;
         if let Some(group) = entry.message.group() {
             self.groups.came_back(&group.id);
         }
@@ -309,7 +366,7 @@ impl Queue {
         self.depth_bytes += entry.message.bytes() as u64;
         if entry.is_stored() {
             self.leaving.retain(|left| *left != (rank, sequence));
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
         }
     }
 
@@ -321,6 +378,9 @@ impl Queue {
     }
 
     fn release(&mut self, rank: Rank, sequence: Sequence) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
+        }
         if self.paging == Paging::Idle {
             self.held.remove(&(rank, sequence));
         } else {
@@ -421,9 +481,11 @@ impl Queue {
             return;
         }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
-            self.resident_bytes -= entry.message.bytes();
+            let bytes = entry.message.bytes();
+            self.resident_bytes -= bytes;
             self.expires_elsewhere((rank, sequence), &entry);
-            self.paged_may_expire |= entry.expires_ms != 0;
+            self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
+            self.note_paged_out(bytes as u64);
         }
     }
 
@@ -494,8 +556,9 @@ impl Queue {
 
     fn regain(&mut self) {
         for (rank, sequence) in std::mem::take(&mut self.regained) {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
             self.lane_mut(rank).extend_paged(sequence);
+            self.note_paged_out(0);
             self.note_occupied(rank);
             self.scan_from(rank, sequence);
         }
@@ -518,6 +581,114 @@ impl Queue {
     pub(super) fn lose_held(&mut self, rank: Rank, sequence: Sequence) {
         self.depth -= 1;
         self.release(rank, sequence);
+    }
+
+    /// A durable subscription counts what it knows of; how much of its log it has not read is an estimate.
+    fn note_paged_out(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread += 1;
+            self.depth = self.depth.saturating_sub(1);
+            self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn note_paged_in(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(1);
+            self.depth += 1;
+            self.depth_bytes += bytes;
+        }
+    }
+
+    /// Rows of the log that the subscription has nothing to do with, or that are damaged.
+    pub(super) fn pass_over_paged(&mut self, count: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(count);
+        }
+    }
+
+    /// Nothing is on disk only of a durable subscription.
+    pub(super) fn has_read_log(&mut self) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = 0;
+        }
+    }
+
+    /// More of its topic's log is before it.
+    pub(super) fn append_log(&mut self, first: Sequence, last: Sequence) {
+        let lane = self.lane_mut(LOG_RANK);
+        lane.extend_paged(first);
+        lane.extend_paged(last);
+        self.note_occupied(LOG_RANK);
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        matches!(self.role, Role::Durable(_))
+    }
+
+    /// Whether nothing of it is in the database, whatever its messages say.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.name.is_temporary() || matches!(self.role, Role::Shared { .. })
+    }
+
+    pub(super) fn cursor(&self) -> Option<&Cursor> {
+        match &self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    pub(super) fn cursor_mut(&mut self) -> Option<&mut Cursor> {
+        match &mut self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    /// The selector that the subscription has, whoever consumes from it.
+    pub(super) fn own_selector(&self) -> Option<&Selector> {
+        match &self.role {
+            Role::Durable(cursor) => cursor.selector.as_deref(),
+            Role::Shared { selector, .. } => selector.as_deref(),
+            Role::Destination => None,
+        }
+    }
+
+    /// What the store is to be told of what a durable subscription has done with: answers its topic and how its floor
+    /// rises.
+    pub(super) fn settle_cursor(
+        &mut self,
+        operations: &mut Vec<Operation>,
+    ) -> Option<(TopicKey, Sequence, Sequence)> {
+        let Role::Durable(cursor) = &mut self.role else {
+            return None;
+        };
+        let before = cursor.settle(&self.lanes[usize::from(LOG_RANK.0)], operations)?;
+        Some((cursor.topic, before, cursor.floor))
+    }
+
+    /// The operation that stores how often an entry was delivered and failed; none if the store does not have it.
+    pub(super) fn count_of(
+        &self,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &Entry,
+    ) -> Option<Operation> {
+        let (deliveries, failures) = (entry.deliveries, entry.failures);
+        match &self.role {
+            Role::Durable(cursor) => entry.is_stored().then_some(Operation::LogCount {
+                subscription: cursor.subscription,
+                sequence,
+                deliveries,
+                failures,
+            }),
+            Role::Destination | Role::Shared { .. } => (entry.medium() == Some(Medium::Database))
+                .then(|| Operation::Count {
+                    key: self.key(rank, sequence),
+                    deliveries,
+                    failures,
+                }),
+        }
     }
 
     /// Some rows of the range have become resident, out of their turn.

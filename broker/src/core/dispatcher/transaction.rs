@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
@@ -10,6 +9,7 @@ use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
 use super::publish::{AllPlaced, Routing};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
@@ -34,11 +34,13 @@ impl Dispatcher {
             .remove(&transaction)
             .unwrap_or_default();
         let claimed = self.take_claimed(&claims);
+        if let Err(refusal) = self.check_room_for_all(&sends, now) {
+            self.return_claimed(claimed, now);
+            return self.refuse(peer, refusal, receipt);
+        }
         let grows = sends.iter().any(|send| self.may_be_stored(send));
         if grows && self.is_disk_full {
-            for (delivered, _) in claimed {
-                self.conclude(delivered, Outcome::Returned, now);
-            }
+            self.return_claimed(claimed, now);
             return self.refuse_for_disk(peer, receipt);
         }
         let may_be_refused = grows
@@ -51,11 +53,13 @@ impl Dispatcher {
             .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
+        self.is_in_unit = may_be_refused;
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
         }
+        self.is_in_unit = false;
         // Only a batch that is really written makes visible what waits for it.
-        let is_stored = grows || self.batch.operations.len() > operations;
+        let is_stored = grows || self.promise_since(operations) != Promise::Kept;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         let connection = self.peers[peer.0].connection;
         let mut placed = AllPlaced::new();
@@ -64,6 +68,9 @@ impl Dispatcher {
             visible_after,
         };
         for publication in sends {
+            if self.query_in_transaction(peer, &publication, now) {
+                continue;
+            }
             // They were counted before: none is refused.
             let Ok(places) = self.places(&publication.target, now) else {
                 continue;
@@ -73,6 +80,7 @@ impl Dispatcher {
                 self.counters.dropped += 1;
                 continue;
             }
+            self.note_producer(peer, publication.target.names());
             self.publish(&places, publication, routing, &mut placed, now);
             for place in places {
                 self.hold_producer_back(peer, place, mode);
@@ -121,9 +129,25 @@ impl Dispatcher {
     fn may_be_stored(&self, send: &Publication) -> bool {
         let is_stored = |name: &Arc<DestinationName>| match name.kind() {
             DestinationKind::Queue => !name.is_temporary(),
-            DestinationKind::Topic => self.virtual_queues.contains_key(&**name),
+            DestinationKind::Topic => {
+                self.virtual_queues.contains_key(&**name) || self.is_kept(name)
+            }
         };
         send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+    }
+
+    fn is_kept(&self, name: &DestinationName) -> bool {
+        match self.names.get(name) {
+            Some(Place::Topic(key)) => self.topics[key.0].is_kept(),
+            Some(Place::Queue(_)) | None => false,
+        }
+    }
+
+    /// What a refused COMMIT acknowledged is as if it had not been.
+    fn return_claimed(&mut self, claimed: Vec<(Delivered, Outcome)>, now: Now) {
+        for (delivered, _) in claimed {
+            self.conclude(delivered, Outcome::Returned, now);
+        }
     }
 
     fn take_claimed(&mut self, claims: &Claims) -> Vec<(Delivered, Outcome)> {
