@@ -282,3 +282,41 @@ fn selectors_that_stand_at_the_same_place_read_the_disk_once() {
     );
     assert!(reads <= 7, "{reads} reads of two for eleven");
 }
+
+#[test]
+fn a_selector_sees_why_a_message_is_a_dead_letter() {
+    let mut bench = opened(Bench::new());
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 10);
+    for text in ["a", "b"] {
+        let head = "dlq-reason:mine\nkind:x\n";
+        bench.send(
+            9,
+            QUEUE,
+            draft(text)
+                .head(head)
+                .ttl_ms(if text == "b" { 50 } else { 0 }),
+        );
+    }
+    bench.rest();
+    let refusal = Verdict::Nack {
+        delay: None,
+        requeue: crate::core::port::Requeue::Forbidden,
+    };
+    bench.acknowledge(1, "a", refusal, None);
+    bench.pass(100);
+    bench.lose(1, 2);
+    bench.rest();
+    bench.heard();
+    for (connection, text) in [
+        (2, "\"dlq-reason\" = 'expired'"),
+        (3, "\"original-destination\" = '/queue/q' AND kind = 'x'"),
+    ] {
+        let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(connection, 0, "/queue/ActiveMQ.DLQ", mode, 10, |wish| {
+            wish.selector = selector;
+        });
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["2<b#1", "3<a#1"]);
+}
