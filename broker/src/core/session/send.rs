@@ -11,6 +11,7 @@ use crate::config::Delivery;
 use crate::core::clock::Now;
 use crate::core::destination::{TemporaryName, reply_name};
 use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
+use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
 /// What the headers of a SEND say to the broker. Of a repeated header the first counts.
@@ -24,9 +25,8 @@ struct Fields<'a> {
     expiration: Option<&'a [u8]>,
     ttl: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
-    has_group: bool,
-    /// One that names a temporary destination of the sender's.
-    reply_to: Option<&'a [u8]>,
+    group_id: Option<&'a [u8]>,
+    group_seq: Option<&'a [u8]>,
 }
 
 /// What becomes of a header.
@@ -35,6 +35,8 @@ enum Use {
     Consumed,
     /// It belongs to the message.
     Kept,
+    /// It belongs to the message, under the name by which others find the sender's temporary destination.
+    ReplyTo,
     /// It asks for what this version cannot do: better refused than ignored.
     Unsupported,
 }
@@ -51,7 +53,11 @@ impl<'a> Fields<'a> {
             b"ttl" => &mut self.ttl,
             b"timestamp" => &mut self.timestamp,
             b"JMSXGroupID" => {
-                self.has_group = true;
+                self.group_id.get_or_insert(header.value);
+                return Use::Kept;
+            }
+            b"JMSXGroupSeq" => {
+                self.group_seq.get_or_insert(header.value);
                 return Use::Kept;
             }
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
@@ -61,7 +67,7 @@ impl<'a> Fields<'a> {
             | b"AMQ_SCHEDULED_REPEAT"
             | b"AMQ_SCHEDULED_CRON"
             | b"x-delay" => return Use::Unsupported,
-            b"reply-to" if header.value.starts_with(b"/temp-") => &mut self.reply_to,
+            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::ReplyTo,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -119,6 +125,7 @@ impl Session {
             match fields.take(&header) {
                 Use::Consumed => {}
                 Use::Kept => canonical::push(&mut head, self.version, &header),
+                Use::ReplyTo => self.push_reply_to(&mut head, header.value, output)?,
                 Use::Unsupported => return Err(unsupported(&header)),
             }
         }
@@ -134,9 +141,6 @@ impl Session {
         } else {
             self.known_target(destination, output)?
         };
-        if let Some(reply_to) = fields.reply_to {
-            self.push_reply_to(&mut head, reply_to, output)?;
-        }
         if destination.is_query {
             check_query(&head)?;
         }
@@ -157,10 +161,9 @@ impl Session {
         };
         let charge = self.charger.charge(head.len() + frame.body().len());
         let message = Message::new(&head, body, priority, timestamp_ms, charge);
-        let message = if fields.has_group {
-            message.in_group()
-        } else {
-            message
+        let message = match fields.group_id {
+            Some(id) => message.in_group(self.group(id, fields.group_seq)?),
+            None => message,
         };
         self.scratch = head;
         // A query is answered, not kept.
@@ -207,6 +210,18 @@ impl Session {
             Err(error) => return Err(invalid(&error)),
         }
         Ok(())
+    }
+
+    /// The message group that the values of these headers name.
+    fn group(&self, id: &[u8], seq: Option<&[u8]>) -> Result<Option<MessageGroup>, Refusal> {
+        let id = self.decoded(id)?;
+        let seq = seq.map(|seq| self.decoded(seq)).transpose()?;
+        let headers = GroupHeaders {
+            id: Some(&id),
+            seq: seq.as_deref(),
+        };
+        MessageGroup::parse(headers)
+            .map_err(|error| Refusal::new("message group is invalid", error.to_string()))
     }
 
     /// A raw value without its escapes. The decoder has refused undefined ones.
