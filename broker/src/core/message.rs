@@ -11,6 +11,7 @@ use stompbox_store::{Medium, PageRow, Payload, Rank};
 use super::destination::DestinationName;
 use super::duplicate_id::DuplicateId;
 use super::memory::{Charge, MemoryBudget};
+use super::message_group::{GroupHeaders, MessageGroup};
 use super::schedule::{Firing, Schedule};
 
 /// Bodies up to this are copied into the message's own allocation, so that a message that waits never pins a
@@ -86,15 +87,24 @@ pub struct Group {
 }
 
 impl Group {
-    /// What a canonical header block says of it. An empty name is none.
-    fn of(head: &[u8]) -> Option<Box<Self>> {
-        let id = canonical::find(head, b"JMSXGroupID").filter(|id| !id.is_empty())?;
+    /// What a canonical header block says of it, which was checked when it came in.
+    fn of(head: &[u8]) -> Option<Self> {
+        let id = canonical::find(head, b"JMSXGroupID");
         let seq = canonical::find(head, b"JMSXGroupSeq");
-        let seq = seq.as_deref().and_then(|seq| std::str::from_utf8(seq).ok());
-        Some(Box::new(Self {
-            id: Arc::from(&*id),
-            closes: seq.is_some_and(|seq| seq.trim().parse::<i64>().is_ok_and(|seq| seq < 0)),
-        }))
+        let headers = GroupHeaders {
+            id: id.as_deref(),
+            seq: seq.as_deref(),
+        };
+        MessageGroup::parse(headers).ok().flatten().map(Self::from)
+    }
+}
+
+impl From<MessageGroup> for Group {
+    fn from(group: MessageGroup) -> Self {
+        Self {
+            closes: group.closes(),
+            id: group.id.into(),
+        }
     }
 }
 
@@ -130,10 +140,10 @@ impl Message {
         }
     }
 
-    /// The same, having noticed that its head names a group.
+    /// The same as a message of this group.
     #[must_use]
-    pub fn in_group(mut self) -> Self {
-        self.group = Group::of(self.head());
+    pub fn in_group(mut self, group: Option<MessageGroup>) -> Self {
+        self.group = group.map(|group| Box::new(Group::from(group)));
         self
     }
 
@@ -144,7 +154,8 @@ impl Message {
         let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
         let group = names_group
             .then(|| Group::of(&row.data[..head_bytes]))
-            .flatten();
+            .flatten()
+            .map(Box::new);
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
             _charge: budget.charge(row.data.len()),

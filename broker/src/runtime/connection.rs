@@ -156,8 +156,11 @@ impl Connection {
         Ok((connection, outbox))
     }
 
-    /// Serves it until it ends. No `async fn`: that would have room for the connection twice, as what it was given
-    /// and as what it works on.
+    /// Serves it until it ends.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep the connection twice: as its argument and as its own"
+    )]
     pub(super) fn serve(
         mut self,
         outbox: mpsc::UnboundedSender<ToConnection>,

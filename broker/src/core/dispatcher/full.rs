@@ -358,7 +358,7 @@ impl Dispatcher {
                     return;
                 };
                 let queue = &mut self.queues[key.0];
-                if let Some(entry) = queue.take_at(placed.rank, placed.sequence) {
+                if let Some(entry) = queue.take_waiting((placed.rank, placed.sequence)) {
                     queue.forget(placed.rank, placed.sequence, &entry);
                     self.mark(key);
                 }
@@ -463,7 +463,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane or for its time.
+    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane, with its
+    /// group or for its time.
     fn take_out(&mut self, key: EntryKey, medium: Medium) -> bool {
         let Some(&queue_key) = self.queue_ids.get(&key.destination) else {
             return true;
@@ -476,13 +477,14 @@ impl Dispatcher {
         }
         match medium {
             Medium::Database => {
-                let is_there = queue.lane(key.rank).contains(key.sequence);
+                let is_there = queue.waiting_mut((key.rank, key.sequence)).is_some();
                 self.unplace(Placed::Queue(key));
                 is_there
             }
-            Medium::Scratch => match queue.resident_mut(key.rank, key.sequence) {
+            Medium::Scratch => match queue.waiting_mut((key.rank, key.sequence)) {
                 Some(entry) => {
                     entry.durability = Durability::Volatile;
+                    queue.disown(key.rank, key.sequence);
                     true
                 }
                 None => false,

@@ -12,6 +12,7 @@ mod advisory;
 mod agenda;
 mod bound;
 mod browse;
+mod claim;
 mod connect;
 mod consume;
 mod consumer;
@@ -33,7 +34,9 @@ mod inspect;
 mod key;
 mod lane;
 mod lasting;
+mod page_turn;
 mod paging;
+mod parked;
 mod peer;
 mod pressure;
 mod producer;
@@ -168,6 +171,8 @@ pub struct Dispatcher {
     virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
     consumers: Slab<Consumer>,
+    /// What subscriptions to several destinations take by their places at queues.
+    places_bytes: usize,
     last_serial: Serial,
     deliveries: Deliveries,
 
@@ -185,6 +190,8 @@ pub struct Dispatcher {
     /// The same of browsers.
     walks_unfinished: Vec<SubscriptionKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
+    /// Subscriptions that may have credit for more of their queues.
+    offered: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
     page_outs: VecDeque<paging::PageOut>,
@@ -242,6 +249,7 @@ impl Dispatcher {
             virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
             consumers: Slab::new(),
+            places_bytes: 0,
             last_serial: Serial::default(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
@@ -254,6 +262,7 @@ impl Dispatcher {
             unfinished: Vec::new(),
             walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
+            offered: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
             page_waits: VecDeque::new(),

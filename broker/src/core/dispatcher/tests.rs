@@ -35,6 +35,7 @@ use crate::core::clock::Now;
 use crate::core::destination::SubscribeTarget;
 use crate::core::duplicate_id::DuplicateId;
 use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication, Target};
+use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::Subscribing;
 use crate::core::port::{
     AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
@@ -272,7 +273,14 @@ impl Bench {
         let head = draft.head.as_bytes();
         let charge = self.budget.charge(head.len() + body.len());
         let wall_ms = self.now.wall_ms;
-        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge).in_group();
+        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge);
+        let value = |name: &[u8]| stompbox_protocol::canonical::find(head, name);
+        let (id, seq) = (value(b"JMSXGroupID"), value(b"JMSXGroupSeq"));
+        let headers = GroupHeaders {
+            id: id.as_deref(),
+            seq: seq.as_deref(),
+        };
+        let message = message.in_group(MessageGroup::parse(headers).expect("a group"));
         Publication {
             target: target(to),
             message: Arc::new(message),

@@ -102,6 +102,8 @@ pub struct Session {
     /// `message-id` up to its counter.
     message_id_prefix: Box<[u8]>,
     topic_subscriptions: usize,
+    /// Names and patterns that its subscriptions take from.
+    source_count: usize,
     charger: Charger,
     scratch: Vec<u8>,
 }
@@ -140,6 +142,7 @@ impl Session {
             given: DeliveryCounter(0),
             unanswered: Unanswered::default(),
             topic_subscriptions: 0,
+            source_count: 0,
             scratch: Vec::new(),
         }
     }
@@ -331,7 +334,11 @@ impl Session {
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
             Reply::Duplicate { receipt, .. } => self.answer(&receipt, Routed::Before, output),
-            Reply::BrowseEnd(subscription) => self.browse_end(subscription, output),
+            Reply::BrowseEnd(subscription) => {
+                if !matches!(self.stage, Stage::Ending) {
+                    self.browse_end(subscription, output);
+                }
+            }
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
                 self.stage = Stage::Ending;

@@ -142,7 +142,8 @@ impl Session {
         bytes.extend_from_slice(&subscribed.opening);
         write_number(bytes, Sequence(delivery.number.0));
         if let Some(destination) = &delivery.destination {
-            let wire = destination.wire().as_bytes();
+            let own = self.temporaries.own_name(destination);
+            let wire = own.unwrap_or(destination.wire()).as_bytes();
             encode::header(bytes, self.version, b"destination", wire);
         }
         if self.version == Version::V1_2 && subscribed.mode != AckMode::Auto {

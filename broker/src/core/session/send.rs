@@ -12,6 +12,7 @@ use crate::core::clock::Now;
 use crate::core::destination::{TemporaryName, reply_name};
 use crate::core::duplicate_id::DuplicateId;
 use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication};
+use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::{ReceiptId, Refusal, Request};
 use crate::core::schedule::{Schedule, ScheduleError, ScheduleHeaders};
 
@@ -29,9 +30,8 @@ struct Fields<'a> {
     schedule: ScheduleHeaders<'a>,
     amq_dupl_id: Option<&'a [u8]>,
     x_dedup_id: Option<&'a [u8]>,
-    has_group: bool,
-    /// One that names a temporary destination of the sender's.
-    reply_to: Option<&'a [u8]>,
+    group_id: Option<&'a [u8]>,
+    group_seq: Option<&'a [u8]>,
 }
 
 /// What becomes of a header.
@@ -40,6 +40,8 @@ enum Use {
     Consumed,
     /// It belongs to the message.
     Kept,
+    /// It belongs to the message, under the name by which others find the sender's temporary destination.
+    ReplyTo,
 }
 
 impl<'a> Fields<'a> {
@@ -54,7 +56,11 @@ impl<'a> Fields<'a> {
             b"ttl" => &mut self.ttl,
             b"timestamp" => &mut self.timestamp,
             b"JMSXGroupID" => {
-                self.has_group = true;
+                self.group_id.get_or_insert(header.value);
+                return Use::Kept;
+            }
+            b"JMSXGroupSeq" => {
+                self.group_seq.get_or_insert(header.value);
                 return Use::Kept;
             }
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
@@ -72,7 +78,7 @@ impl<'a> Fields<'a> {
                 self.x_dedup_id.get_or_insert(header.value);
                 return Use::Kept;
             }
-            b"reply-to" if header.value.starts_with(b"/temp-") => &mut self.reply_to,
+            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::ReplyTo,
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -130,6 +136,7 @@ impl Session {
             match fields.take(&header) {
                 Use::Consumed => {}
                 Use::Kept => canonical::push(&mut head, self.version, &header),
+                Use::ReplyTo => self.push_reply_to(&mut head, header.value, output)?,
             }
         }
         let Some(destination) = fields.destination else {
@@ -144,9 +151,6 @@ impl Session {
         } else {
             self.known_target(destination, output)?
         };
-        if let Some(reply_to) = fields.reply_to {
-            self.push_reply_to(&mut head, reply_to, output)?;
-        }
         if destination.is_query {
             check_query(&head)?;
         }
@@ -169,10 +173,9 @@ impl Session {
         };
         let charge = self.charger.charge(head.len() + frame.body().len());
         let message = Message::new(&head, body, priority, timestamp_ms, charge);
-        let message = if fields.has_group {
-            message.in_group()
-        } else {
-            message
+        let message = match fields.group_id {
+            Some(id) => message.in_group(self.group(id, fields.group_seq)?),
+            None => message,
         };
         self.scratch = head;
         // A query is answered, not kept.
@@ -245,6 +248,18 @@ impl Session {
             Err(error) => return Err(invalid(&error)),
         }
         Ok(())
+    }
+
+    /// The message group that the values of these headers name.
+    fn group(&self, id: &[u8], seq: Option<&[u8]>) -> Result<Option<MessageGroup>, Refusal> {
+        let id = self.decoded(id)?;
+        let seq = seq.map(|seq| self.decoded(seq)).transpose()?;
+        let headers = GroupHeaders {
+            id: Some(&id),
+            seq: seq.as_deref(),
+        };
+        MessageGroup::parse(headers)
+            .map_err(|error| Refusal::new("message group is invalid", error.to_string()))
     }
 
     /// A raw value without its escapes. The decoder has refused undefined ones.

@@ -37,6 +37,8 @@ impl SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) hears_topics: bool,
+    /// Names and patterns that it takes from.
+    source_count: usize,
     /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
     /// to its numbers.
     pub(super) opening: Box<[u8]>,
@@ -90,13 +92,16 @@ impl Session {
             None if self.version == Version::V1_0 => SubscriptionName::of(&target),
             None => return Err(missing_id("SUBSCRIBE")),
         };
-        self.check_new(&name)?;
+        self.check_new(&name, target.sources.len())?;
         let selector = self.hold_selector(frame, target.options.selector.as_deref())?;
-        let sources: SmallVec<[Source; 1]> = target
-            .sources
-            .iter()
-            .map(|source| self.source(source, output))
-            .collect();
+        let mut sources: SmallVec<[Source; 1]> = SmallVec::new();
+        for source in &target.sources {
+            let source = self.source(source, output);
+            // A temporary one may be named as its owner does and as others do.
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
         let handle = self.next_subscription;
         self.next_subscription = SubscriptionHandle(next_handle(handle.0, "SUBSCRIBE")?);
         self.names.insert(name, handle);
@@ -105,9 +110,11 @@ impl Session {
             .iter()
             .any(|source| source.kind() == DestinationKind::Topic);
         self.topic_subscriptions += usize::from(hears_topics);
+        self.source_count += sources.len();
         let subscribed = Subscribed {
             mode: wishes.mode,
             hears_topics,
+            source_count: sources.len(),
             opening: self.opening(id.as_deref(), &sources),
             _selector: selector,
         };
@@ -133,8 +140,7 @@ impl Session {
             encode::header(&mut lines, self.version, b"subscription", id);
         }
         if let [Source::One(name)] = sources {
-            let own = self.temporaries.own_name(name);
-            let wire = own.as_deref().unwrap_or(name.wire());
+            let wire = self.temporaries.own_name(name).unwrap_or(name.wire());
             encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
         }
         lines.extend_from_slice(b"message-id:");
@@ -171,7 +177,7 @@ impl Session {
         Ok(Some(Box::new(held)))
     }
 
-    fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
+    fn check_new(&self, name: &SubscriptionName, source_count: usize) -> Result<(), Refusal> {
         if let SubscriptionName::Id(id) = name
             && id.len() > ID_BYTES_MAX
         {
@@ -191,14 +197,15 @@ impl Session {
             ));
         }
         let limit = self.settings.limits.subscriptions;
-        if self.subscriptions.len() < limit {
+        if self.source_count + source_count <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many subscriptions",
             format!(
-                "this connection has {limit} subscriptions, which is limits.subscriptions: \
-                 UNSUBSCRIBE some, use another connection, or raise the limit"
+                "this connection has {} subscriptions and limits.subscriptions is {limit}, where each name \
+                 of a list counts: UNSUBSCRIBE some, use another connection, or raise the limit",
+                self.source_count
             ),
         ))
     }
@@ -251,10 +258,9 @@ impl Session {
         {
             self.ended.insert(name, handle);
         }
-        if let Some(gone) = self.subscriptions.remove(&handle)
-            && gone.hears_topics
-        {
-            self.topic_subscriptions -= 1;
+        if let Some(gone) = self.subscriptions.remove(&handle) {
+            self.topic_subscriptions -= usize::from(gone.hears_topics);
+            self.source_count -= gone.source_count;
         }
     }
 
