@@ -1,5 +1,7 @@
 //! Which policy a destination has: the default, then every override whose pattern matches, the most specific last.
 
+use std::time::Duration;
+
 use stompbox_store::DestinationKind;
 
 use super::choice::WhenFull;
@@ -96,6 +98,17 @@ impl Policies {
             let name = item.pattern.literal()?;
             Some(DestinationName::new(item.kind?, &name))
         })
+    }
+
+    /// The shortest `ack_timeout` of any destination; none if all are off.
+    #[must_use]
+    pub fn shortest_ack_timeout(&self) -> Option<Duration> {
+        let given = self
+            .overrides
+            .iter()
+            .filter_map(|item| item.given.ack_timeout);
+        let all = given.chain([self.default.ack_timeout]);
+        all.filter(|timeout| !timeout.is_zero()).min()
     }
 
     /// Whether a destination is declared.

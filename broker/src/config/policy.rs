@@ -47,6 +47,9 @@ section! {
         pub prefetch_max: u32 = 100_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged bytes of a consumer; always at least one message.
         pub prefetch_bytes: usize = 16 * MIB, Bytes { min: KIB, max: 64 * GIB };
+        /// How long a consumer of a queue may hold a message unacknowledged; "0s" = for ever. What it has held longer
+        /// goes back to the queue, and it gets no more until it answers.
+        pub ack_timeout: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 365 * DAY };
         /// Redeliveries of a message that fails, before it goes to the dead-letter queue.
         pub redeliveries_max: u32 = 6, Count { min: 0, max: 1_000_000 };
         /// Delay of the first redelivery.

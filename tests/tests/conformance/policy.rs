@@ -1,8 +1,8 @@
 //! What single destinations do otherwise by their policy, as clients see it (`docs/policies.md`).
 
 use super::fixture::{
-    ask, await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
-    header, overview, queue, start_watched,
+    ask, await_depth, bodies, connect, eventually, expect_complete, expect_delivery, expect_quiet,
+    expect_refusal, header, overview, queue, start_watched,
 };
 
 const LIMITS: &str = "[[destination]]\nmatch = \"block\"\nmax_messages = 4\n\
@@ -202,4 +202,29 @@ fn the_effective_policy_of_a_destination_is_shown_with_where_it_comes_from() {
             (&there.into(), &there.into())
         );
     }
+}
+
+/// D9.7
+#[test]
+fn what_a_hung_consumer_holds_goes_to_others_until_it_answers() {
+    let broker = start_watched("[policy]\nack_timeout = \"400ms\"\n");
+    let mut hung = connect(&broker);
+    hung.subscribe("s", "/queue/work", "client-individual");
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/work", &[], "a");
+    let held = hung.expect_message();
+    let mut other = connect(&broker);
+    other.subscribe("s", "/queue/work", "client-individual");
+    let again = other.expect_message();
+    assert_eq!(again.text(), "a");
+    expect_delivery(&again, 2);
+    other.request("ACK", &other.settle_headers(&again), b"");
+    other.disconnect();
+    await_depth(&broker, "work", 0);
+    producer.send_receipted("/queue/work", &[], "b");
+    expect_quiet(&mut hung);
+    // Too late, without a receipt, and yet an answer.
+    hung.send(&format!("ACK\nid:{}\n\n^@", header(&held, "ack")));
+    assert_eq!(hung.expect_message().text(), "b");
+    assert_eq!(overview(&broker, "stale_acks_total"), 1);
 }

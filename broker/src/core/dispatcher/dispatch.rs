@@ -295,7 +295,15 @@ impl Dispatcher {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(
+                dealt.peer,
+                to,
+                counter,
+                origin,
+                sequence,
+                entry,
+                self.uptime,
+            );
             self.deliveries.open(&mut subscription.open, delivered);
         }
         if is_manifold {

@@ -23,6 +23,7 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod hung;
 mod inspect;
 mod key;
 mod lane;
@@ -47,6 +48,7 @@ pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -161,6 +163,9 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    watch: hung::Watch,
+    /// As of the last request or turn.
+    uptime: Duration,
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
@@ -175,6 +180,8 @@ impl Dispatcher {
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let mut dispatcher = Self {
+            watch: hung::Watch::new(&settings.policies),
+            uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
@@ -246,6 +253,7 @@ impl Dispatcher {
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
         // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.uptime = now.uptime;
         self.is_memory_over = self.settings.budget.is_over();
         let mut peer = self.connections.get(&connection).copied();
         for request in requests {
@@ -314,6 +322,7 @@ impl Dispatcher {
 
     /// Acts on what the store reports. A failed store is the runtime's affair.
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
+        self.uptime = now.uptime;
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page, now),
@@ -326,7 +335,9 @@ impl Dispatcher {
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
+        self.uptime = now.uptime;
         self.run_timers(now);
+        self.watch_consumers(now);
         self.unblock_by_memory();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);

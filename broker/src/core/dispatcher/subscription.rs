@@ -11,6 +11,7 @@ use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
+use super::hung::PassedOver;
 use super::key::{ConsumerKey, PeerKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::destination::Pattern;
@@ -171,6 +172,8 @@ pub(super) struct Subscription {
     /// acknowledges them.
     pub(super) keeps_deliveries: bool,
     pub(super) credit: Credit,
+    /// Set while it is given nothing because it does not answer.
+    pub(super) passed_over: Option<Box<PassedOver>>,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
     /// Whether it stands in the dispatcher's list to look at.

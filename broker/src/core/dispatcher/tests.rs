@@ -9,6 +9,7 @@ mod destination;
 mod expiry;
 mod full;
 mod group;
+mod hung;
 mod paging;
 mod pressure;
 mod selector;
