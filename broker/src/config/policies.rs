@@ -111,6 +111,17 @@ impl Policies {
         all.filter(|timeout| !timeout.is_zero()).min()
     }
 
+    /// The shortest `remove_unused_after` of any destination; none if all are off.
+    #[must_use]
+    pub fn shortest_remove_unused_after(&self) -> Option<Duration> {
+        let given = self
+            .overrides
+            .iter()
+            .filter_map(|item| item.given.remove_unused_after);
+        let all = given.chain([self.default.remove_unused_after]);
+        all.filter(|after| !after.is_zero()).min()
+    }
+
     /// Whether a destination is declared.
     #[must_use]
     pub fn declares(&self, name: &DestinationName) -> bool {

@@ -37,6 +37,9 @@ section! {
         ]);
         /// Whether the first SEND or SUBSCRIBE makes a destination that is not there; if not, it is refused.
         pub auto_create: bool = true, Flag;
+        /// When a destination goes that is empty, that nobody takes from and nobody has sent to for so long, unless it is
+        /// declared; "0s" = never.
+        pub remove_unused_after: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 365 * DAY };
         /// Unacknowledged messages of a consumer of a queue or a durable subscription that asks for no number.
         pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged messages of a subscriber of a topic that asks for no number.

@@ -228,3 +228,27 @@ fn what_a_hung_consumer_holds_goes_to_others_until_it_answers() {
     assert_eq!(hung.expect_message().text(), "b");
     assert_eq!(overview(&broker, "stale_acks_total"), 1);
 }
+
+/// D9.8
+#[test]
+fn an_unused_destination_goes_for_good_and_its_name_may_come_again() {
+    let mut broker = start_watched("[policy]\nremove_unused_after = \"300ms\"\n");
+    let mut wire = connect(&broker);
+    wire.subscribe("s", "/queue/work", "auto");
+    for round in 0..2 {
+        wire.send_receipted("/queue/work", &[], &round.to_string());
+        assert_eq!(bodies(&mut wire, 1), [round.to_string()]);
+        wire.request("UNSUBSCRIBE", &[("id", "s")], b"");
+        eventually("it is gone", || {
+            queue(&broker, "work").is_none().then_some(())
+        });
+        wire.subscribe("s", "/queue/work", "auto");
+    }
+    wire.disconnect();
+    eventually("it is gone", || {
+        queue(&broker, "work").is_none().then_some(())
+    });
+    assert!(broker.terminate().success());
+    broker.start_again();
+    assert!(queue(&broker, "work").is_none());
+}

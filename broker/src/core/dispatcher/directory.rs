@@ -1,4 +1,5 @@
-//! The names of queues and topics: destinations are made on first use, temporary ones go with their connection.
+//! The names of queues and topics: destinations are made on first use or declared, temporary ones go with their
+//! connection, unused ones when it is time.
 //!
 //! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
 
@@ -185,21 +186,30 @@ impl Dispatcher {
         }
     }
 
-    fn remove_queue(&mut self, key: QueueKey) {
+    /// A queue goes, and with it what is in it. Nothing of it is with a consumer.
+    pub(super) fn remove_queue(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.try_remove(key.0) else {
             return;
         };
         self.forget_name(&queue.name);
+        if let Some(topic) = virtual_topic_of(&queue.name)
+            && let Some(keys) = self.virtual_queues.get_mut(&topic)
+        {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.virtual_queues.remove(&topic);
+            }
+        }
         self.queue_ids.remove(&queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
-        if queue.has_stored() {
+        if !queue.name.is_temporary() || queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
         self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
-    fn remove_topic(&mut self, key: TopicKey) {
+    pub(super) fn remove_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };

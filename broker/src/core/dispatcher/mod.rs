@@ -24,6 +24,7 @@ mod flow;
 mod full;
 mod group;
 mod hung;
+mod idle;
 mod inspect;
 mod key;
 mod lane;
@@ -164,6 +165,7 @@ pub struct Dispatcher {
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
     watch: hung::Watch,
+    caretaker: idle::Caretaker,
     /// As of the last request or turn.
     uptime: Duration,
     flow: flow::Flow,
@@ -181,6 +183,7 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let mut dispatcher = Self {
             watch: hung::Watch::new(&settings.policies),
+            caretaker: idle::Caretaker::new(&settings.policies),
             uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
@@ -338,6 +341,7 @@ impl Dispatcher {
         self.uptime = now.uptime;
         self.run_timers(now);
         self.watch_consumers(now);
+        self.remove_unused(now);
         self.unblock_by_memory();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);

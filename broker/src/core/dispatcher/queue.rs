@@ -12,6 +12,7 @@ use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
 use super::bound::Bound;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
+use super::idle::LastUse;
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
 use super::lane::{Front, Lane, Range};
 use super::paging::Window;
@@ -132,6 +133,8 @@ pub(super) struct Queue {
     pub(super) in_flight_bytes: u64,
     /// Who waits for room in it.
     pub(super) bound: Bound,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: QueueCounters,
 }
 
@@ -173,6 +176,7 @@ impl Queue {
             in_flight: 0,
             in_flight_bytes: 0,
             bound: Bound::default(),
+            last_use: None,
             counters: QueueCounters::default(),
         }
     }

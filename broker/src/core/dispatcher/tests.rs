@@ -10,6 +10,7 @@ mod expiry;
 mod full;
 mod group;
 mod hung;
+mod idle;
 mod paging;
 mod pressure;
 mod selector;

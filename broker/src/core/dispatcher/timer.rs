@@ -81,6 +81,7 @@ impl Dispatcher {
             self.next_pressure(now),
             self.next_sweep(),
             self.next_watch(now),
+            self.next_look_at_unused(now),
         ];
         wakes.into_iter().flatten().min()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stompbox_store::{MessageNumber, Sender, Ticket};
 
+use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
@@ -36,6 +37,8 @@ pub(super) struct Topic {
     pub(super) full_count: usize,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
 }
 
@@ -50,6 +53,7 @@ impl Topic {
             held: VecDeque::new(),
             full_count: 0,
             blocked: Vec::new(),
+            last_use: None,
             counters: TopicCounters::default(),
         }
     }
