@@ -92,6 +92,13 @@ section! {
             ("reject", WhenFull::Reject),
             ("drop-oldest", WhenFull::DropOldest),
         ]);
+        /// The header by whose value a newer message replaces an older one that waits in a queue; "" = none.
+        pub last_value: String = String::new(), Text {
+            allowed: "the name of a header, or \"\"",
+            valid: is_header_name,
+        };
+        /// Values of it that a queue tells apart; messages with further ones stand beside each other.
+        pub last_values_max: usize = 100_000, Count { min: 1, max: 100_000_000 };
         /// What a topic does when a subscriber reaches its pending limit: "block" stops the topic's producers,
         /// "drop-oldest" drops the oldest message that waits for it, "disconnect" closes its connection.
         pub slow_consumer: SlowConsumer = SlowConsumer::Block, Choice(&[
@@ -168,6 +175,10 @@ impl Policy {
         self.redelivery_delay_first = self.redelivery_delay_first.min(self.redelivery_delay_max);
         self.redelivery_delay = self.redelivery_delay.min(self.redelivery_delay_max);
     }
+}
+
+fn is_header_name(text: &str) -> bool {
+    text.len() <= 255 && !text.contains(|letter: char| letter.is_control() || letter == ':')
 }
 
 /// A name without the mark must be one that a queue may have; the mark counts as one letter of it.

@@ -252,3 +252,24 @@ fn an_unused_destination_goes_for_good_and_its_name_may_come_again() {
     broker.start_again();
     assert!(queue(&broker, "work").is_none());
 }
+
+/// D9.9
+#[test]
+fn in_a_last_value_queue_the_newest_of_each_value_waits_over_a_restart() {
+    let mut broker = start_watched("[[destination]]\nmatch = \"levels\"\nlast_value = \"tank\"\n");
+    let mut producer = connect(&broker);
+    for number in 0..300 {
+        let tank = (number % 3).to_string();
+        producer.send_receipted("/queue/levels", &[("tank", &tank)], &number.to_string());
+    }
+    await_depth(&broker, "levels", 3);
+    assert!(broker.terminate().success());
+    broker.start_again();
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/levels", &[("tank", "1")], "new");
+    await_depth(&broker, "levels", 3);
+    let mut consumer = connect(&broker);
+    consumer.subscribe("s", "/queue/levels", "auto");
+    assert_eq!(bodies(&mut consumer, 3), ["297", "299", "new"]);
+    expect_quiet(&mut consumer);
+}

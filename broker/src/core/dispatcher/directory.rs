@@ -33,7 +33,8 @@ impl Dispatcher {
             let target = policy.dead_letter_queue_of(name.name());
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
         });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        let mut queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        queue.keep_last_values(&self.settings.budget);
         let key = QueueKey(self.queues.insert(queue));
         self.queue_ids.insert(id, key);
         self.names.insert(Arc::clone(&name), Place::Queue(key));

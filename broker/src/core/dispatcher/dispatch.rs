@@ -132,6 +132,7 @@ impl Dispatcher {
             }
         }
         self.keep_bound(key);
+        self.read_values(key);
         self.read_ahead(key);
     }
 

@@ -28,6 +28,7 @@ mod idle;
 mod inspect;
 mod key;
 mod lane;
+mod last_value;
 mod paging;
 mod peer;
 mod pressure;
@@ -174,6 +175,8 @@ pub struct Dispatcher {
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
     revocable: VecDeque<full::Revocable>,
+    /// What the messages that came in last have replaced in last-value queues.
+    replaced: Vec<full::Acknowledged>,
     counters: Counters,
 }
 
@@ -227,6 +230,7 @@ impl Dispatcher {
             is_disk_full: false,
             is_memory_over: false,
             revocable: VecDeque::new(),
+            replaced: Vec::new(),
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -248,6 +252,8 @@ impl Dispatcher {
                     count: tally.count,
                 };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
+                self.queues[queue].has_unread_values();
+                self.mark(QueueKey(queue));
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }

@@ -61,14 +61,15 @@ impl Dispatcher {
             visible_after: AT_ONCE,
         };
         let start = self.batch.operations.len();
+        self.replaced.clear();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
-        if placed.len() > 1 {
+        if placed.len() > 1 || !self.replaced.is_empty() {
             let connection = self.peers[peer.0].connection;
             let undo = Undo::Commit {
                 connection,
                 placed,
-                acknowledged: Vec::new(),
+                acknowledged: std::mem::take(&mut self.replaced),
             };
             self.as_one(start, undo);
         }
@@ -240,6 +241,7 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.enter_value(key, rank, sequence, &entry);
         self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
         queue.depth += 1;

@@ -15,6 +15,7 @@ use super::group::{GroupId, Groups};
 use super::idle::LastUse;
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
 use super::lane::{Front, Lane, Range};
+use super::last_value::LastValues;
 use super::paging::Window;
 use super::round::Round;
 use super::scan::Scans;
@@ -65,6 +66,8 @@ pub(super) enum Purpose {
     Scan(ScanKey, Sequence),
     /// Parked messages of a group, from this position on.
     Group(GroupId, Sequence),
+    /// To be entered by their last values, from this position on.
+    Values(Sequence),
     /// To be shown to a browser that stands here.
     Walk(SubscriptionKey, Sequence),
 }
@@ -79,6 +82,7 @@ pub(super) struct QueueCounters {
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
     pub(super) dropped: u64,
+    pub(super) replaced: u64,
 }
 
 /// A queue.
@@ -133,6 +137,8 @@ pub(super) struct Queue {
     pub(super) in_flight_bytes: u64,
     /// Who waits for room in it.
     pub(super) bound: Bound,
+    /// The newest message of each value, where only that is kept.
+    pub(super) last_values: Option<Box<LastValues>>,
     /// When it was last seen to be used.
     pub(super) last_use: Option<LastUse>,
     pub(super) counters: QueueCounters,
@@ -176,6 +182,7 @@ impl Queue {
             in_flight: 0,
             in_flight_bytes: 0,
             bound: Bound::default(),
+            last_values: None,
             last_use: None,
             counters: QueueCounters::default(),
         }
@@ -270,6 +277,7 @@ impl Queue {
             self.expiring.insert((entry.expires_ms, rank, sequence));
         }
         self.lane_mut(rank).insert(sequence, entry);
+        self.note_paged_in((rank, sequence));
         self.occupied |= 1 << rank.0;
     }
 
@@ -314,6 +322,14 @@ impl Queue {
             .saturating_sub(entry.message.bytes() as u64);
         if entry.is_stored() {
             self.release(rank, sequence);
+        }
+        self.forget_value(rank, sequence);
+    }
+
+    /// Its value has no newest message any more.
+    pub(super) fn forget_value(&mut self, rank: Rank, sequence: Sequence) {
+        if let Some(values) = &mut self.last_values {
+            values.forget((rank, sequence));
         }
     }
 
@@ -417,6 +433,7 @@ impl Queue {
                 self.expiring.remove(&(entry.expires_ms, rank, sequence));
                 self.paged_may_expire = true;
             }
+            self.note_paged_out((rank, sequence), &entry);
         }
     }
 
@@ -450,6 +467,7 @@ impl Queue {
         self.note_occupied(rank);
         self.held.insert((rank, sequence));
         self.release(rank, sequence);
+        self.forget_value(rank, sequence);
         self.depth -= 1;
         self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
         true
@@ -521,7 +539,7 @@ impl Queue {
         let range = self.lane(rank).paged();
         match purpose {
             Purpose::Head | Purpose::Walk(..) => range.map(|range| (range.first, range.last)),
-            Purpose::Scan(_, from) => range
+            Purpose::Scan(_, from) | Purpose::Values(from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),
             Purpose::Group(id, from) => self

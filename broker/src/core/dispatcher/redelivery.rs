@@ -107,6 +107,9 @@ impl Dispatcher {
         outcome: Outcome,
         now: Now,
     ) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
         if entry.is_expired(now.wall_ms) {
             return self.expire(key, rank, sequence, entry, now);
         }
@@ -143,6 +146,10 @@ impl Dispatcher {
     }
 
     pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
+        self.enter_value(key, rank, sequence, &entry);
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }

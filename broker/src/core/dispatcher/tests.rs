@@ -11,6 +11,7 @@ mod full;
 mod group;
 mod hung;
 mod idle;
+mod last_value;
 mod paging;
 mod pressure;
 mod selector;
@@ -138,7 +139,19 @@ impl Bench {
     }
 
     pub(super) fn with_memory(window: Window, policies: Policies, memory_bytes: usize) -> Self {
-        let disk = MemoryDisk::default();
+        Self::on(MemoryDisk::default(), window, policies, memory_bytes)
+    }
+
+    /// The process ends as by a crash, and another one starts on the same disk.
+    pub(super) fn restart(self) -> Self {
+        let Settings {
+            window, policies, ..
+        } = self.dispatcher.settings;
+        self.disk.crash();
+        Self::on(self.disk, window, policies, 1 << 30)
+    }
+
+    fn on(disk: MemoryDisk, window: Window, policies: Policies, memory_bytes: usize) -> Self {
         let events = Events::default();
         let sink = Arc::clone(&events);
         let report = move |event| {

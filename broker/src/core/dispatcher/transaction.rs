@@ -47,12 +47,13 @@ impl Dispatcher {
             || claimed
                 .iter()
                 .any(|(_, outcome)| *outcome != Outcome::Acked);
-        let acknowledged = claimed
+        let mut acknowledged: Vec<_> = claimed
             .iter()
             .filter(|(_, outcome)| may_be_refused && *outcome == Outcome::Acked)
             .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
+        self.replaced.clear();
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
         }
@@ -81,6 +82,7 @@ impl Dispatcher {
             }
         }
         if may_be_refused {
+            acknowledged.append(&mut self.replaced);
             let undo = Undo::Commit {
                 connection,
                 placed,
