@@ -273,3 +273,33 @@ fn in_a_last_value_queue_the_newest_of_each_value_waits_over_a_restart() {
     assert_eq!(bodies(&mut consumer, 3), ["297", "299", "new"]);
     expect_quiet(&mut consumer);
 }
+
+/// D9.10
+#[test]
+fn routes_lead_copies_to_other_destinations_in_one_unit() {
+    let mut broker = start_watched(
+        "[[route]]\nfrom = \"/queue/in\"\nto = [\"/queue/all\", \"/topic/all\"]\nforward_only = true\n\
+         [[route]]\nfrom = \"/queue/in\"\nto = \"/queue/big\"\nselector = \"size > 10\"\n\
+         [[route]]\nfrom = \"/topic/all\"\nto = \"/queue/log\"\nforward_only = false\n",
+    );
+    let mut topic = connect(&broker);
+    topic.subscribe("t", "/topic/all", "auto");
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/in", &[("size", "5")], "small");
+    producer.send("BEGIN\ntransaction:t\n\n^@");
+    producer.send("SEND\ndestination:/queue/in\nsize:50\ntransaction:t\n\nlarge^@");
+    producer.request("COMMIT", &[("transaction", "t")], b"");
+    let heard: Vec<_> = (0..2).map(|_| topic.expect_message()).collect();
+    assert_eq!(header(&heard[0], "destination"), "/topic/all");
+    assert_eq!([heard[0].text(), heard[1].text()], ["small", "large"]);
+    broker.kill();
+    broker.start_again();
+    for (name, depth) in [("in", 0), ("all", 2), ("big", 1), ("log", 2)] {
+        await_depth(&broker, name, depth);
+    }
+    let mut consumer = connect(&broker);
+    consumer.subscribe("a", "/queue/big", "auto");
+    let copy = consumer.expect_message();
+    assert_eq!(header(&copy, "destination"), "/queue/big");
+    assert_eq!(header(&copy, "message-id"), header(&heard[1], "message-id"));
+}

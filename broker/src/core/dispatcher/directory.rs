@@ -111,8 +111,10 @@ impl Dispatcher {
         }))
     }
 
-    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    /// Destinations that the configuration declares are there from the start, and so are routes. Comes before the first
+    /// turn.
     pub fn declare(&mut self, now: Now) {
+        self.lay_routes(now);
         let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
         for name in declared {
             match name.kind() {

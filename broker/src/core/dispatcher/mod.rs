@@ -37,6 +37,7 @@ mod publish;
 mod queue;
 mod redelivery;
 mod round;
+mod route;
 mod scan;
 mod subscription;
 mod timer;
@@ -93,7 +94,7 @@ pub struct Settings {
 }
 
 /// A destination's place in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -165,6 +166,7 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    routes: route::Routes,
     watch: hung::Watch,
     caretaker: idle::Caretaker,
     /// As of the last request or turn.
@@ -185,6 +187,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let mut dispatcher = Self {
+            routes: route::Routes::default(),
             watch: hung::Watch::new(&settings.policies),
             caretaker: idle::Caretaker::new(&settings.policies),
             uptime: Duration::ZERO,

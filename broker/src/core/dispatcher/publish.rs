@@ -16,7 +16,7 @@ use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply};
 
 /// The destinations of one SEND that are there.
-type Places = SmallVec<[Place; 1]>;
+pub(super) type Places = SmallVec<[Place; 1]>;
 
 /// Where the copies of what was sent were put.
 pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
@@ -42,6 +42,7 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        let places = self.forward(places, &publication);
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }

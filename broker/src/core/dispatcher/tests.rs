@@ -14,6 +14,7 @@ mod idle;
 mod last_value;
 mod paging;
 mod pressure;
+mod route;
 mod selector;
 mod transaction;
 

@@ -9,7 +9,7 @@ use super::entry::AT_ONCE;
 use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::publish::{AllPlaced, Routing};
+use super::publish::{AllPlaced, Places, Routing};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
@@ -68,7 +68,7 @@ impl Dispatcher {
         };
         for publication in sends {
             // They were counted before: none is refused.
-            let Ok(places) = self.places(&publication.target, now) else {
+            let Ok(places) = self.routed(&publication, now) else {
                 continue;
             };
             let mode = publication.mode;
@@ -127,7 +127,19 @@ impl Dispatcher {
             DestinationKind::Queue => !name.is_temporary(),
             DestinationKind::Topic => self.virtual_queues.contains_key(&**name),
         };
-        send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+        if send.mode != DeliveryMode::Persistent {
+            return false;
+        }
+        let mut there = Places::new();
+        for name in send.target.names() {
+            match self.names.get(name) {
+                Some(place) => there.push(*place),
+                None if is_stored(name) => return true,
+                None => {}
+            }
+        }
+        let places = self.forward(there, send);
+        places.iter().any(|place| self.is_stored(*place, send.mode))
     }
 
     /// What a refused COMMIT acknowledged is as if it had not been.
