@@ -107,9 +107,10 @@ impl Dispatcher {
         publisher: Sender,
     ) -> bool {
         let subscription = &self.subscriptions[to.0];
-        if subscription.locality == Locality::NoLocal
-            && self.peers[subscription.peer.0].connection.0 == publisher.0
-        {
+        let peer = &self.peers[subscription.peer.0];
+        let is_own = peer.connection.0 == publisher.0;
+        let is_unwanted = subscription.locality == Locality::NoLocal && is_own;
+        if is_unwanted || peer.standing == Standing::Ending {
             return false;
         }
         let Some(selector) = &subscription.selector else {
@@ -162,7 +163,12 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
-                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
+                let none = Pending::new(&self.settings.budget);
+                let waited = std::mem::replace(&mut self.subscriptions[to.0].pending, none);
+                for topic in waited.topics() {
+                    self.topics[topic.0].counters.dropped += 1;
+                    self.counters.dropped += 1;
+                }
             }
         }
     }

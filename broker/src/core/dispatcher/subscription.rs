@@ -111,6 +111,12 @@ impl Pending {
         Some(topic)
     }
 
+    /// Which topic each is of.
+    pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> + '_ {
+        let fresh = self.fresh.iter().map(|(_, topic, _)| *topic);
+        fresh.chain(self.returned.values().map(|(topic, _)| *topic))
+    }
+
     fn count(&mut self, entry: &Entry) {
         self.bytes += entry.message.bytes();
         self.charge.grow(COPY_BYTES);
