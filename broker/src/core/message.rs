@@ -137,7 +137,7 @@ impl Message {
 
     /// Makes a message from what the store kept of it.
     #[must_use]
-    pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
+    pub fn from_page(row: PageRow, priority: Priority, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
         let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
         let group = names_group
@@ -149,7 +149,7 @@ impl Message {
             data: row.data,
             head_bytes,
             large_body: None,
-            priority: Priority::of(rank),
+            priority,
             timestamp_ms: row.timestamp_ms,
             group,
         }

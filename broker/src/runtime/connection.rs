@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use self::waiting::Waiting;
 use super::clock::Clock;
 use super::dispatcher::{Inbox, Message, ToConnection};
+use super::place::Places;
 use crate::config::StompConfig;
 use crate::core::memory::Charge;
 use crate::core::port::{ConnectionId, Reply, Request};
@@ -64,6 +65,9 @@ pub(super) struct Connection {
     decoder: Decoder,
     buffer: OutputBuffer,
     inbox: mpsc::UnboundedReceiver<ToConnection>,
+    places: Arc<Places>,
+    /// Whether requests stay here until the dispatcher has taken earlier ones.
+    waits_for_place: bool,
     waiting: Waiting,
     /// How many subscriptions had ended when `waiting` was last looked through.
     ended_subscriptions: u64,
@@ -83,6 +87,8 @@ pub(super) struct Connection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// The share of the memory limit that a half-arrived frame holds.
     arriving: Option<Charge>,
+    /// Since when it has been arriving, as far as it is listened to.
+    arriving_since: Option<Instant>,
     /// Since when it waits for memory.
     starved_since: Option<Instant>,
     was_opened: bool,
@@ -129,6 +135,8 @@ impl Connection {
             decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
             buffer: OutputBuffer::default(),
             inbox,
+            places: Arc::default(),
+            waits_for_place: false,
             waiting: Waiting::default(),
             ended_subscriptions: 0,
             request_count: 0,
@@ -141,6 +149,7 @@ impl Connection {
             release_at: None,
             alarm: None,
             arriving: None,
+            arriving_since: None,
             starved_since: None,
             was_opened: false,
             was_reading: false,
@@ -213,16 +222,21 @@ impl Connection {
         self.phase = Phase::Finishing { since, patience };
     }
 
-    /// Hands the dispatcher what has gathered.
+    /// Hands the dispatcher what has gathered, unless all places there are taken.
     async fn forward(&mut self) -> Result<(), ()> {
         if self.buffer.output.requests.is_empty() {
+            return Ok(());
+        }
+        let place = self.places.take();
+        self.waits_for_place = place.is_none();
+        if self.waits_for_place {
             return Ok(());
         }
         let requests = std::mem::take(&mut self.buffer.output.requests);
         let opens = |request: &Request| matches!(request, Request::Open(_));
         self.was_opened = self.was_opened || requests.iter().any(opens);
         self.request_count = requests.len();
-        let message = Message::Requests(self.id, requests);
+        let message = Message::Requests(self.id, requests, place);
         match self.context.dispatcher.try_send(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(message)) => {
@@ -307,6 +321,7 @@ impl Connection {
         self.phase == Phase::Running
             && self.session.takes_input(&self.buffer.output)
             && self.starved_since.is_none()
+            && !self.waits_for_place
     }
 
     /// Charges what a long frame has brought so far. One that is larger than the stash waits until as much memory is
@@ -315,8 +330,15 @@ impl Connection {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
             self.arriving = None;
+            self.arriving_since = None;
             self.starved_since = None;
             return;
+        }
+        if self.session.takes_input(&self.buffer.output) {
+            self.arriving_since.get_or_insert_with(Instant::now);
+        } else {
+            // What holds it back is the broker.
+            self.arriving_since = None;
         }
         let budget = &self.context.settings.budget;
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
@@ -380,3 +402,6 @@ fn codec_limits(settings: &SessionSettings) -> Limits {
         unauthenticated_bytes_max: limits.unauthenticated_bytes,
     }
 }
+
+#[cfg(test)]
+mod tests;

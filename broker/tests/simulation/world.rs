@@ -422,6 +422,10 @@ impl World {
                     trace::count("page asked for");
                     life.store.read_page(request);
                 }
+                Read::Log(request) => {
+                    trace::count("log asked for");
+                    life.store.read_log(request);
+                }
                 Read::Expired { now_ms, rows_max } => {
                     trace::count("expired asked for");
                     life.store.read_expired(now_ms, rows_max);

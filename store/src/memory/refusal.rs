@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, EntryKey, Medium, Operation};
+use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
 /// Which media take nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +53,7 @@ pub(super) fn refuse(batches: &mut [Batch], full: Full) -> Vec<Operation> {
         let unit = placed[index].unit;
         placed[index].refused = true;
         for other in &mut placed {
-            let stays = matches!(other.operation, Operation::Create(_) | Operation::Remove(_));
+            let stays = other.operation.is_never_refused();
             other.refused |= unit.is_some() && other.unit == unit && !stays;
         }
     }
@@ -91,6 +91,8 @@ fn placed((at, batch): (usize, &Batch)) -> impl Iterator<Item = Placed<'_>> {
 fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     // By the key under which an entry ends up: the operations that have to be written for that.
     let mut written: BTreeMap<(EntryKey, Medium), Vec<usize>> = BTreeMap::new();
+    let mut scheduled: BTreeMap<ScheduleId, usize> = BTreeMap::new();
+    let mut others = None;
     for (index, placed) in placed.iter().enumerate().filter(|(_, one)| !one.refused) {
         match placed.operation {
             Operation::Append(append) => {
@@ -105,9 +107,27 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
             Operation::Settle { key, medium } => {
                 written.remove(&(*key, *medium));
             }
-            Operation::Create(_) | Operation::Remove(_) | Operation::Count { .. } => {}
+            Operation::Log(_) | Operation::Remember(_) => others = others.or(Some(index)),
+            Operation::Schedule(record) => {
+                scheduled.insert(record.id, index);
+            }
+            Operation::Unschedule(id) => {
+                scheduled.remove(id);
+            }
+            Operation::Reschedule { .. }
+            | Operation::Create(_)
+            | Operation::Remove(_)
+            | Operation::Count { .. }
+            | Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Pass { .. }
+            | Operation::Floor { .. }
+            | Operation::LogCount { .. }
+            | Operation::Trim { .. } => {}
         }
     }
     let blocked = written.iter().filter(|((_, medium), _)| full.has(*medium));
-    blocked.flat_map(|(_, indices)| indices).copied().min()
+    let blocked = blocked.flat_map(|(_, indices)| indices).copied();
+    let others = others.into_iter().chain(scheduled.into_values());
+    blocked.chain(others.filter(|_| full.database)).min()
 }

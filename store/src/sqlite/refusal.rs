@@ -1,14 +1,14 @@
 //! What of a commit is refused when a medium has no room: what must be written there, and each unit of it as a whole.
 //!
 //! An append that is moved on and settled in the same commit need not be written: its operations are a *chain* with
-//! an end. A chain without one must be written. A refused unit may take a chain's end along, and then the chain, and
+//! an end. So are a message that is scheduled and its end. A chain without one must be written. A refused unit may take a chain's end along, and then the chain, and
 //! then the units of its operations: each is looked at once.
 
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use crate::{Batch, EntryKey, Medium, Operation};
+use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
 /// Which media have no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +77,7 @@ struct Chain {
     medium: Medium,
     /// An append or a move, and the moves that follow it.
     writes: Vec<usize>,
-    /// It is settled in this commit.
+    /// It is settled or unscheduled in this commit.
     ends: bool,
 }
 
@@ -129,6 +129,7 @@ impl<'b> Commit<'b> {
     fn add_chains(&mut self) {
         // By the key where the entry is so far.
         let mut open: FxHashMap<EntryKey, usize> = FxHashMap::default();
+        let mut scheduled: FxHashMap<ScheduleId, usize> = FxHashMap::default();
         for index in 0..self.operations.len() {
             match self.operations[index] {
                 Operation::Append(append) => {
@@ -159,7 +160,30 @@ impl<'b> Commit<'b> {
                         self.links[index].chain = Some(chain);
                     }
                 }
-                Operation::Create(_) | Operation::Remove(_) | Operation::Count { .. } => {}
+                // Nothing ends it: a full disk refuses it even when nobody needs it any more.
+                Operation::Log(_) | Operation::Remember(_) => {
+                    self.begin_chain(Medium::Database, index);
+                }
+                Operation::Schedule(record) => {
+                    let chain = self.begin_chain(Medium::Database, index);
+                    scheduled.insert(record.id, chain);
+                }
+                Operation::Unschedule(id) => {
+                    if let Some(chain) = scheduled.remove(id) {
+                        self.chains[chain].ends = true;
+                        self.links[index].chain = Some(chain);
+                    }
+                }
+                Operation::Reschedule { .. }
+                | Operation::Create(_)
+                | Operation::Remove(_)
+                | Operation::Count { .. }
+                | Operation::Subscribe(_)
+                | Operation::Unsubscribe(_)
+                | Operation::Pass { .. }
+                | Operation::Floor { .. }
+                | Operation::LogCount { .. }
+                | Operation::Trim { .. } => {}
             }
         }
     }
@@ -191,7 +215,7 @@ impl<'b> Commit<'b> {
             if let Some(unit) = link.unit {
                 // Once: a second visit finds it empty.
                 let members = std::mem::take(&mut self.units[unit]);
-                next.extend(members.filter(|index| !stays(self.operations[*index])));
+                next.extend(members.filter(|index| !self.operations[*index].is_never_refused()));
             }
             if let Some(chain) = link.chain.map(|chain| &self.chains[chain])
                 && full.has(chain.medium)
@@ -202,11 +226,6 @@ impl<'b> Commit<'b> {
             }
         }
     }
-}
-
-/// Whether later operations build on it.
-fn stays(operation: &Operation) -> bool {
-    matches!(operation, Operation::Create(_) | Operation::Remove(_))
 }
 
 #[cfg(test)]

@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use crate::StoreError;
 use crate::sqlite::apply::Tables;
 use crate::sqlite::connection::{disk, folder_of, is_busy};
-use crate::sqlite::plan::Step;
+use crate::sqlite::plan::Plan;
 use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::space::{Space, lacks_room};
+use crate::sqlite::trim::Trim;
 
 /// What one transaction does.
 pub(super) struct Work<'a, 'b> {
-    pub(super) steps: &'a [Step<'b>],
+    pub(super) plan: &'a Plan<'b>,
+    /// How long it may remove what nobody needs.
+    pub(super) trim: Trim,
     /// Entries to be put aside.
     pub(super) bad: Vec<&'a BadEntry>,
     pub(super) now_ms: i64,
@@ -29,12 +32,8 @@ pub(super) struct Work<'a, 'b> {
 }
 
 impl Work<'_, '_> {
-    pub(super) fn is_nothing(&self) -> bool {
-        let steps = self.steps.iter();
-        let idle = steps
-            .into_iter()
-            .all(|step| matches!(step, Step::Cancelled));
-        idle && self.bad.is_empty() && !self.closing && !self.buries
+    fn is_nothing(&self) -> bool {
+        self.plan.is_empty() && self.bad.is_empty() && !self.closing && !self.buries
     }
 }
 
@@ -102,7 +101,7 @@ impl<'c> Database<'c> {
         space: &Space,
         stopped: impl Fn() -> bool,
     ) -> Result<Written, Unwritten> {
-        if work.is_nothing() {
+        if work.is_nothing() && !(work.trim == Trim::Alone && self.are_due()) {
             return Ok(Written::Nothing);
         }
         let begun = Instant::now();
@@ -117,6 +116,11 @@ impl<'c> Database<'c> {
             }
             failed => failed.map(|()| Written::Nothing),
         }
+    }
+
+    /// Whether there is something that nobody needs any more.
+    pub(super) fn are_due(&self) -> bool {
+        self.tables.are_due()
     }
 
     /// Frames in the log, and how many of them are folded back already.
@@ -150,8 +154,12 @@ impl<'c> Database<'c> {
             let put_aside = self.tables.put_aside(entry, work.now_ms);
             put_aside.map_err(unwritten("a quarantine"))?;
         }
-        for step in work.steps {
-            self.tables.apply(step).map_err(unwritten("a change"))?;
+        let begun = Instant::now();
+        let carried_out = self.tables.carry_out(work.plan);
+        carried_out.map_err(unwritten("a change"))?;
+        if let Some(budget) = work.trim.budget(begun.elapsed()) {
+            let trimmed = self.tables.trim(budget);
+            trimmed.map_err(unwritten("a trim"))?;
         }
         self.tables
             .finish(work.closing)

@@ -1,7 +1,7 @@
 //! Rules that are not built yet: what the broker answers today. What would change which messages come is refused, not
 //! ignored.
 
-use super::fixture::{connect, expect_quiet, expect_refusal, header, start};
+use super::fixture::{connect, expect_refusal, header, start};
 
 /// D3.14
 #[test]
@@ -20,17 +20,6 @@ fn destinations_of_later_kinds_are_refused() {
     }
 }
 
-/// D3.13
-#[test]
-fn advisories_are_plain_topics_as_yet() {
-    let broker = start();
-    let mut wire = connect(&broker);
-    wire.subscribe("a", "/topic/ActiveMQ.Advisory.Connection", "auto");
-    let other = connect(&broker);
-    other.disconnect();
-    expect_quiet(&mut wire);
-}
-
 /// D3.15, D5.13
 #[test]
 fn subscriptions_of_later_kinds_are_refused() {
@@ -45,12 +34,6 @@ fn subscriptions_of_later_kinds_are_refused() {
         }
     };
     for line in [
-        "activemq.subscriptionName:n",
-        "durable-subscription-name:n",
-        "durable:true",
-        "persistent:true",
-        "x-shared:true",
-        "x-shared-name:n",
         "activemq.retroactive:true",
         "activemq.maximumPendingMessageLimit:10",
     ] {

@@ -1,14 +1,14 @@
 //! Bodies of which half arrives: what has arrived is charged, what was declared is not, and memory that is waited for
 //! is not waited for without an end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stompbox_tests::broker::Broker;
 use stompbox_tests::flood::Flood;
 use stompbox_tests::scale::Scale;
 
-use crate::fixture::{eventually, overview, start_watched};
-use crate::trial::{MIB, Trial};
+use crate::fixture::{connect, eventually, overview, start_watched};
+use crate::trial::{MIB, TIGHT, Trial};
 
 /// Opens a connection that declares the longest body and sends so much of it.
 fn half_arrived(broker: &Broker, bytes: usize) -> Flood {
@@ -38,4 +38,37 @@ fn half_arrived_bodies_cost_what_has_arrived() {
             (overview(broker, "memory_bytes") < before + MIB).then_some(())
         });
     });
+}
+
+/// Each of them could still be completed, and none ever is: they must not hold the producers back for ever.
+#[test]
+fn half_arrived_bodies_that_fill_the_memory_are_refused_after_a_while() {
+    const ARRIVED: usize = 300 * 1024;
+    let broker = start_watched(TIGHT);
+    let mut half: Vec<Flood> = (0..60).map(|_| half_arrived(&broker, ARRIVED)).collect();
+    eventually("the memory is full", || {
+        (overview(&broker, "memory_bytes") >= 16 * MIB).then_some(())
+    });
+    let began = Instant::now();
+    let mut producer = connect(&broker);
+    let frame = "SEND\ndestination:/queue/after\npersistent:false\nreceipt:";
+    producer.send(&format!("{frame}1\n\n^@{frame}2\n\n^@"));
+    for flood in &mut half {
+        flood
+            .stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a socket takes a time-out");
+        let answer = flood.read_to_end().expect("it is closed");
+        let answer = String::from_utf8_lossy(&answer);
+        let refused = answer
+            .trim_start()
+            .starts_with("ERROR\nmessage:memory is full\n");
+        assert!(refused, "{answer}");
+        if overview(&broker, "memory_bytes") < 14 * MIB {
+            break;
+        }
+    }
+    producer.expect_receipt("2");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(16), "{took:?}");
 }

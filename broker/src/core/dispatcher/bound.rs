@@ -11,7 +11,7 @@ use stompbox_store::{Rank, Sequence};
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey};
 use super::lane::Front;
-use super::queue::{Purpose, Queue};
+use super::queue::{Purpose, Queue, Role};
 use super::{Dispatcher, Place};
 use crate::config::WhenFull;
 use crate::core::clock::Now;
@@ -51,8 +51,13 @@ struct Limits {
 }
 
 impl Queue {
+    /// A subscription's queue has none of its own.
     fn limits(&self) -> Limits {
-        let or_none = |limit: u64| if limit == 0 { u64::MAX } else { limit };
+        let is_limited = matches!(self.role, Role::Destination);
+        let or_none = |limit: u64| match limit {
+            limit if limit > 0 && is_limited => limit,
+            _ => u64::MAX,
+        };
         Limits {
             messages: or_none(self.policy.max_messages),
             bytes: or_none(self.policy.max_bytes as u64),

@@ -76,7 +76,7 @@ impl Dispatcher {
             let has_credit = subscription.credit.is_left();
             let (rank, queue, at) = (walk.rank, walk.queue, walk.at);
             match self.next_step(walk, now) {
-                Step::Show(..) | Step::Paged if !has_credit => return,
+                Step::Show(..) | Step::Paged if !has_credit || self.browser_waits(key) => return,
                 Step::Show(sequence, entry) => {
                     self.passed(key, sequence);
                     self.show(key, sequence, entry);

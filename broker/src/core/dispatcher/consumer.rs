@@ -11,8 +11,8 @@
 //!   Excluded: another one has the queue for itself
 //! ```
 
-use super::Dispatcher;
 use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+use super::{Dispatcher, Place};
 
 /// Which consumers are served first (`activemq.priority`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -97,6 +97,10 @@ impl Dispatcher {
         self.subscriptions[key.0].consumers.push(consumer);
         let joined = &mut self.queues[queue.0];
         joined.consumers.push(consumer);
+        if joined.consumers.len() == 1 {
+            self.wake(queue);
+        }
+        let joined = &mut self.queues[queue.0];
         if joined.policy.group_rebalance {
             joined.groups.rebalance();
         }
@@ -107,6 +111,7 @@ impl Dispatcher {
         if exclusive.is_none_or(|exclusive| exclusive == consumer) {
             self.enter_round(consumer);
         }
+        self.advise_consumer(key, Place::Queue(queue));
     }
 
     /// A consumer may be given something again.
@@ -177,6 +182,10 @@ impl Dispatcher {
         if let Some(moved) = queue.consumers.get(gone.place) {
             self.consumers[moved.0].place = gone.place;
         }
+        if queue.consumers.is_empty() {
+            self.lose_consumers(gone.queue);
+        }
+        let queue = &mut self.queues[gone.queue.0];
         if gone.standing == Standing::InRound {
             queue.round.left(&self.consumers);
         }

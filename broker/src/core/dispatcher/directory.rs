@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::advisory::{Change, adapt};
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
@@ -45,7 +46,9 @@ impl Dispatcher {
         self.patterns.matches(&name, |subscription| {
             matched.insert(*subscription);
         });
-        self.ordered_names.insert(name, Place::Queue(key));
+        self.ordered_names
+            .insert(Arc::clone(&name), Place::Queue(key));
+        self.advise_destination(&name, Change::Start);
         for subscription in matched {
             self.join(subscription, key);
         }
@@ -69,7 +72,7 @@ impl Dispatcher {
         self.insert_queue(id, Arc::clone(name))
     }
 
-    fn next_destination(&mut self) -> DestinationId {
+    pub(super) fn next_destination(&mut self) -> DestinationId {
         let id = self.next_destination;
         self.next_destination = DestinationId(id.0 + 1);
         id
@@ -79,15 +82,17 @@ impl Dispatcher {
         if let Some(Place::Topic(key)) = self.names.get(name) {
             return *key;
         }
-        let policy = self
+        let mut policy = self
             .settings
             .policies
             .effective(DestinationKind::Topic, name.name());
+        adapt(name, &mut policy);
         let topic = Topic::new(Arc::clone(name), Arc::new(policy));
         let key = TopicKey(self.topics.insert(topic));
         self.names.insert(Arc::clone(name), Place::Topic(key));
         self.ordered_names
             .insert(Arc::clone(name), Place::Topic(key));
+        self.advise_destination(name, Change::Start);
         key
     }
 
@@ -195,6 +200,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&queue.name);
+        self.advise_destination(&queue.name, Change::Stop);
         if let Some(topic) = virtual_topic_of(&queue.name)
             && let Some(keys) = self.virtual_queues.get_mut(&topic)
         {
@@ -217,6 +223,7 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&topic.name);
+        self.advise_destination(&topic.name, Change::Stop);
         self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 

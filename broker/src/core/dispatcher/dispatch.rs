@@ -100,6 +100,9 @@ impl Dispatcher {
     }
 
     pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        if self.queues[key.0].opens_at > self.watermark {
+            return;
+        }
         if self.queues[key.0].is_heads_turn {
             self.read_ahead(key);
         }
@@ -107,9 +110,11 @@ impl Dispatcher {
         self.serve_parked(key, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
+        // Turns in a row for which there was nothing: when all have had one, there is nothing for anybody.
+        let mut barren_count = 0;
         let expired_before = self.counters.expired;
         while let Some(consumer) = self.next_consumer(key) {
-            if dry == Some(consumer) {
+            if dry == Some(consumer) || barren_count > self.queues[key.0].consumers.len() {
                 break;
             }
             if self.counters.expired - expired_before >= EXPIRED_A_TURN {
@@ -122,9 +127,11 @@ impl Dispatcher {
                 None => self.next_front(key, consumer, now),
             };
             if let Some((rank, sequence)) = found {
+                barren_count = 0;
                 self.take_and_give(key, consumer, rank, sequence, now);
             } else if self.consumers[consumer.0].standing == Standing::InRound {
                 dry = dry.or(Some(consumer));
+                barren_count += 1;
                 if !self.queues[key.0].scans.has_found() {
                     break;
                 }
@@ -306,6 +313,8 @@ impl Dispatcher {
                 self.uptime,
             );
             self.deliveries.open(&mut subscription.open, delivered);
+        } else {
+            self.crowd.set_out();
         }
         if is_manifold {
             delivery.destination = self.name_of_origin(origin);

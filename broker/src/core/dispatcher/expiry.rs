@@ -6,12 +6,12 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use stompbox_store::{EntryKey, Expired, Medium, Move, Operation, Rank, Sequence, Ticket};
 
-use super::Dispatcher;
 use super::effect::Read;
 use super::entry::Entry;
 use super::full::{Home, Undo};
 use super::key::QueueKey;
 use super::redelivery::{Reason, annotate};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::message::DeliveryMode;
@@ -63,6 +63,8 @@ impl Dispatcher {
         self.counters.expired += 1;
         let queue = &mut self.queues[key.0];
         queue.counters.expired += 1;
+        self.advise_expired(Place::Queue(key), entry.number);
+        let queue = &self.queues[key.0];
         let is_kept = entry.mode == DeliveryMode::Persistent
             && queue.policy.dead_letter_expired
             && queue.dead_letter.is_some();
@@ -210,6 +212,7 @@ impl Dispatcher {
             self.leaves(row.key, row.expires_ms);
             self.counters.expired += 1;
             self.mark(key);
+            self.advise_expired(Place::Queue(key), row.number);
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;
             match target {
@@ -224,6 +227,8 @@ impl Dispatcher {
                     queue.counters.dead_lettered += 1;
                     let annotations = annotate(&queue.name, Reason::Expired, 0, now);
                     self.counters.dead_lettered += 1;
+                    let reason = Reason::Expired.as_str();
+                    self.advise_dead_letter(Place::Queue(key), row.number, reason, &target);
                     let target = self.ensure_queue(&target, now);
                     let to = self.next_sequence();
                     let to_key = self.queues[target.0].key(rank, to);

@@ -51,12 +51,19 @@ pub(super) struct Flow {
     starved: Vec<QueueKey>,
     is_disk_over: bool,
     is_log_over: bool,
+    /// Bytes of what is stored, as of the last look.
+    stored_bytes: Option<u64>,
 }
 
 impl Flow {
     /// Whether what is stored has reached its limit.
     pub(super) fn is_disk_over(&self) -> bool {
         self.is_disk_over || self.is_log_over
+    }
+
+    /// Bytes of what is stored, if anybody has looked.
+    pub(super) fn stored_bytes(&self) -> Option<u64> {
+        self.stored_bytes
     }
 
     fn is_anyone_waiting(&self) -> bool {
@@ -79,6 +86,7 @@ pub(super) enum Relief {
 impl Dispatcher {
     /// After a SEND: holds the connection's next ones back if what it sent to is full.
     pub(super) fn hold_producer_back(&mut self, key: PeerKey, place: Place, mode: DeliveryMode) {
+        let before = self.peers[key.0].blocked_by.len();
         if let Place::Topic(topic) = place
             && self.topics[topic.0].full_count > 0
         {
@@ -96,6 +104,7 @@ impl Dispatcher {
         if self.is_memory_over {
             self.block(key, Blocker::Memory);
         }
+        self.advise_full(key, place, before);
     }
 
     pub(super) fn block(&mut self, key: PeerKey, blocker: Blocker) {
@@ -193,6 +202,7 @@ impl Dispatcher {
         let limits = self.settings.disk;
         let used = (statistics.database_bytes + statistics.wal_bytes + statistics.scratch_bytes)
             .saturating_sub(statistics.database_free_bytes);
+        self.flow.stored_bytes = Some(used);
         let is_over = crosses(self.flow.is_disk_over, used, limits.bytes_max);
         if is_over != self.flow.is_disk_over {
             tracing::warn!(used, limit = ?limits.bytes_max, is_over, "disk_bytes_max");

@@ -133,7 +133,10 @@ impl Dispatcher {
         let topic = self.topics.get(key.0)?;
         Some(Sight {
             passed: topic.counters.enqueued + topic.counters.dispatched,
-            is_used: !topic.held.is_empty()
+            // One that somebody was durably subscribed to has a row, to which what is stored refers.
+            is_used: topic.id.is_some()
+                || topic.log.is_some()
+                || !topic.held.is_empty()
                 || !topic.blocked.is_empty()
                 || !self.audience_of(key).is_empty(),
             after: self.unused_after(&topic.name, topic.policy.remove_unused_after),

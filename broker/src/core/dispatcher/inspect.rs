@@ -4,7 +4,7 @@ use stompbox_console::{
     ConnectionView, Kind, ListQuery, Listing, Overview, PolicyQuery, PolicyView, QueueView,
     SettingView, TopicView,
 };
-use stompbox_store::{Batch, DestinationKind, Haste, Medium, Operation, Rank, Ticket};
+use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
 use super::key::{QueueKey, TopicKey};
 use super::{Dispatcher, Place};
@@ -182,12 +182,9 @@ impl Dispatcher {
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             let parked = queue.groups.resident();
             for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
-                if entry.medium() == Some(Medium::Database) && entry.deliveries > 0 {
-                    self.batch.operations.push(Operation::Count {
-                        key: queue.key(rank, sequence),
-                        deliveries: entry.deliveries,
-                        failures: entry.failures,
-                    });
+                if entry.deliveries > 0 {
+                    let count = queue.count_of(rank, sequence, entry);
+                    self.batch.operations.extend(count);
                 }
             }
         }

@@ -127,7 +127,7 @@ impl Queue {
     }
 
     /// A message has left memory and is on disk only.
-    pub(super) fn note_paged_out(&mut self, place: (Rank, Sequence), entry: &Entry) {
+    pub(super) fn value_paged_out(&mut self, place: (Rank, Sequence), entry: &Entry) {
         if let (Some(values), Some(medium)) = (&mut self.last_values, entry.medium()) {
             let stored = Stored {
                 bytes: entry.message.bytes() as u64,
@@ -139,7 +139,7 @@ impl Queue {
     }
 
     /// A message has come back into memory.
-    pub(super) fn note_paged_in(&mut self, place: (Rank, Sequence)) {
+    pub(super) fn value_paged_in(&mut self, place: (Rank, Sequence)) {
         if let Some(values) = &mut self.last_values {
             values.note(place, None);
         }

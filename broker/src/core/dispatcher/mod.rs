@@ -8,11 +8,14 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod advisory;
 mod bound;
 mod browse;
 mod connect;
 mod consume;
 mod consumer;
+mod crowd;
+mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -24,24 +27,30 @@ mod flow;
 mod full;
 mod group;
 mod hung;
+mod identity;
 mod idle;
 mod inspect;
 mod key;
 mod lane;
 mod last_value;
+mod lasting;
 mod paging;
 mod peer;
 mod pressure;
+mod producer;
 mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod report;
 mod round;
 mod route;
 mod scan;
+mod statistics;
 mod subscription;
 mod timer;
 mod topic;
+mod topic_log;
 mod transaction;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
@@ -56,7 +65,8 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent,
+    SubscriptionId, Ticket,
 };
 
 use super::clock::Now;
@@ -66,6 +76,7 @@ use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
+use crowd::Crowd;
 use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -131,6 +142,21 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
+    /// Topics that somebody is durably subscribed to, or was.
+    topic_ids: FxHashMap<DestinationId, TopicKey>,
+    /// Queues of durable and shared subscriptions, by identity.
+    lasting: HashMap<Box<str>, QueueKey>,
+    /// The durable ones.
+    durables: FxHashMap<SubscriptionId, QueueKey>,
+    next_subscription: SubscriptionId,
+    /// Those whose last consumer has gone in this turn.
+    deserted: Vec<QueueKey>,
+    /// Those that have something to tell the store at the end of this turn.
+    unsettled: Vec<QueueKey>,
+    /// What durable subscriptions have done with in a batch that may be refused.
+    passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Whether what is done now is refused by a full disk together with something else.
+    is_in_unit: bool,
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
@@ -176,9 +202,13 @@ pub struct Dispatcher {
     is_disk_full: bool,
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
+    crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
     /// What the messages that came in last have replaced in last-value queues.
     replaced: Vec<full::Acknowledged>,
+    advisories: advisory::Advisories,
+    producers: producer::Producers,
+    totals: Option<statistics::Totals>,
     counters: Counters,
 }
 
@@ -186,6 +216,7 @@ impl Dispatcher {
     /// A dispatcher on what a store knows at its opening.
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
+        let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
             routes: route::Routes::default(),
             watch: hung::Watch::new(&settings.policies),
@@ -201,6 +232,14 @@ impl Dispatcher {
             queues: Slab::new(),
             queue_ids: FxHashMap::default(),
             topics: Slab::new(),
+            topic_ids: FxHashMap::default(),
+            lasting: HashMap::new(),
+            durables: FxHashMap::default(),
+            next_subscription: recovered.next_subscription,
+            deserted: Vec::new(),
+            unsettled: Vec::new(),
+            passes: VecDeque::new(),
+            is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
@@ -232,8 +271,12 @@ impl Dispatcher {
             pressure: pressure::Pressure::default(),
             is_disk_full: false,
             is_memory_over: false,
+            crowd,
             revocable: VecDeque::new(),
             replaced: Vec::new(),
+            advisories: advisory::Advisories::default(),
+            producers: producer::Producers::default(),
+            totals: None,
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -242,9 +285,16 @@ impl Dispatcher {
 
     fn recover(&mut self, recovered: &Recovered) {
         for record in &recovered.destinations {
-            if record.kind == DestinationKind::Queue {
-                let name = Arc::new(DestinationName::new(record.kind, &record.name));
-                self.insert_queue(record.id, name);
+            let name = Arc::new(DestinationName::new(record.kind, &record.name));
+            match record.kind {
+                DestinationKind::Queue => {
+                    self.insert_queue(record.id, name);
+                }
+                DestinationKind::Topic => {
+                    let topic = self.ensure_topic(&name);
+                    self.topics[topic.0].id = Some(record.id);
+                    self.topic_ids.insert(record.id, topic);
+                }
             }
         }
         for tally in &recovered.tallies {
@@ -260,6 +310,7 @@ impl Dispatcher {
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }
+        self.recover_subscriptions(recovered);
     }
 
     /// Acts on what one connection asked for.
@@ -297,10 +348,11 @@ impl Dispatcher {
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
+                deletes,
                 given,
                 receipt,
             } => {
-                self.unsubscribe(peer, subscription, given, receipt, now);
+                self.unsubscribe(peer, subscription, deletes, given, receipt, now);
             }
             Request::Acknowledge {
                 target,
@@ -341,7 +393,11 @@ impl Dispatcher {
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
             StoreEvent::Resumed => self.disk_resumed(),
-            StoreEvent::Failed(_) => {}
+            // Nobody asks for the schedule or for ids.
+            StoreEvent::Failed(_)
+            | StoreEvent::Due(_)
+            | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_) => {}
         }
     }
 
@@ -351,7 +407,9 @@ impl Dispatcher {
         self.run_timers(now);
         self.watch_consumers(now);
         self.remove_unused(now);
+        self.relieve_crowd(now);
         self.unblock_by_memory();
+        self.part_from_deserted();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
         }
@@ -359,7 +417,9 @@ impl Dispatcher {
             self.look_at(walker);
         }
         self.dispatch_dirty(now);
+        self.publish_advisories(now);
         self.relieve_pressure(now);
+        self.settle_cursors();
         self.take_turn()
     }
 
@@ -369,6 +429,9 @@ impl Dispatcher {
             if let Some(peer) = self.peers.get_mut(peer.0)
                 && !peer.replies.is_empty()
             {
+                for batch in std::mem::take(&mut peer.reply_batches) {
+                    deliver(peer.connection, batch);
+                }
                 peer.reply_count = peer.replies.len();
                 deliver(peer.connection, std::mem::take(&mut peer.replies));
             }

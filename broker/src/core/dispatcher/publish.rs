@@ -9,9 +9,11 @@ use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::full::{NOBODY, Placed, Undo};
 use super::key::{PeerKey, QueueKey, TopicKey};
+use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
+use crate::core::destination::StatisticsQuery;
 use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply};
 
@@ -50,6 +52,9 @@ impl Dispatcher {
         if self.is_disk_full && self.is_any_stored(&places, mode) {
             return self.refuse_for_disk(peer, receipt);
         }
+        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
+            return self.query(peer, &query, &publication.message, receipt, now);
+        }
         if places.is_empty() {
             self.counters.dropped += 1;
             if let Some(receipt) = receipt {
@@ -83,17 +88,23 @@ impl Dispatcher {
     /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
     fn places_of(&mut self, peer: PeerKey, target: &Target, now: Now) -> Result<Places, Refusal> {
         let Target::One(name) = target else {
-            return self.places(target, now);
+            let places = self.places(target, now)?;
+            self.note_producer(peer, target.names());
+            return Ok(places);
         };
         if let Some((latest, place)) = &self.peers[peer.0].latest
             && latest == name
         {
             return Ok(Places::from_slice(&[*place]));
         }
+        if StatisticsQuery::is_asked_by(name) {
+            return Ok(Places::new());
+        }
         let place = self.ensure(name, now)?;
         if let Some(place) = place
             && !name.is_temporary()
         {
+            self.note_producer(peer, std::slice::from_ref(name));
             self.peers[peer.0].latest = Some((Arc::clone(name), place));
         }
         Ok(place.into_iter().collect())
@@ -134,7 +145,9 @@ impl Dispatcher {
         mode == DeliveryMode::Persistent
             && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => !self.virtual_queues_of(key).is_empty(),
+                Place::Topic(key) => {
+                    self.topics[key.0].is_kept() || !self.virtual_queues_of(key).is_empty()
+                }
             }
     }
 
@@ -158,10 +171,8 @@ impl Dispatcher {
         if let [Place::Topic(key)] = places
             && self.virtual_queues_of(*key).is_empty()
         {
-            self.topics[key.0].counters.enqueued += 1;
             placed.push(Placed::Topic(*key, number));
-            self.publish_in_turn(*key, number, publication, routing, now);
-            return Promise::Kept;
+            return self.publish_to_topic(*key, number, publication, routing, now);
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -180,9 +191,9 @@ impl Dispatcher {
                         let own = self.enqueue(queue, sequence, number, &publication, routing);
                         promise = promise.and(own);
                     }
-                    self.topics[key.0].counters.enqueued += 1;
                     placed.push(Placed::Topic(key, number));
-                    self.publish_in_turn(key, number, publication.clone(), routing, now);
+                    let own = self.publish_to_topic(key, number, publication.clone(), routing, now);
+                    promise = promise.and(own);
                 }
             }
         }
@@ -194,7 +205,7 @@ impl Dispatcher {
         Placed::Queue(self.queues[key.0].key(rank, sequence))
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         key: QueueKey,
         sequence: Sequence,
@@ -204,7 +215,7 @@ impl Dispatcher {
     ) -> Promise {
         let queue = &mut self.queues[key.0];
         queue.counters.enqueued += 1;
-        let mode = if queue.name.is_temporary() {
+        let mode = if queue.is_volatile() {
             DeliveryMode::NonPersistent
         } else {
             publication.mode
@@ -251,25 +262,43 @@ impl Dispatcher {
         self.mark(key);
     }
 
+    fn publish_to_topic(
+        &mut self,
+        key: TopicKey,
+        number: MessageNumber,
+        mut publication: Publication,
+        routing: Routing,
+        now: Now,
+    ) -> Promise {
+        let topic = &mut self.topics[key.0];
+        topic.counters.enqueued += 1;
+        publication.expires_ms = topic
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
+        let promise = self.feed_lasting(key, number, &publication, routing);
+        self.publish_in_turn(key, number, publication, routing, now);
+        promise
+    }
+
     /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.
     fn publish_in_turn(
         &mut self,
         key: TopicKey,
         number: MessageNumber,
-        mut publication: Publication,
+        publication: Publication,
         Routing {
             sender,
             visible_after,
         }: Routing,
         now: Now,
     ) {
-        let topic = &mut self.topics[key.0];
-        publication.expires_ms = topic
-            .policy
-            .expires_ms(publication.expires_ms, publication.sent_ms);
-        if visible_after <= self.watermark && topic.held.is_empty() {
+        let topic = &self.topics[key.0];
+        let is_visible = visible_after <= self.watermark && topic.held.is_empty();
+        let is_crowded = self.is_crowded(key);
+        if is_visible && !is_crowded {
             return self.fan_out(key, number, publication, sender, now);
         }
+        let topic = &mut self.topics[key.0];
         let visible_after = match topic.held.back() {
             Some((ticket, ..)) => visible_after.max(*ticket),
             None => visible_after,
@@ -277,16 +306,27 @@ impl Dispatcher {
         topic
             .held
             .push_back((visible_after, number, sender, publication));
-        self.hidden.push_back((visible_after, Place::Topic(key)));
+        if visible_after <= self.watermark {
+            self.wait_in_crowd(key);
+        } else {
+            self.hidden.push_back((visible_after, Place::Topic(key)));
+        }
     }
 
     pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
         let watermark = self.watermark;
-        while let Some(topic) = self.topics.get_mut(key.0)
-            && let Some((_, number, sender, publication)) =
-                topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
-        {
-            self.fan_out(key, number, publication, sender, now);
+        let is_due = |topic: &Topic| {
+            let front = topic.held.front();
+            front.is_some_and(|(ticket, ..)| *ticket <= watermark)
+        };
+        while self.topics.get(key.0).is_some_and(is_due) {
+            if self.is_crowded(key) {
+                return self.wait_in_crowd(key);
+            }
+            let held = self.topics[key.0].held.pop_front();
+            if let Some((_, number, sender, publication)) = held {
+                self.fan_out(key, number, publication, sender, now);
+            }
         }
     }
 }

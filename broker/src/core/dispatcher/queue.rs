@@ -7,21 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
-use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
+use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
 use super::bound::Bound;
+use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
 use super::idle::LastUse;
-use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
+use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
 use super::last_value::LastValues;
 use super::paging::Window;
 use super::round::Round;
 use super::scan::Scans;
+use super::topic_log::LOG_RANK;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
+use crate::core::selector::Selector;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -85,11 +88,27 @@ pub(super) struct QueueCounters {
     pub(super) replaced: u64,
 }
 
+/// What a queue is.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// A destination, which has its messages for itself.
+    Destination,
+    /// What waits for a durable subscription: its messages stand in the log of its topic.
+    Durable(Box<Cursor>),
+    /// What waits for a subscription that lives as long as its consumers: never stored.
+    Shared {
+        topic: TopicKey,
+        identity: Box<str>,
+        selector: Option<Arc<Selector>>,
+    },
+}
+
 /// A queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) id: DestinationId,
     pub(super) name: Arc<DestinationName>,
+    pub(super) role: Role,
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
@@ -106,6 +125,9 @@ pub(super) struct Queue {
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
     regained: Vec<(Rank, Sequence)>,
+    /// Resident entries that may leave memory when the page that is being read has come: it may have been read
+    /// without them, and says how far the range has been read.
+    staying: Vec<(Rank, Sequence)>,
     pub(super) paging: Paging,
     /// The last batch that put something on disk that was never resident: a page that is read before sees
     /// less than the ranges span.
@@ -127,6 +149,10 @@ pub(super) struct Queue {
     pub(super) is_heads_turn: bool,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
+    /// Nothing is handed out before the watermark has reached this: it is not stored yet.
+    pub(super) opens_at: Ticket,
+    /// Whether it stands in the dispatcher's list of those that have something to tell the store.
+    pub(super) is_unsettled: bool,
     /// Whether it stands in the dispatcher's list of queues to look at.
     pub(super) dirty: bool,
     /// Whether its consumers wait for memory before anything more is read back.
@@ -154,6 +180,7 @@ impl Queue {
         Self {
             id,
             name,
+            role: Role::Destination,
             policy,
             dead_letter,
             lanes: std::array::from_fn(|_| Lane::default()),
@@ -164,6 +191,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
+            staying: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
@@ -175,6 +203,8 @@ impl Queue {
             walkers: Vec::new(),
             is_heads_turn: false,
             last_ticket: Ticket(0),
+            opens_at: Ticket(0),
+            is_unsettled: false,
             dirty: false,
             is_starved: false,
             depth: 0,
@@ -252,14 +282,29 @@ impl Queue {
             self.expiring.remove(&(entry.expires_ms, rank, sequence));
         }
         if entry.is_stored() {
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
+        }
+    }
+
+    /// A stored entry is known by name, and in no lane.
+    fn hold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.insert((rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.took(sequence);
+        }
+    }
+
+    fn unhold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.remove(&(rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
         }
     }
 
     /// Puts an entry in its place: a new one, or one that returns.
     pub(super) fn put(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.is_stored() {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
         }
         self.resident_bytes += entry.message.bytes();
         if entry.expires_ms != 0 {
@@ -272,12 +317,13 @@ impl Queue {
 
     /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
+        self.note_paged_in(entry.message.bytes() as u64);
         self.resident_bytes += entry.message.bytes();
         if entry.expires_ms != 0 {
             self.expiring.insert((entry.expires_ms, rank, sequence));
         }
         self.lane_mut(rank).insert(sequence, entry);
-        self.note_paged_in((rank, sequence));
+        self.value_paged_in((rank, sequence));
         self.occupied |= 1 << rank.0;
     }
 
@@ -339,7 +385,7 @@ impl Queue {
         self.depth_bytes += entry.message.bytes() as u64;
         if entry.is_stored() {
             self.leaving.retain(|left| *left != (rank, sequence));
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
         }
     }
 
@@ -349,6 +395,9 @@ impl Queue {
     }
 
     fn release(&mut self, rank: Rank, sequence: Sequence) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
+        }
         if self.paging == Paging::Idle {
             self.held.remove(&(rank, sequence));
         } else {
@@ -422,18 +471,23 @@ impl Queue {
         self.paged_may_expire = true;
     }
 
-    /// Lets go of a resident entry, unless a selector has found it.
+    /// Lets go of a resident entry, unless a selector has found it; while a page is read, when that has come.
     pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
         if self.is_found(rank, sequence) {
             return;
         }
+        if matches!(self.paging, Paging::Reading { .. }) {
+            return self.staying.push((rank, sequence));
+        }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
-            self.resident_bytes -= entry.message.bytes();
+            let bytes = entry.message.bytes();
+            self.resident_bytes -= bytes;
             if entry.expires_ms != 0 {
                 self.expiring.remove(&(entry.expires_ms, rank, sequence));
-                self.paged_may_expire = true;
+                self.paged_may_expire = !self.is_durable();
             }
-            self.note_paged_out((rank, sequence), &entry);
+            self.value_paged_out((rank, sequence), &entry);
+            self.note_paged_out(bytes as u64);
         }
     }
 
@@ -498,8 +552,9 @@ impl Queue {
 
     fn regain(&mut self) {
         for (rank, sequence) in std::mem::take(&mut self.regained) {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
             self.lane_mut(rank).extend_paged(sequence);
+            self.note_paged_out(0);
             self.note_occupied(rank);
             self.scan_from(rank, sequence);
         }
@@ -513,10 +568,123 @@ impl Queue {
         }
     }
 
+    /// What stayed in memory while a page was read, and may leave it now.
+    pub(super) fn take_staying(&mut self) -> Vec<(Rank, Sequence)> {
+        std::mem::take(&mut self.staying)
+    }
+
     /// A stored entry that was held by name is damaged and gone.
     pub(super) fn lose_held(&mut self, rank: Rank, sequence: Sequence) {
         self.depth -= 1;
         self.release(rank, sequence);
+    }
+
+    /// A durable subscription counts what it knows of; how much of its log it has not read is an estimate.
+    fn note_paged_out(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread += 1;
+            self.depth = self.depth.saturating_sub(1);
+            self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn note_paged_in(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(1);
+            self.depth += 1;
+            self.depth_bytes += bytes;
+        }
+    }
+
+    /// Rows of the log that the subscription has nothing to do with, or that are damaged.
+    pub(super) fn pass_over_paged(&mut self, count: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(count);
+        }
+    }
+
+    /// Nothing is on disk only of a durable subscription.
+    pub(super) fn has_read_log(&mut self) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = 0;
+        }
+    }
+
+    /// More of its topic's log is before it.
+    pub(super) fn append_log(&mut self, first: Sequence, last: Sequence) {
+        let lane = self.lane_mut(LOG_RANK);
+        lane.extend_paged(first);
+        lane.extend_paged(last);
+        self.note_occupied(LOG_RANK);
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        matches!(self.role, Role::Durable(_))
+    }
+
+    /// Whether nothing of it is in the database, whatever its messages say.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.name.is_temporary() || matches!(self.role, Role::Shared { .. })
+    }
+
+    pub(super) fn cursor(&self) -> Option<&Cursor> {
+        match &self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    pub(super) fn cursor_mut(&mut self) -> Option<&mut Cursor> {
+        match &mut self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    /// The selector that the subscription has, whoever consumes from it.
+    pub(super) fn own_selector(&self) -> Option<&Selector> {
+        match &self.role {
+            Role::Durable(cursor) => cursor.selector.as_deref(),
+            Role::Shared { selector, .. } => selector.as_deref(),
+            Role::Destination => None,
+        }
+    }
+
+    /// What the store is to be told of what a durable subscription has done with: answers its topic and how its floor
+    /// rises.
+    pub(super) fn settle_cursor(
+        &mut self,
+        operations: &mut Vec<Operation>,
+    ) -> Option<(TopicKey, Sequence, Sequence)> {
+        let Role::Durable(cursor) = &mut self.role else {
+            return None;
+        };
+        let before = cursor.settle(&self.lanes[usize::from(LOG_RANK.0)], operations)?;
+        Some((cursor.topic, before, cursor.floor))
+    }
+
+    /// The operation that stores how often an entry was delivered and failed; none if the store does not have it.
+    pub(super) fn count_of(
+        &self,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &Entry,
+    ) -> Option<Operation> {
+        let (deliveries, failures) = (entry.deliveries, entry.failures);
+        match &self.role {
+            Role::Durable(cursor) => entry.is_stored().then_some(Operation::LogCount {
+                subscription: cursor.subscription,
+                sequence,
+                deliveries,
+                failures,
+            }),
+            Role::Destination | Role::Shared { .. } => (entry.medium() == Some(Medium::Database))
+                .then(|| Operation::Count {
+                    key: self.key(rank, sequence),
+                    deliveries,
+                    failures,
+                }),
+        }
     }
 
     /// Some rows of the range have become resident, out of their turn.

@@ -173,19 +173,28 @@ impl Queue {
         }
     }
 
-    /// The best of what a scan has found, where it may be given now.
+    /// The best of what a scan has found that may be given now. What may not holds back its own priority only.
     pub(super) fn first_found(
         &mut self,
         key: ScanKey,
         is_ready: impl Fn(&Entry) -> bool,
     ) -> Option<(Rank, Sequence)> {
         let scan = self.scans.by_key.get_mut(&key)?;
-        while let Some((rank, sequence)) = scan.found.first().copied() {
+        let mut from = Rank(0);
+        while let Some((rank, sequence)) = scan
+            .found
+            .range((from, Sequence(i64::MIN))..)
+            .next()
+            .copied()
+        {
             match self.lanes[usize::from(rank.0) % LANE_COUNT].get(sequence) {
-                Some(entry) => return is_ready(entry).then_some((rank, sequence)),
+                Some(entry) if is_ready(entry) => return Some((rank, sequence)),
+                Some(_) => from = Rank(rank.0 + 1),
                 // Taken by another.
-                None => scan.found.pop_first(),
-            };
+                None => {
+                    scan.found.remove(&(rank, sequence));
+                }
+            }
         }
         None
     }

@@ -54,8 +54,12 @@ impl Credit {
     }
 }
 
-/// What a copy costs that waits for one subscription: its message is charged once, however many wait for it.
-const COPY_BYTES: usize = 128;
+/// What a copy costs that waits for one subscription, with its place in what holds it: its message is charged once,
+/// however many wait for it.
+const COPY_BYTES: usize = 192;
+
+/// Room for so many is kept when none is left.
+const KEPT_CAPACITY: usize = 1_024;
 
 /// What waits for one subscription of a topic.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub(super) struct Pending {
     /// What came back: goes first.
     pub(super) returned: BTreeMap<Sequence, (TopicKey, Entry)>,
     pub(super) bytes: usize,
+    /// What waits out a redelivery delay. It is charged, but does not count as what waits.
+    delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
     charge: Charge,
 }
 
@@ -74,6 +80,7 @@ impl Pending {
             fresh: VecDeque::new(),
             returned: BTreeMap::new(),
             bytes: 0,
+            delayed: BTreeMap::new(),
             charge: budget.charge_bytes(0),
         }
     }
@@ -100,15 +107,66 @@ impl Pending {
             .or_else(|| self.fresh.pop_front())?;
         self.bytes -= popped.2.message.bytes();
         self.charge.shrink(COPY_BYTES);
+        if self.fresh.is_empty() && self.fresh.capacity() > KEPT_CAPACITY {
+            self.fresh = VecDeque::new();
+        }
         Some(popped)
     }
 
-    /// Drops the oldest of those that were never delivered; answers which topic's it was.
-    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+    /// Drops all that waits.
+    pub(super) fn clear(&mut self) {
+        self.charge.shrink(self.len() * COPY_BYTES);
+        self.fresh = VecDeque::new();
+        self.returned = BTreeMap::new();
+        self.bytes = 0;
+    }
+
+    /// Keeps what failed until its timer rings.
+    pub(super) fn delay(
+        &mut self,
+        sequence: Sequence,
+        timer: TimerKey,
+        topic: TopicKey,
+        entry: Entry,
+    ) {
+        self.charge.grow(COPY_BYTES);
+        self.delayed.insert(sequence, (timer, topic, entry));
+    }
+
+    /// A timer has rung.
+    pub(super) fn come_due(&mut self, sequence: Sequence) {
+        if let Some((_, topic, entry)) = self.delayed.remove(&sequence) {
+            self.charge.shrink(COPY_BYTES);
+            self.put_back(sequence, topic, entry);
+        }
+    }
+
+    /// Forgets what is delayed; answers its timers.
+    pub(super) fn take_delayed(&mut self) -> impl Iterator<Item = TimerKey> + use<> {
+        self.charge.shrink(self.delayed.len() * COPY_BYTES);
+        let delayed = std::mem::take(&mut self.delayed);
+        delayed.into_values().map(|(timer, ..)| timer)
+    }
+
+    /// Whose the oldest of those is that were never delivered.
+    pub(super) fn oldest(&self) -> Option<TopicKey> {
+        self.fresh.front().map(|(_, topic, _)| *topic)
+    }
+
+    /// Drops the latest one if it is this topic's.
+    pub(super) fn drop_latest(&mut self, own: TopicKey) -> Option<(TopicKey, MessageNumber)> {
+        let (_, topic, entry) = self.fresh.pop_back_if(|(_, topic, _)| *topic == own)?;
+        self.bytes -= entry.message.bytes();
+        self.charge.shrink(COPY_BYTES);
+        Some((topic, entry.number))
+    }
+
+    /// Drops the oldest of those that were never delivered; answers which it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<(TopicKey, MessageNumber)> {
         let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        Some(topic)
+        Some((topic, entry.number))
     }
 
     /// Which topic each is of.
@@ -188,12 +246,14 @@ pub(super) struct Subscription {
     pub(super) walk: Option<Box<Walk>>,
     /// What waits for it of its topics.
     pub(super) pending: Pending,
-    /// What waits out a redelivery delay (topics).
-    pub(super) delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
     /// Topics whose producers are held back because `pending` is at its limit.
     pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+    /// Whether it has reached its pending limit since it last had nothing waiting.
+    pub(super) is_slow: bool,
+    /// What was dropped because it does not keep up.
+    pub(super) discarded: u64,
 }
 
 impl Subscription {

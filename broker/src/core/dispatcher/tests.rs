@@ -1,9 +1,11 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod advisory;
 mod bound;
 mod browse;
 mod connection;
 mod consumer;
+mod crowd;
 mod dead_letter;
 mod destination;
 mod expiry;
@@ -12,10 +14,12 @@ mod group;
 mod hung;
 mod idle;
 mod last_value;
+mod lasting;
 mod paging;
 mod pressure;
 mod route;
 mod selector;
+mod statistics;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -140,19 +144,20 @@ impl Bench {
     }
 
     pub(super) fn with_memory(window: Window, policies: Policies, memory_bytes: usize) -> Self {
-        Self::on(MemoryDisk::default(), window, policies, memory_bytes)
+        let budget = MemoryBudget::new(memory_bytes);
+        let settings = Settings {
+            policies,
+            limits: Limits::default(),
+            client_id: ClientIdPolicy::Refuse,
+            budget,
+            window,
+            disk: DiskLimits::UNLIMITED,
+        };
+        Self::on(MemoryDisk::default(), settings)
     }
 
-    /// The process ends as by a crash, and another one starts on the same disk.
-    pub(super) fn restart(self) -> Self {
-        let Settings {
-            window, policies, ..
-        } = self.dispatcher.settings;
-        self.disk.crash();
-        Self::on(self.disk, window, policies, 1 << 30)
-    }
-
-    fn on(disk: MemoryDisk, window: Window, policies: Policies, memory_bytes: usize) -> Self {
+    /// On what an earlier life has left.
+    fn on(disk: MemoryDisk, settings: Settings) -> Self {
         let events = Events::default();
         let sink = Arc::clone(&events);
         let report = move |event| {
@@ -161,15 +166,7 @@ impl Bench {
         };
         let (store, recovered) =
             MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
-        let budget = MemoryBudget::new(memory_bytes);
-        let settings = Settings {
-            policies,
-            limits: Limits::default(),
-            client_id: ClientIdPolicy::Refuse,
-            budget: Arc::clone(&budget),
-            window,
-            disk: DiskLimits::UNLIMITED,
-        };
+        let budget = Arc::clone(&settings.budget);
         let now = Now {
             wall_ms: 1_000_000,
             uptime: Duration::ZERO,
@@ -187,6 +184,36 @@ impl Bench {
             tags: Vec::new(),
             numbers: HashMap::new(),
         }
+    }
+
+    /// The broker dies, and another one opens what it has left.
+    pub(super) fn restart(&mut self) {
+        self.disk.crash();
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let now = self.now;
+        *self = Self::on(self.disk.clone(), self.dispatcher.settings.clone());
+        self.now = now;
+    }
+
+    /// It stops as it is told to.
+    pub(super) fn stop_and_start(&mut self) {
+        let open: Vec<ConnectionId> = self.dispatcher.connections.keys().copied().collect();
+        for connection in open {
+            let request = Request::Closed {
+                ending: Ending::Stop,
+                written: DeliveryCounter(u64::MAX),
+            };
+            self.ask(connection.0, request);
+        }
+        self.rest();
+        let (_, last) = self.dispatcher.last_batch();
+        let placeholder = Self::new();
+        let store = std::mem::replace(&mut self.store, placeholder.store);
+        Box::new(store).close(last).expect("a disk that works");
+        self.reopen();
     }
 
     pub(super) fn limit_disk(&mut self, bytes_max: u64) {
@@ -280,6 +307,8 @@ impl Bench {
                 bytes: None,
             },
             selector: None,
+            selector_text: None,
+            lasting: None,
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
@@ -347,6 +376,7 @@ impl Bench {
         for read in reads {
             match read {
                 Read::Page(request) => self.store.read_page(request),
+                Read::Log(request) => self.store.read_log(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }
@@ -472,12 +502,12 @@ fn name(text: &str) -> Arc<DestinationName> {
     Arc::new(DestinationName::parse(text.as_bytes()).expect("a name"))
 }
 
-/// Bodies are static texts; this finds which.
+/// Bodies of clients are static texts; this finds which.
 fn text_of(delivery: &Delivery) -> &'static str {
     const TEXTS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let body = delivery.message.body();
     TEXTS
         .into_iter()
         .find(|text| text.as_bytes() == body)
-        .expect("one of the texts")
+        .unwrap_or("of the broker's own")
 }

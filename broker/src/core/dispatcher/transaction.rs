@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Dispatcher;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::entry::AT_ONCE;
@@ -10,6 +9,7 @@ use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
 use super::publish::{AllPlaced, Places, Routing};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
@@ -54,11 +54,13 @@ impl Dispatcher {
             .collect();
         let operations = self.batch.operations.len();
         self.replaced.clear();
+        self.is_in_unit = may_be_refused;
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
         }
+        self.is_in_unit = false;
         // Only a batch that is really written makes visible what waits for it.
-        let is_stored = grows || self.batch.operations.len() > operations;
+        let is_stored = grows || self.promise_since(operations) != Promise::Kept;
         let visible_after = if is_stored { self.next_ticket } else { AT_ONCE };
         let connection = self.peers[peer.0].connection;
         let mut placed = AllPlaced::new();
@@ -67,6 +69,9 @@ impl Dispatcher {
             visible_after,
         };
         for publication in sends {
+            if self.query_in_transaction(peer, &publication, now) {
+                continue;
+            }
             // They were counted before: none is refused.
             let Ok(places) = self.routed(&publication, now) else {
                 continue;
@@ -76,6 +81,7 @@ impl Dispatcher {
                 self.counters.dropped += 1;
                 continue;
             }
+            self.note_producer(peer, publication.target.names());
             self.publish(&places, publication, routing, &mut placed, now);
             for place in places {
                 self.hold_producer_back(peer, place, mode);
@@ -125,7 +131,9 @@ impl Dispatcher {
     fn may_be_stored(&self, send: &Publication) -> bool {
         let is_stored = |name: &Arc<DestinationName>| match name.kind() {
             DestinationKind::Queue => !name.is_temporary(),
-            DestinationKind::Topic => self.virtual_queues.contains_key(&**name),
+            DestinationKind::Topic => {
+                self.virtual_queues.contains_key(&**name) || self.is_kept(name)
+            }
         };
         if send.mode != DeliveryMode::Persistent {
             return false;
@@ -140,6 +148,13 @@ impl Dispatcher {
         }
         let places = self.forward(there, send);
         places.iter().any(|place| self.is_stored(*place, send.mode))
+    }
+
+    fn is_kept(&self, name: &DestinationName) -> bool {
+        match self.names.get(name) {
+            Some(Place::Topic(key)) => self.topics[key.0].is_kept(),
+            Some(Place::Queue(_)) | None => false,
+        }
     }
 
     /// What a refused COMMIT acknowledged is as if it had not been.

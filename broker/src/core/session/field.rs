@@ -15,11 +15,16 @@ pub(super) fn receipt(frame: &FrameRef<'_>) -> Option<ReceiptId> {
 pub(super) fn required(frame: &FrameRef<'_>, name: &str) -> Result<Box<[u8]>, Refusal> {
     match frame.header(name) {
         Some(value) => Ok(value.as_ref().into()),
-        None => Err(Refusal::new(
-            format!("{name} is missing"),
-            format!("{} needs the header '{name}'", frame.command().as_str()),
-        )),
+        None => Err(missing(frame, name)),
     }
+}
+
+/// What a frame meets that lacks a header.
+pub(super) fn missing(frame: &FrameRef<'_>, name: &str) -> Refusal {
+    Refusal::new(
+        format!("{name} is missing"),
+        format!("{} needs the header '{name}'", frame.command().as_str()),
+    )
 }
 
 /// An integer header, where it is there.

@@ -8,6 +8,7 @@ mod acknowledge;
 mod connect;
 mod destination_cache;
 mod field;
+mod lasting;
 mod output;
 mod output_buffer;
 mod send;

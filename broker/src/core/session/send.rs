@@ -9,7 +9,7 @@ use super::temporary::invalid;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
-use crate::core::destination::TemporaryName;
+use crate::core::destination::{TemporaryName, reply_name};
 use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request};
 
@@ -137,6 +137,9 @@ impl Session {
         if let Some(reply_to) = fields.reply_to {
             self.push_reply_to(&mut head, reply_to, output)?;
         }
+        if destination.is_query {
+            check_query(&head)?;
+        }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -160,7 +163,8 @@ impl Session {
             message
         };
         self.scratch = head;
-        let mode = if persistent {
+        // A query is answered, not kept.
+        let mode = if persistent && !destination.is_query {
             DeliveryMode::Persistent
         } else {
             DeliveryMode::NonPersistent
@@ -209,6 +213,24 @@ impl Session {
     pub(super) fn decoded<'a>(&self, raw: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         unescape(self.version, raw)
             .map_err(|error| Refusal::new("undefined escape", error.to_string()))
+    }
+}
+
+/// Statistics need somewhere to go.
+fn check_query(head: &[u8]) -> Result<(), Refusal> {
+    let Some(reply_to) = canonical::find(head, b"reply-to") else {
+        return Err(Refusal::new(
+            "reply-to is missing",
+            "who asks for statistics says where the answer goes: send with the header 'reply-to', as in \
+             reply-to:/temp-queue/statistics",
+        ));
+    };
+    match reply_name(&reply_to) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::new(
+            "reply-to is invalid",
+            format!("reply-to: {error}"),
+        )),
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_protocol::{FrameRef, Version, encode};
 
+use super::lasting::lasting;
 use super::output::Output;
 use super::temporary::invalid;
 use super::wish::{self, Wishes};
 use super::{Session, field};
 use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
-use crate::core::port::{AckMode, ReceiptId, Refusal, Request, Source, SubscriptionHandle};
+use crate::core::port::{
+    AckMode, Deletion, Lasting, ReceiptId, Refusal, Request, Source, SubscriptionHandle,
+};
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,7 +74,7 @@ impl Session {
         wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
         let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-        let wishes = Wishes::read(frame, &target.options)?;
+        let wishes = Wishes::read(frame, &target)?;
         let id = frame.header("id");
         let name = match &id {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
@@ -155,22 +158,46 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        let name = match frame.header("id") {
-            Some(id) => SubscriptionName::Id(id.as_ref().into()),
-            None if self.version == Version::V1_0 => {
-                let text = field::required(frame, "destination")?;
-                let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-                SubscriptionName::of(&target)
+        let target = frame
+            .header("destination")
+            .map(|text| SubscribeTarget::parse(&text).map_err(|error| invalid(&error)))
+            .transpose()?;
+        let deletes = self.deletion(frame, target.as_ref(), output)?;
+        let name = match (frame.header("id"), &target) {
+            (Some(id), _) => Some(SubscriptionName::Id(id.as_ref().into())),
+            (None, Some(target)) if self.version == Version::V1_0 => {
+                Some(SubscriptionName::of(target))
             }
-            None => return Err(missing_id("UNSUBSCRIBE")),
+            (None, _) if deletes.is_some() => None,
+            (None, None) if self.version == Version::V1_0 => {
+                return Err(field::missing(frame, "destination"));
+            }
+            (None, _) => return Err(missing_id("UNSUBSCRIBE")),
         };
-        let Some(handle) = self.names.remove(&name) else {
+        let handle = name.as_ref().and_then(|name| self.names.remove(name));
+        if handle.is_none() && deletes.is_none() {
             return Err(Refusal::new(
                 "no such subscription",
                 "this connection has no live subscription with that id: it was never made, or ended",
             ));
-        };
-        if self.version == Version::V1_1 {
+        }
+        if let Some(handle) = handle {
+            self.forget(name, handle);
+        }
+        let given = self.given;
+        output.requests.push(Request::Unsubscribe {
+            subscription: handle,
+            deletes,
+            given,
+            receipt,
+        });
+        Ok(())
+    }
+
+    fn forget(&mut self, name: Option<SubscriptionName>, handle: SubscriptionHandle) {
+        if self.version == Version::V1_1
+            && let Some(name) = name
+        {
             self.ended.insert(name, handle);
         }
         if let Some(gone) = self.subscriptions.remove(&handle)
@@ -178,13 +205,25 @@ impl Session {
         {
             self.topic_subscriptions -= 1;
         }
-        let given = self.given;
-        output.requests.push(Request::Unsubscribe {
-            subscription: handle,
-            given,
-            receipt,
-        });
-        Ok(())
+    }
+
+    /// The durable subscription that an UNSUBSCRIBE deletes.
+    fn deletion(
+        &mut self,
+        frame: &FrameRef<'_>,
+        target: Option<&SubscribeTarget>,
+        output: &mut Output,
+    ) -> Result<Option<Deletion>, Refusal> {
+        let kind = target.map_or(DestinationKind::Topic, wish::kind_of);
+        let lasting = match lasting(frame, kind)? {
+            None | Some(Lasting::Shared(_)) => return Ok(None),
+            Some(lasting) => lasting,
+        };
+        let topic = match target.map(|target| &target.sources[..]) {
+            Some([SubscribeSource::One(address)]) => Some(self.resolve(address, output)),
+            Some(_) | None => None,
+        };
+        Ok(Some(Deletion { lasting, topic }))
     }
 }
 

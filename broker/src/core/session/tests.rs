@@ -363,39 +363,3 @@ fn a_full_stash_stops_reading_until_it_is_replayed() {
     bench.reply(Reply::Unblock);
     assert!(bench.takes_input());
 }
-
-#[test]
-fn sizes_tmp() {
-    use crate::core::port::*;
-    macro_rules! s { ($($t:ty),* $(,)?) => { $( eprintln!("{:>5} {}", std::mem::size_of::<$t>(), stringify!($t)); )* } }
-    s!(
-        Request,
-        Reply,
-        Delivery,
-        ReceiptId,
-        Option<ReceiptId>,
-        Refusal,
-        AckTarget,
-        Verdict,
-        crate::core::message::Publication,
-        crate::core::message::Message,
-        super::Session,
-        super::OutputBuffer,
-        super::Output,
-        super::Stash,
-        super::DestinationCache,
-        super::Subscribed,
-        super::SubscriptionName,
-        stompbox_protocol::Frame,
-        stompbox_protocol::Decoder,
-        stompbox_protocol::DecodeError,
-        super::HeartBeat,
-        tokio::time::Sleep,
-        tokio::net::TcpStream,
-        tokio::sync::mpsc::UnboundedReceiver<Vec<Reply>>,
-        tokio_util::sync::CancellationToken,
-        crate::config::StompConfig,
-        crate::config::Policy,
-        super::output::Mark
-    );
-}

@@ -11,11 +11,14 @@ use crate::core::port::Refusal;
 /// A client's silence is forgiven up to this many times the agreed interval.
 const HEART_BEAT_GRACE: u32 = 2;
 
-/// How long a half-arrived frame waits for memory before it is refused.
+/// How long a half-arrived frame waits for memory, or lets others wait for what it holds, before it is refused.
 const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it looks: memory that becomes free tells nobody.
 const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
+
+/// How often one that has been arriving for longer looks whether others wait.
+const OVERDUE_RECHECK: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// When something has to be looked at: the earliest of all that may happen by time.
@@ -23,11 +26,15 @@ impl Connection {
         let recheck = self
             .starved_since
             .map(|_| Instant::now() + ARRIVING_RECHECK);
+        let overdue = self
+            .arriving_since
+            .map(|since| (since + ARRIVING_PATIENCE).max(Instant::now() + OVERDUE_RECHECK));
         let [late, beat, silent] = self.by_session();
         [
             self.end_by,
             self.release_at,
             recheck,
+            overdue,
             self.stalled_at(),
             late,
             beat,
@@ -67,6 +74,12 @@ impl Connection {
         }
     }
 
+    /// Whether a frame takes long to arrive while others wait for the memory that it holds.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let is_late = |since: Instant| since + ARRIVING_PATIENCE <= now;
+        self.arriving_since.is_some_and(is_late) && !self.context.settings.budget.has_recovered()
+    }
+
     /// A connection that is not read is not judged.
     fn judges_silence(&self) -> bool {
         self.reads()
@@ -80,10 +93,8 @@ impl Connection {
         if self.end_by.is_some_and(|end| end <= now) {
             return Some(Outcome::Gone);
         }
-        if self
-            .starved_since
-            .is_some_and(|since| since + ARRIVING_PATIENCE <= now)
-        {
+        let is_over = |since: Instant| since + ARRIVING_PATIENCE <= now;
+        if self.starved_since.is_some_and(is_over) || self.is_overdue(now) {
             self.refuse_starved();
             return None;
         }
@@ -140,7 +151,8 @@ impl Connection {
         let refusal = Refusal::new(
             "memory is full",
             format!(
-                "the frame waited {} s for memory, of which the broker may use limits.memory_bytes = {}: \
+                "the frame has not arrived within {} s, and the memory that it needs is full \
+                 (limits.memory_bytes = {}): \
                  send it again when consumers have caught up, send smaller messages, or raise the limit",
                 ARRIVING_PATIENCE.as_secs(),
                 self.context.settings.limits.memory_bytes

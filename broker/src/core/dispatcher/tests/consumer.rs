@@ -84,7 +84,8 @@ fn the_exclusive_consumer_of_the_highest_priority_takes_over() {
     bench.ask(
         2,
         Request::Unsubscribe {
-            subscription: SubscriptionHandle(0),
+            subscription: Some(SubscriptionHandle(0)),
+            deletes: None,
             given: DeliveryCounter(2),
             receipt: None,
         },

@@ -52,7 +52,8 @@ fn what_is_empty_and_unused_goes_and_nothing_else_does() {
     bench.ask(
         1,
         Request::Unsubscribe {
-            subscription: SubscriptionHandle(3),
+            subscription: Some(SubscriptionHandle(3)),
+            deletes: None,
             given: DeliveryCounter(99),
             receipt: None,
         },

@@ -151,7 +151,7 @@ fn a_start_reads_the_values_of_what_is_on_disk_a_page_at_a_time() {
             draft("e"),
         ],
     );
-    let mut bench = bench.restart();
+    bench.restart();
     for connection in 1..=3 {
         bench.open(connection);
     }
@@ -182,7 +182,7 @@ fn a_transaction_replaces_with_its_last_and_in_its_own_commit() {
     bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 10);
     bench.turn();
     assert_eq!(bench.heard(), [""; 0], "a is gone, c not there yet");
-    let mut bench = bench.restart();
+    bench.restart();
     for connection in 1..=3 {
         bench.open(connection);
     }

@@ -143,3 +143,67 @@ fn a_topic_gives_each_subscription_what_it_selects() {
     bench.rest();
     assert_eq!(bench.heard(), ["1<a#1", "2<b#1"]);
 }
+
+const LATER: Verdict = Verdict::Nack {
+    delay: Some(Duration::from_secs(5)),
+    requeue: crate::core::port::Requeue::Allowed,
+};
+
+#[test]
+fn what_is_held_back_does_not_hold_back_lower_priorities_from_a_selector() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    for text in ["c", "a"] {
+        bench.send(9, QUEUE, draft(text).head("kind:x\n").priority(9));
+    }
+    select(&mut bench, 1, 0, "kind = 'x'", 1);
+    bench.rest();
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<c#1", "2<a#1"]);
+    bench.acknowledge(2, "a", LATER, None);
+    bench.lose(2, 1);
+    bench.ack(1, "c");
+    bench.send(9, QUEUE, draft("b").head("kind:x\n"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["1<b#1"],
+        "a is not due, and of a higher priority"
+    );
+    bench.ack(1, "b");
+    bench.pass(5_000);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2"]);
+}
+
+#[test]
+fn a_turn_ends_although_a_selector_waits_with_what_it_has_found() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    bench.open(4);
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.send(9, QUEUE, draft("a").head("JMSXGroupID:red\n"));
+    bench.rest();
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.send(9, QUEUE, draft("b"));
+    bench.rest();
+    for (text, head) in [
+        ("c", "kind:z\n"),
+        ("d", "kind:z\n"),
+        ("g", "kind:x\n"),
+        ("f", "kind:x\nJMSXGroupID:red\n"),
+    ] {
+        bench.send(9, QUEUE, draft(text).head(head));
+    }
+    select(&mut bench, 3, 0, "kind = 'z'", 1);
+    bench.rest();
+    select(&mut bench, 4, 0, "kind = 'x'", 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<b#1", "3<c#1", "4<g#1"]);
+    // 1 finds nothing at the front, then loses its credit to a message of its group that 4 has found; 2 finds
+    // nothing either, and 3 has found `d` but has no credit.
+    bench.ack(1, "a");
+    bench.acknowledge(2, "b", LATER, None);
+    bench.ack(4, "g");
+    bench.turn();
+    assert_eq!(bench.heard(), ["1<f#1"]);
+}
