@@ -22,3 +22,4 @@ mod settle;
 mod subscription;
 mod transaction;
 mod trial;
+mod watching;
