@@ -206,6 +206,8 @@ impl Fake {
             expired_total: sum(|queue| queue.expired_total),
             dropped_total: u64::from(!queues.is_empty()) * 3,
             stale_acks_total: 0,
+            duplicates_total: 0,
+            scheduled: 0,
             memory_bytes: depth * 300 % (512 << 20),
             memory_limit_bytes: 512 << 20,
             store: StoreView {

@@ -84,6 +84,10 @@ pub struct Overview {
     pub dropped_total: u64,
     /// Acknowledgements ignored because they came too late.
     pub stale_acks_total: u64,
+    /// Messages that were not enqueued because they repeat another one.
+    pub duplicates_total: u64,
+    /// Messages that are to be delivered later.
+    pub scheduled: u64,
     /// Bytes of messages held in memory.
     pub memory_bytes: u64,
     /// Their limit.

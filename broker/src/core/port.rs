@@ -384,6 +384,13 @@ pub enum Reply {
     Receipt(ReceiptId),
     /// The same, of a SEND to a temporary destination that has gone: it was dropped.
     Unrouted(ReceiptId),
+    /// The same, of a SEND that repeats another one: it was not enqueued again.
+    Duplicate {
+        /// What is answered.
+        receipt: ReceiptId,
+        /// The message that came first.
+        original: MessageNumber,
+    },
     /// A browser has seen everything.
     BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.

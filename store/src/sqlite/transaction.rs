@@ -172,7 +172,11 @@ impl<'c> Database<'c> {
         let (all, free) = pages.map_err(unwritten("a change"))?;
         // What the log cannot be folded back into would keep it from ever starting anew.
         let bytes = (all * self.page_bytes).saturating_sub(self.file_bytes());
-        if !space.is_full() && !space.has_room_for(bytes) {
+        let has_room = match space.is_full() {
+            false => space.has_room_for(bytes),
+            true => !work.plan.ledger().grows() || space.has_spare_room_for(bytes),
+        };
+        if !has_room {
             return Err(Unwritten::NoRoom(NoRoom::Growth { bytes }));
         }
         self.tables

@@ -73,34 +73,3 @@ fn asking_for_none_of_it_is_no_reason_to_refuse() {
     let frame = "SUBSCRIBE\nid:s\ndestination:/queue/a\nbrowser:maybe\n\n^@";
     expect_refusal(&mut wire, frame, "browser");
 }
-
-/// D4.19
-#[test]
-fn scheduled_sends_are_refused() {
-    let broker = start();
-    for name in [
-        "AMQ_SCHEDULED_DELAY",
-        "AMQ_SCHEDULED_PERIOD",
-        "AMQ_SCHEDULED_REPEAT",
-        "AMQ_SCHEDULED_CRON",
-        "x-delay",
-    ] {
-        let mut wire = connect(&broker);
-        let frame = format!("SEND\nreceipt:r\ndestination:/queue/a\n{name}:1000\n\nx^@");
-        expect_refusal(&mut wire, &frame, name);
-    }
-}
-
-/// D4.21
-#[test]
-fn duplicate_headers_are_plain_properties_as_yet() {
-    let broker = start();
-    let mut wire = connect(&broker);
-    wire.subscribe("s", "/queue/a", "auto");
-    for name in ["_AMQ_DUPL_ID", "x-dedup-id"] {
-        for _ in 0..2 {
-            wire.send_receipted("/queue/a", &[(name, "1")], "");
-            assert_eq!(header(&wire.expect_message(), name), "1");
-        }
-    }
-}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Rules of each section of the dialect that is in the table.
 const SECTIONS: [(u32, u32); 9] = [
-    (1, 54),
+    (1, 56),
     (2, 19),
     (3, 28),
     (4, 28),

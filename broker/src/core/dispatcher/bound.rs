@@ -245,7 +245,7 @@ impl Dispatcher {
             match self.queues[key.0].oldest() {
                 Some(Oldest::Resident(rank, sequence)) => self.drop_waiting(key, rank, sequence),
                 Some(Oldest::Paged(rank)) => {
-                    self.want_page_for(key, rank, Purpose::Head);
+                    self.want_page(key, rank, Purpose::Head);
                     break;
                 }
                 None => break,

@@ -1,11 +1,13 @@
 //! Subscriptions come and go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Dispatcher;
 use super::browse::Walk;
+use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
 use super::identity::Identity;
@@ -26,6 +28,9 @@ use crate::core::port::{
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if let Err(refusal) = self.check_subscriptions() {
+            return self.refuse(peer, refusal, subscribing.receipt);
+        }
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         for source in &subscribing.sources {
             let Source::One(name) = source else { continue };
@@ -61,6 +66,13 @@ impl Dispatcher {
                 Source::Matching(pattern) => Some(Arc::clone(pattern)),
             })
             .collect();
+        let place = place_bytes(subscribing.selector.is_some());
+        let matching = patterns
+            .iter()
+            .map(|pattern| self.queues_matching(pattern).count());
+        if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
+            return self.refuse(peer, refusal, receipt);
+        }
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
         for place in places {
@@ -112,7 +124,7 @@ impl Dispatcher {
         };
         let key = self.insert_subscription(peer, subscribing, places, Vec::new());
         self.answer(peer, receipt, Promise::Kept);
-        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(queue, self.last_sequence)));
+        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(key, queue, self.last_sequence)));
         self.walk_on(key, now);
     }
 
@@ -139,7 +151,10 @@ impl Dispatcher {
             peer,
             handle,
             consumers: Default::default(),
-            parked: Vec::new(),
+            parked: VecDeque::new(),
+            is_offered: false,
+            queues: Default::default(),
+            places_charge: self.settings.budget.charge_bytes(0),
             topics: Default::default(),
             selector: subscribing.selector,
             priority: subscribing.priority,
@@ -187,15 +202,17 @@ impl Dispatcher {
         if pattern.kind() == DestinationKind::Topic {
             return;
         }
-        let queues: Vec<QueueKey> = names_matching(pattern, &self.ordered_names)
-            .filter_map(|(_, place)| match place {
-                Place::Queue(queue) => Some(*queue),
-                Place::Topic(_) => None,
-            })
-            .collect();
+        let queues: Vec<QueueKey> = self.queues_matching(pattern).collect();
         for queue in queues {
             self.join(key, queue);
         }
+    }
+
+    fn queues_matching<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = QueueKey> + 'a {
+        names_matching(pattern, &self.ordered_names).filter_map(|(_, place)| match place {
+            Place::Queue(queue) => Some(*queue),
+            Place::Topic(_) => None,
+        })
     }
 
     /// The first place that a subscription takes from decides what it may hold.
@@ -235,6 +252,21 @@ impl Dispatcher {
                 credit(prefetch, policy.prefetch_topic, policy)
             }
         }
+    }
+
+    /// Whether one more subscription may be made.
+    fn check_subscriptions(&self) -> Result<(), Refusal> {
+        let limit = self.settings.limits.all_subscriptions;
+        if self.subscriptions.len() < limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many subscriptions",
+            format!(
+                "the broker has {limit} subscriptions, which is limits.all_subscriptions: end some, or \
+                 raise the limit"
+            ),
+        ))
     }
 
     pub(super) fn unsubscribe(
@@ -345,6 +377,7 @@ impl Dispatcher {
         for consumer in &subscription.consumers {
             self.leave(*consumer);
         }
+        self.places_bytes -= subscription.places_charge.bytes();
         // Deliveries that are in no list are gone with it.
         if !subscription.keeps_deliveries {
             let out = subscription.credit.messages;

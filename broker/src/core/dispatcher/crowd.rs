@@ -73,9 +73,9 @@ impl Crowd {
         self.sent = self.sent.saturating_sub(count as usize);
     }
 
-    /// Whether somebody waits for there to be fewer.
-    fn is_waited_for(&self) -> bool {
-        !self.topics.is_empty() || !self.browsers.is_empty()
+    /// Whether a browser waits, perhaps for memory that becomes free without a word.
+    pub(super) fn has_browsers(&self) -> bool {
+        !self.browsers.is_empty()
     }
 }
 
@@ -133,10 +133,13 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a browser that has something has to wait before it is shown more.
+    /// Whether a browser has to wait before it is shown more: one that has something while memory is full or copies
+    /// fill it, and any when it is more than full.
     pub(super) fn browser_waits(&mut self, key: SubscriptionKey) -> bool {
         let holds = self.subscriptions[key.0].credit.messages > 0;
-        let waits = holds && self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS);
+        let is_full = self.settings.budget.is_over()
+            || self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS);
+        let waits = holds && is_full || self.is_at_ceiling();
         if waits {
             self.crowd.browsers.insert(key);
         }
@@ -146,13 +149,14 @@ impl Dispatcher {
     /// Whoever has waited goes on, if there is room again.
     pub(super) fn relieve_crowd(&mut self, now: Now) {
         self.charge_copies();
-        if !self.crowd.is_waited_for()
-            || self.copies_bytes() >= self.eighths_of_memory(ROOM_EIGHTHS)
-        {
+        let is_waited_for = self.crowd.has_browsers() || !self.crowd.topics.is_empty();
+        if !is_waited_for || self.copies_bytes() >= self.eighths_of_memory(ROOM_EIGHTHS) {
             return;
         }
-        for browser in std::mem::take(&mut self.crowd.browsers) {
-            self.look_at(browser);
+        if self.settings.budget.has_recovered() {
+            for browser in std::mem::take(&mut self.crowd.browsers) {
+                self.look_at(browser);
+            }
         }
         for key in std::mem::take(&mut self.crowd.topics) {
             // It may have gone, and another may have its key.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
 use super::advisory::{Change, adapt};
+use super::consumer::place_bytes;
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
@@ -110,10 +111,24 @@ impl Dispatcher {
         }
         self.check_made_by_use(name)?;
         self.check_destinations(1)?;
+        self.check_matching(name)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Whether the subscriptions whose patterns match a new queue may have places there.
+    fn check_matching(&self, name: &DestinationName) -> Result<(), Refusal> {
+        if name.kind() == DestinationKind::Topic || self.patterns.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = 0;
+        self.patterns.matches(name, |subscription| {
+            let subscription = &self.subscriptions[subscription.0];
+            bytes += place_bytes(subscription.selector.is_some());
+        });
+        self.check_places(bytes)
     }
 
     /// Destinations that the configuration declares are there from the start. Comes before the first turn.
@@ -200,6 +215,7 @@ impl Dispatcher {
         self.forget_name(&queue.name);
         self.advise_destination(&queue.name, Change::Stop);
         self.queue_ids.remove(&queue.id);
+        self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
         if queue.has_stored() {
@@ -212,6 +228,9 @@ impl Dispatcher {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };
+        if let Some(id) = topic.id {
+            self.forget_window(id);
+        }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);
         self.let_go_on(topic.blocked, Blocker::Topic(key));

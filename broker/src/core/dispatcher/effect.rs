@@ -1,7 +1,10 @@
 //! What a turn leaves behind: replies, one batch for the store, requests for pages; and the replies that wait
 //! for the disk.
 
-use stompbox_store::{Batch, Haste, LogPageRequest, Operation, PageRequest, Ticket};
+use stompbox_store::{
+    Batch, DueRequest, DuplicateRequest, Haste, LogPageRequest, Operation, PageRequest,
+    ScheduleListRequest, Ticket,
+};
 
 use super::key::{PeerKey, QueueKey};
 use super::{Dispatcher, Place};
@@ -15,6 +18,12 @@ pub enum Read {
     Page(PageRequest),
     /// Messages of a topic's log, as one subscription has them.
     Log(LogPageRequest),
+    /// Scheduled messages whose time has come.
+    Due(DueRequest),
+    /// What is scheduled.
+    Schedule(ScheduleListRequest),
+    /// The ids that a destination knows.
+    Duplicates(DuplicateRequest),
     /// Entries that have expired by now.
     Expired {
         /// Now, ms since 1970.
@@ -150,6 +159,7 @@ impl Dispatcher {
             .is_some()
         {}
         self.passes_hold(ticket);
+        self.go_on_with_agenda(now);
         self.page_out_durable();
         self.request_waiting_pages();
     }

@@ -119,7 +119,7 @@ impl Dispatcher {
             }
             self.expired_read.to_sweep.pop();
             let queue = &mut self.queues[key.0];
-            queue.paged_may_expire &= queue.paged_count() > 0;
+            queue.paged_may_expire &= queue.has_on_disk_only();
             self.expired_read.is_paged |= queue.paged_may_expire;
             if queue.first_expiring().is_none() && !queue.paged_may_expire {
                 self.expiring_queues.remove(&key);
@@ -142,7 +142,7 @@ impl Dispatcher {
                 return false;
             }
             *steps -= 1;
-            let Some(entry) = self.queues[key.0].take_at(rank, sequence) else {
+            let Some(entry) = self.queues[key.0].take_waiting((rank, sequence)) else {
                 return true;
             };
             self.expire(key, rank, sequence, entry, now);

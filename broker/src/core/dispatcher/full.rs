@@ -91,6 +91,11 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         Operation::Append(append) => Some(append.key),
         Operation::Move(change) => Some(change.to),
         Operation::Log(append) => Some(place_of(append)),
+        Operation::Schedule(record) => Some(EntryKey {
+            destination: record.destination,
+            rank: SCHEDULE_RANK,
+            sequence: Sequence(record.id.0),
+        }),
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
@@ -101,12 +106,14 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
         | Operation::Trim { .. }
-        | Operation::Schedule(_)
         | Operation::Reschedule { .. }
         | Operation::Unschedule(_)
         | Operation::Remember(_) => None,
     }
 }
+
+/// What no queue has: names scheduled messages among entries.
+const SCHEDULE_RANK: Rank = Rank(u8::MAX);
 
 /// The key of a message of a log, whose topic no queue has the id of.
 fn place_of(append: &LogAppend) -> EntryKey {
@@ -123,16 +130,16 @@ fn is_for_database(operation: &Operation) -> bool {
         Operation::Move(_)
         | Operation::Log(_)
         | Operation::Schedule(_)
-        | Operation::Remember(_) => true,
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
         | Operation::Count { .. }
         | Operation::Subscribe(_)
         | Operation::Unsubscribe(_)
-        | Operation::Pass { .. }
         | Operation::Floor { .. }
-        | Operation::LogCount { .. }
         | Operation::Trim { .. }
         | Operation::Reschedule { .. }
         | Operation::Unschedule(_) => false,
@@ -180,9 +187,10 @@ impl Dispatcher {
     }
 
     /// The disk has room again.
-    pub(super) fn disk_resumed(&mut self) {
+    pub(super) fn disk_resumed(&mut self, now: Now) {
         tracing::info!("the disk has room again: persistent messages are accepted");
         self.is_disk_full = false;
+        self.agenda_resumes(now);
     }
 
     /// The store has not carried these out.
@@ -231,17 +239,20 @@ impl Dispatcher {
                     self.take_out_of_log(append, &mut strays);
                 }
                 Operation::Schedule(record) => {
+                    self.agenda.was_refused();
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }
                 }
                 Operation::Remember(record) => {
+                    told.extend(self.forget_id(record));
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }
                 }
                 // What was refused with its firing stays scheduled.
-                Operation::Reschedule { .. } | Operation::Unschedule(_) => {}
+                Operation::Unschedule(_) => self.agenda.came_back(),
+                Operation::Reschedule { .. } => {}
                 Operation::Move(_)
                 | Operation::Create(_)
                 | Operation::Remove(_)
@@ -347,7 +358,7 @@ impl Dispatcher {
                     return;
                 };
                 let queue = &mut self.queues[key.0];
-                if let Some(entry) = queue.take_at(placed.rank, placed.sequence) {
+                if let Some(entry) = queue.take_waiting((placed.rank, placed.sequence)) {
                     queue.forget(placed.rank, placed.sequence, &entry);
                     self.mark(key);
                 }
@@ -452,7 +463,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane or for its time.
+    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane, with its
+    /// group or for its time.
     fn take_out(&mut self, key: EntryKey, medium: Medium) -> bool {
         let Some(&queue_key) = self.queue_ids.get(&key.destination) else {
             return true;
@@ -465,13 +477,14 @@ impl Dispatcher {
         }
         match medium {
             Medium::Database => {
-                let is_there = queue.lane(key.rank).contains(key.sequence);
+                let is_there = queue.waiting_mut((key.rank, key.sequence)).is_some();
                 self.unplace(Placed::Queue(key));
                 is_there
             }
-            Medium::Scratch => match queue.resident_mut(key.rank, key.sequence) {
+            Medium::Scratch => match queue.waiting_mut((key.rank, key.sequence)) {
                 Some(entry) => {
                     entry.durability = Durability::Volatile;
+                    queue.disown(key.rank, key.sequence);
                     true
                 }
                 None => false,

@@ -38,6 +38,8 @@ impl Dispatcher {
             expired_total: counters.expired,
             dropped_total: counters.dropped,
             stale_acks_total: counters.stale_acks,
+            duplicates_total: counters.duplicates,
+            scheduled: self.agenda.count(),
             memory_bytes: budget.used_bytes() as u64,
             memory_limit_bytes: budget.limit_bytes() as u64,
             ..Overview::default()
@@ -135,7 +137,7 @@ impl Dispatcher {
             depth_bytes: queue.depth_bytes,
             in_flight: queue.in_flight,
             delayed: queue.delayed.len() as u64,
-            parked: queue.groups.parked_count() as u64,
+            parked: queue.groups.parked().count() as u64,
             paged: queue.paged_count(),
             consumers: queue.consumers.len() as u64,
             enqueued_total: queue.counters.enqueued,
@@ -179,7 +181,7 @@ impl Dispatcher {
                         .map(move |(sequence, entry)| ((rank, sequence), entry))
                 });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
-            let parked = queue.groups.resident();
+            let parked = queue.groups.parked().bodies_from_behind();
             for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
                 if entry.deliveries > 0 {
                     let count = queue.count_of(rank, sequence, entry);

@@ -160,7 +160,7 @@ impl Dispatcher {
     }
 
     /// The row of a topic, made if need be: one that nobody is durably subscribed to has none.
-    fn store_topic(&mut self, topic: TopicKey, now: Now) -> DestinationId {
+    pub(super) fn store_topic(&mut self, topic: TopicKey, now: Now) -> DestinationId {
         if let Some(id) = self.topics[topic.0].id {
             return id;
         }

@@ -9,8 +9,10 @@
 
 mod acknowledge;
 mod advisory;
+mod agenda;
 mod bound;
 mod browse;
+mod claim;
 mod connect;
 mod consume;
 mod consumer;
@@ -19,6 +21,7 @@ mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
+mod duplicate;
 mod effect;
 mod entry;
 mod expiry;
@@ -31,7 +34,9 @@ mod inspect;
 mod key;
 mod lane;
 mod lasting;
+mod page_turn;
 mod paging;
+mod parked;
 mod peer;
 mod pressure;
 mod producer;
@@ -42,6 +47,7 @@ mod redelivery;
 mod report;
 mod round;
 mod scan;
+mod scheduler;
 mod statistics;
 mod subscription;
 mod timer;
@@ -69,6 +75,7 @@ use super::destination::DestinationName;
 use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
+use super::schedule::TimeZone;
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
 use crowd::Crowd;
@@ -76,7 +83,7 @@ use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
-use peer::{Peer, Standing};
+use peer::Peer;
 use queue::Queue;
 use subscription::Subscription;
 use timer::Timers;
@@ -97,6 +104,8 @@ pub struct Settings {
     pub window: Window,
     /// What may be stored.
     pub disk: DiskLimits,
+    /// Where the cron expressions of scheduled messages are read.
+    pub zone: TimeZone,
 }
 
 /// A destination's place in the tables.
@@ -118,6 +127,7 @@ struct Counters {
     expired: u64,
     dropped: u64,
     stale_acks: u64,
+    duplicates: u64,
 }
 
 /// The single owner of all destinations.
@@ -161,6 +171,8 @@ pub struct Dispatcher {
     virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
     consumers: Slab<Consumer>,
+    /// What subscriptions to several destinations take by their places at queues.
+    places_bytes: usize,
     last_serial: Serial,
     deliveries: Deliveries,
 
@@ -178,6 +190,8 @@ pub struct Dispatcher {
     /// The same of browsers.
     walks_unfinished: Vec<SubscriptionKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
+    /// Subscriptions that may have credit for more of their queues.
+    offered: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
     page_outs: VecDeque<paging::PageOut>,
@@ -196,6 +210,10 @@ pub struct Dispatcher {
     revocable: VecDeque<full::Revocable>,
     advisories: advisory::Advisories,
     producers: producer::Producers,
+    agenda: agenda::Agenda,
+    /// Requests to manage the schedule that wait for the store.
+    jobs: FxHashMap<PageId, scheduler::Job>,
+    windows: duplicate::Windows,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -231,6 +249,7 @@ impl Dispatcher {
             virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
             consumers: Slab::new(),
+            places_bytes: 0,
             last_serial: Serial::default(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
@@ -243,6 +262,7 @@ impl Dispatcher {
             unfinished: Vec::new(),
             walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
+            offered: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
             page_waits: VecDeque::new(),
@@ -259,6 +279,9 @@ impl Dispatcher {
             revocable: VecDeque::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
+            agenda: agenda::Agenda::recovered(recovered),
+            jobs: FxHashMap::default(),
+            windows: duplicate::Windows::default(),
             totals: None,
             counters: Counters::default(),
         };
@@ -306,13 +329,10 @@ impl Dispatcher {
                 continue;
             }
             let Some(peer) = peer else { return };
-            if let Request::Closed { ending, written } = request {
-                return self.close(peer, ending, written, now);
-            }
-            if self.peers[peer.0].standing == Standing::Open
-                || matches!(request, Request::Written { .. })
-            {
-                self.act(peer, request, now);
+            if !self.peers[peer.0].deferred.is_empty() {
+                self.peers[peer.0].deferred.push_back(request);
+            } else if !self.perform(peer, request, now) {
+                return;
             }
         }
     }
@@ -371,18 +391,18 @@ impl Dispatcher {
             StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
-            StoreEvent::Resumed => self.disk_resumed(),
-            // Nobody asks for the schedule or for ids.
-            StoreEvent::Failed(_)
-            | StoreEvent::Due(_)
-            | StoreEvent::Schedule(_)
-            | StoreEvent::Duplicates(_) => {}
+            StoreEvent::Resumed => self.disk_resumed(now),
+            StoreEvent::Due(due) => self.due_came(due, now),
+            StoreEvent::Schedule(list) => self.schedule_came(&list, now),
+            StoreEvent::Duplicates(found) => self.duplicates_came(found, now),
+            StoreEvent::Failed(_) => {}
         }
     }
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.run_timers(now);
+        self.look_at_agenda(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();

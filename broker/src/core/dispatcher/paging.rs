@@ -7,7 +7,7 @@ use stompbox_store::{LogPageRequest, Page, PageId, PageRequest, PageRow, Rank, S
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::{Durability, Entry};
-use super::key::QueueKey;
+use super::key::{QueueKey, SubscriptionKey};
 use super::lane::Range;
 use super::queue::{Paging, Purpose, Queue};
 use super::topic_log::{LOG_RANK, read_tag};
@@ -48,21 +48,28 @@ pub(super) struct PageOut {
 }
 
 impl Queue {
-    /// Lets go of a durable entry that was never delivered, if it stands far behind the head.
-    fn page_out_durable(
+    /// Lets go of a durable entry that was never delivered, if it stands far behind the head of its lane, or of what is
+    /// parked.
+    pub(super) fn page_out_durable(
         &mut self,
         rank: Rank,
         sequence: Sequence,
         watermark: Ticket,
         window: &Window,
     ) {
-        let lane = self.lane(rank);
-        let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
-        let may = lane.get(sequence).is_some_and(|entry| {
+        let (lane, parked) = (self.lane(rank), self.groups.parked());
+        let (entry, is_far) = match lane.get(sequence) {
+            Some(entry) => {
+                let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
+                (Some(entry), is_behind || self.is_deep(window))
+            }
+            None => (parked.get((rank, sequence)), parked.is_deep(window)),
+        };
+        let may = entry.is_some_and(|entry| {
             entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
         });
         let is_asleep = self.is_durable() && self.consumers.is_empty();
-        if may && (is_behind || is_asleep || self.is_deep(window)) {
+        if may && (is_far || is_asleep) {
             self.page_out(rank, sequence);
         }
     }
@@ -102,19 +109,28 @@ impl Dispatcher {
         }
     }
 
-    /// A consumer waits for what is on disk.
-    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank) {
-        self.want_page_for(key, rank, Purpose::Head);
+    /// Somebody waits for what is on disk. Who gets it is decided at the end of the queue's turn.
+    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
+        // Browsers wait by themselves.
+        let waits = !matches!(purpose, Purpose::Walk(..));
+        if waits && self.is_at_ceiling() {
+            return self.wait_for_memory(key);
+        }
+        self.queues[key.0].page_turn.wish(rank, purpose);
     }
 
-    /// Somebody waits for what is on disk.
-    pub(super) fn want_page_for(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
+    /// Has the page read whose turn it is, if none is being read.
+    pub(super) fn begin_page(&mut self, key: QueueKey) {
+        let subscriptions = &self.subscriptions;
         let queue = &mut self.queues[key.0];
         if queue.paging != Paging::Idle {
             return;
         }
+        let walk = |walker: SubscriptionKey| subscriptions.get(walker.0)?.walk.as_ref()?.wish(key);
+        let Some((rank, purpose)) = queue.page_turn.next(walk) else {
+            return;
+        };
         let after = queue.last_ticket;
-        queue.is_heads_turn = purpose != Purpose::Head;
         queue.paging = Paging::Waiting {
             rank,
             after,
@@ -125,6 +141,13 @@ impl Dispatcher {
         } else {
             self.wait_with_page(key, after);
         }
+    }
+
+    /// Whether what is used, and what pages will bring that have been asked for, is as much as is used at any price.
+    pub(super) fn is_at_ceiling(&self) -> bool {
+        let coming = self.page_reads.len() + self.page_waits.len();
+        let budget = &self.settings.budget;
+        budget.is_at_ceiling_with(coming * self.window().page_bytes)
     }
 
     fn wait_with_page(&mut self, key: QueueKey, after: Ticket) {
@@ -163,7 +186,7 @@ impl Dispatcher {
             .occupied()
             .find(|rank| queue.lane(*rank).paged().is_some());
         if let Some(rank) = wanted {
-            self.want_page(key, rank);
+            self.want_page(key, rank, Purpose::Head);
         }
     }
 
@@ -204,7 +227,7 @@ impl Dispatcher {
         let bounds = queue.bounds_of_page(rank, &purpose);
         let Some((from, through)) = bounds.and_then(|bounds| self.cut_for(&purpose, bounds)) else {
             self.queues[key.0].end_page();
-            self.wake_walks(key);
+            self.wake_walk(key, &purpose);
             return self.mark(key);
         };
         let queue = &mut self.queues[key.0];
@@ -262,17 +285,20 @@ impl Dispatcher {
         if *id != page.id {
             return;
         }
+        let purpose = purpose.clone();
         match purpose.clone() {
             Purpose::Head if self.queues[key.0].is_durable() => {
                 self.log_page_came(key, through, page);
             }
             Purpose::Head => self.head_page_came(key, rank, through, page),
-            Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),
+            Purpose::Scan(scan, from) => {
+                self.scan_page_came(key, rank, scan, (from, through), page, now);
+            }
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
-            Purpose::Group(id, _) => {
-                self.group_page_came(key, rank, &id, page);
+            Purpose::Group(id) => {
+                self.group_page_came(key, rank, &id, through, page);
                 self.queues[key.0].end_page();
             }
         }
@@ -281,7 +307,7 @@ impl Dispatcher {
         for (rank, sequence) in queue.take_staying() {
             queue.page_out_durable(rank, sequence, watermark, &window);
         }
-        self.wake_walks(key);
+        self.wake_walk(key, &purpose);
     }
 
     /// A browser reads from where it stands to the next message that is resident.

@@ -1,5 +1,6 @@
 //! A connection as the dispatcher knows it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -14,7 +15,7 @@ use super::statistics::Asked;
 use super::subscription::ByNumber;
 use crate::core::destination::DestinationName;
 use crate::core::port::{
-    ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
+    ConnectionId, DeliveryCounter, Opening, Reply, Request, SubscriptionHandle, TransactionHandle,
 };
 
 /// What an open transaction has acknowledged.
@@ -73,6 +74,8 @@ pub(super) struct Peer {
     pub(super) in_flight: u64,
     /// What holds its SENDs back.
     pub(super) blocked_by: Vec<Blocker>,
+    /// What it asked for behind a SEND that waits.
+    pub(super) deferred: VecDeque<Request>,
     /// Temporary destinations that go with it.
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
@@ -105,6 +108,7 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
+            deferred: VecDeque::new(),
             temporaries: Vec::new(),
             replies: Vec::new(),
             reply_batches: Vec::new(),

@@ -142,7 +142,7 @@ impl Dispatcher {
     /// Where the sweep of a queue begins; none behind the last one.
     fn arrive(&self, queue: usize) -> Option<Cursor> {
         let (messages, bytes) = match self.queues.get(queue) {
-            Some(found) => (found.resident_count(), found.resident_bytes()),
+            Some(found) => found.in_memory(),
             None if queue >= self.queues.capacity() => return None,
             None => (0, 0),
         };
@@ -205,7 +205,7 @@ impl Dispatcher {
         let queue = &mut self.queues[key.0];
         let entry_key = queue.key(rank, sequence);
         let is_durable = queue.is_durable();
-        let Some(entry) = queue.resident_mut(rank, sequence) else {
+        let Some(entry) = queue.waiting_mut((rank, sequence)) else {
             return Step::default();
         };
         let passed = entry.message.bytes();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
 
+use super::duplicate::Sifted;
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::full::{NOBODY, Placed, Undo};
@@ -15,7 +16,7 @@ use crate::config::Dispatch;
 use crate::core::clock::Now;
 use crate::core::destination::StatisticsQuery;
 use crate::core::message::{DeliveryMode, Publication, Target};
-use crate::core::port::{ReceiptId, Refusal, Reply};
+use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
 /// The destinations of one SEND that are there.
 type Places = SmallVec<[Place; 1]>;
@@ -48,8 +49,12 @@ impl Dispatcher {
             return self.refuse(peer, refusal, receipt);
         }
         let mode = publication.mode;
-        if self.is_disk_full && self.is_any_stored(&places, mode) {
+        let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+        if self.is_disk_full && (is_special || self.is_any_stored(&places, mode)) {
             return self.refuse_for_disk(peer, receipt);
+        }
+        if Self::is_for_scheduler(&publication.target) {
+            return self.manage_schedule(peer, &publication.message, receipt);
         }
         if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
             return self.query(peer, &query, &publication.message, receipt, now);
@@ -65,6 +70,9 @@ impl Dispatcher {
             sender: Sender(self.peers[peer.0].connection.0),
             visible_after: AT_ONCE,
         };
+        if is_special {
+            return self.send_specially(peer, &places, publication, routing, receipt, now);
+        }
         let start = self.batch.operations.len();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
@@ -81,6 +89,86 @@ impl Dispatcher {
         for place in places {
             self.hold_producer_back(peer, place, mode);
         }
+    }
+
+    /// A SEND that is to be delivered later, or that may repeat another one.
+    fn send_specially(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+        publication: Publication,
+        routing: Routing,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        if publication.later.is_some()
+            && let Err(refusal) = self.check_schedulable(&publication.target)
+        {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if !self.can_judge(&publication, places, now) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.defer(peer, send);
+        }
+        let start = self.batch.operations.len();
+        let mode = publication.mode;
+        let mut placed = AllPlaced::new();
+        let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
+            Ok(promise) => promise,
+            Err(sifted) => return self.answer_repeat(peer, receipt, &sifted),
+        };
+        let undo = Undo::Commit {
+            connection: self.peers[peer.0].connection,
+            placed,
+            acknowledged: Vec::new(),
+        };
+        self.as_one(start, undo);
+        self.answer(peer, receipt, promise);
+        for place in places {
+            self.hold_producer_back(peer, *place, mode);
+        }
+    }
+
+    /// The same within a COMMIT. Nothing happens to a repeat.
+    pub(super) fn publish_specially(
+        &mut self,
+        places: &[Place],
+        mut publication: Publication,
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Result<Promise, Sifted> {
+        let later = publication.later.take();
+        let id = publication.duplicate_id.take();
+        let mut sifted = Sifted::all(places);
+        if let Some(id) = &id {
+            sifted = self.sift(id, places, now);
+            if sifted.fresh.is_empty() {
+                return Err(sifted);
+            }
+        }
+        let (fresh, mode) = (&sifted.fresh, publication.mode);
+        let sequence = self.next_sequence();
+        let number = MessageNumber(sequence.0);
+        let identity = (sequence, number);
+        let sender = routing.sender;
+        let promise = match later {
+            Some(later) => self.schedule(fresh, &publication, number, &later, sender, now),
+            None => {
+                self.counters.enqueued += 1;
+                self.publish_as(fresh, publication, identity, routing, placed, now)
+            }
+        };
+        let Some(id) = &id else { return Ok(promise) };
+        self.remember_id(id, fresh, number, sender, now);
+        // Its id is promised with a persistent message, also where that is stored for nobody.
+        Ok(match mode {
+            DeliveryMode::Persistent => promise.and(Promise::WithAppend),
+            DeliveryMode::NonPersistent => promise,
+        })
     }
 
     /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
@@ -161,7 +249,20 @@ impl Dispatcher {
     ) -> Promise {
         self.counters.enqueued += 1;
         let sequence = self.next_sequence();
-        let number = MessageNumber(sequence.0);
+        let identity = (sequence, MessageNumber(sequence.0));
+        self.publish_as(places, publication, identity, routing, placed, now)
+    }
+
+    /// The same for a message that has its number, which is not that of its position when it was stored before.
+    pub(super) fn publish_as(
+        &mut self,
+        places: &[Place],
+        publication: Publication,
+        (sequence, number): (Sequence, MessageNumber),
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Promise {
         // By far the most common.
         if let [Place::Queue(key)] = places {
             placed.push(self.placed_in(*key, &publication, sequence));
@@ -171,7 +272,8 @@ impl Dispatcher {
             && self.virtual_queues_of(*key).is_empty()
         {
             placed.push(Placed::Topic(*key, number));
-            return self.publish_to_topic(*key, number, publication, routing, now);
+            let identity = (sequence, number);
+            return self.publish_to_topic(*key, identity, publication, routing, now);
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -191,7 +293,9 @@ impl Dispatcher {
                         promise = promise.and(own);
                     }
                     placed.push(Placed::Topic(key, number));
-                    let own = self.publish_to_topic(key, number, publication.clone(), routing, now);
+                    let identity = (sequence, number);
+                    let publication = publication.clone();
+                    let own = self.publish_to_topic(key, identity, publication, routing, now);
                     promise = promise.and(own);
                 }
             }
@@ -263,7 +367,7 @@ impl Dispatcher {
     fn publish_to_topic(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         mut publication: Publication,
         routing: Routing,
         now: Now,
@@ -273,7 +377,7 @@ impl Dispatcher {
         publication.expires_ms = topic
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
-        let promise = self.feed_lasting(key, number, &publication, routing);
+        let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
         self.publish_in_turn(key, number, publication, routing, now);
         promise
     }

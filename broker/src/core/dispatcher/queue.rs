@@ -15,7 +15,9 @@ use super::entry::Entry;
 use super::group::{GroupId, Groups};
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
+use super::page_turn::PageTurn;
 use super::paging::Window;
+use super::parked::Position;
 use super::round::Round;
 use super::scan::Scans;
 use super::topic_log::LOG_RANK;
@@ -65,8 +67,8 @@ pub(super) enum Purpose {
     Head,
     /// To be looked at by a selector, from this position on.
     Scan(ScanKey, Sequence),
-    /// Parked messages of a group, from this position on.
-    Group(GroupId, Sequence),
+    /// Parked messages of a group.
+    Group(GroupId),
     /// To be shown to a browser that stands here.
     Walk(SubscriptionKey, Sequence),
 }
@@ -114,7 +116,7 @@ pub(super) struct Queue {
     /// Resident entries that wait and expire, the earliest first.
     expiring: BTreeSet<(i64, Rank, Sequence)>,
     pub(super) delayed: BTreeMap<(Rank, Sequence), Entry>,
-    /// Stored entries that are not in a lane: with a consumer, claimed, delayed, or leaving.
+    /// Stored entries that are not in a lane: with a consumer, claimed, delayed, parked, or leaving.
     held: FxHashSet<(Rank, Sequence)>,
     /// Those of `held` that were settled while a page was being read: forgotten when it has come.
     leaving: Vec<(Rank, Sequence)>,
@@ -138,10 +140,8 @@ pub(super) struct Queue {
     /// What selectors have seen.
     pub(super) scans: Scans,
     pub(super) groups: Groups,
-    /// Browsers that wait for something on disk.
-    pub(super) walkers: Vec<SubscriptionKey>,
-    /// The last page was not read for the head, whose turn it is.
-    pub(super) is_heads_turn: bool,
+    /// Who wants something that is on disk.
+    pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
     /// Nothing is handed out before the watermark has reached this: it is not stored yet.
@@ -191,8 +191,7 @@ impl Queue {
             exclusive: None,
             scans: Scans::default(),
             groups: Groups::default(),
-            walkers: Vec::new(),
-            is_heads_turn: false,
+            page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
             opens_at: Ticket(0),
             is_unsettled: false,
@@ -267,9 +266,7 @@ impl Queue {
     fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.note_occupied(rank);
         self.resident_bytes -= entry.message.bytes();
-        if entry.expires_ms != 0 {
-            self.expiring.remove(&(entry.expires_ms, rank, sequence));
-        }
+        self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
             self.hold(rank, sequence);
         }
@@ -296,9 +293,7 @@ impl Queue {
             self.unhold(rank, sequence);
         }
         self.resident_bytes += entry.message.bytes();
-        if entry.expires_ms != 0 {
-            self.expiring.insert((entry.expires_ms, rank, sequence));
-        }
+        self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
         self.look_again(rank, sequence);
         self.occupied |= 1 << rank.0;
@@ -308,11 +303,23 @@ impl Queue {
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         self.note_paged_in(entry.message.bytes() as u64);
         self.resident_bytes += entry.message.bytes();
+        self.expires_at_place((rank, sequence), &entry);
+        self.lane_mut(rank).insert(sequence, entry);
+        self.occupied |= 1 << rank.0;
+    }
+
+    /// An entry waits here in memory, and the sweep finds it if it expires.
+    pub(super) fn expires_at_place(&mut self, (rank, sequence): Position, entry: &Entry) {
         if entry.expires_ms != 0 {
             self.expiring.insert((entry.expires_ms, rank, sequence));
         }
-        self.lane_mut(rank).insert(sequence, entry);
-        self.occupied |= 1 << rank.0;
+    }
+
+    /// The sweep need not look for it any more.
+    pub(super) fn expires_elsewhere(&mut self, (rank, sequence): Position, entry: &Entry) {
+        if entry.expires_ms != 0 {
+            self.expiring.remove(&(entry.expires_ms, rank, sequence));
+        }
     }
 
     /// Whether anything of it is in the store.
@@ -325,12 +332,6 @@ impl Queue {
             })
         };
         !self.held.is_empty() || self.paged_count() > 0 || is_resident_stored()
-    }
-
-    /// Whether a message belongs to a group that a consumer has.
-    pub(super) fn is_owned(&self, entry: &Entry) -> bool {
-        let group = entry.message.group();
-        group.is_some_and(|group| self.groups.has_owner(&group.id))
     }
 
     /// An entry goes to a consumer.
@@ -371,7 +372,9 @@ impl Queue {
 
     /// A stored entry is not stored after all.
     pub(super) fn disown(&mut self, rank: Rank, sequence: Sequence) {
-        self.release(rank, sequence);
+        if self.held.contains(&(rank, sequence)) {
+            self.release(rank, sequence);
+        }
     }
 
     fn release(&mut self, rank: Rank, sequence: Sequence) {
@@ -390,8 +393,13 @@ impl Queue {
         self.held.contains(&(rank, sequence)) || self.lane(rank).contains(sequence)
     }
 
-    /// The resident entry that stands last among those before `at`; none for the last of all.
-    pub(super) fn resident_before(&self, at: Option<(Rank, Sequence)>) -> Option<(Rank, Sequence)> {
+    /// What stands last in memory among those before `at`, in a lane or parked; none for the last of all.
+    pub(super) fn resident_before(&self, at: Option<Position>) -> Option<Position> {
+        let parked = self.groups.parked().body_before(at);
+        self.in_lane_before(at).max(parked)
+    }
+
+    fn in_lane_before(&self, at: Option<Position>) -> Option<Position> {
         let last = at.map_or(LANE_COUNT as u8, |(rank, _)| rank.0 + 1);
         (0..last).rev().map(Rank).find_map(|rank| {
             let before = at.filter(|(at, _)| *at == rank);
@@ -414,9 +422,13 @@ impl Queue {
             .sum()
     }
 
-    /// Bytes of them.
-    pub(super) fn resident_bytes(&self) -> usize {
-        self.resident_bytes
+    /// What is in memory, in lanes or parked: messages and bytes.
+    pub(super) fn in_memory(&self) -> (usize, usize) {
+        let parked = self.groups.parked();
+        (
+            self.resident_count() + parked.body_count(),
+            self.resident_bytes + parked.bytes(),
+        )
     }
 
     /// Whether so much is resident that stored entries may be let go of.
@@ -442,6 +454,11 @@ impl Queue {
             .sum()
     }
 
+    /// Whether anything waits on disk only, in a lane or parked.
+    pub(super) fn has_on_disk_only(&self) -> bool {
+        self.paged_count() > 0 || self.groups.parked().stored_count() > 0
+    }
+
     /// What recovery knows of a lane.
     pub(super) fn recover(&mut self, rank: Rank, range: Range, bytes: u64) {
         self.lane_mut(rank).set_paged(Some(range));
@@ -451,21 +468,23 @@ impl Queue {
         self.paged_may_expire = true;
     }
 
-    /// Lets go of a resident entry, unless a selector has found it; while a page is read, when that has come.
+    /// Lets go of an entry that waits in memory, unless a selector has found it; while a page is read, when that has
+    /// come.
     pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
-        if self.is_found(rank, sequence) {
-            return;
-        }
         if matches!(self.paging, Paging::Reading { .. }) {
             return self.staying.push((rank, sequence));
+        }
+        if !self.lane(rank).contains(sequence) {
+            return self.let_go_of_parked((rank, sequence));
+        }
+        if self.is_found(rank, sequence) {
+            return;
         }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
             let bytes = entry.message.bytes();
             self.resident_bytes -= bytes;
-            if entry.expires_ms != 0 {
-                self.expiring.remove(&(entry.expires_ms, rank, sequence));
-                self.paged_may_expire = !self.is_durable();
-            }
+            self.expires_elsewhere((rank, sequence), &entry);
+            self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
             self.note_paged_out(bytes as u64);
         }
     }
@@ -487,6 +506,13 @@ impl Queue {
 
     /// A row that was on disk only is taken from there by name: it expired.
     pub(super) fn take_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) -> bool {
+        let position = (rank, sequence);
+        if self.groups.parked().group_of_stored(position).is_some() {
+            self.unpark(position);
+            self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+            self.lose_held(rank, sequence);
+            return true;
+        }
         let Some(range) = self.lane(rank).paged() else {
             return false;
         };
@@ -693,15 +719,21 @@ impl Queue {
     ) -> Option<(Sequence, Sequence)> {
         let range = self.lane(rank).paged();
         match purpose {
-            Purpose::Head | Purpose::Walk(..) => range.map(|range| (range.first, range.last)),
+            Purpose::Head => range.map(|range| (range.first, range.last)),
+            Purpose::Walk(..) => {
+                let parked = self.groups.parked().last_of(rank);
+                let last = range.map(|range| range.last).max(parked);
+                last.map(|last| (Sequence(i64::MIN), last))
+            }
             Purpose::Scan(_, from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),
-            Purpose::Group(id, from) => self
-                .groups
-                .last_stored(id, rank)
-                .filter(|last| last >= from)
-                .map(|last| (*from, last)),
+            Purpose::Group(id) => {
+                let head = self.groups.head_of(id).filter(|head| head.0 == rank)?;
+                self.groups.parked().group_of_stored(head)?;
+                let (_, last) = self.groups.last_beside(id, head)?;
+                Some((head.1, last))
+            }
         }
     }
 

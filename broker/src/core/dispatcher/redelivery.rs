@@ -137,7 +137,24 @@ impl Dispatcher {
         }
     }
 
+    /// An entry that is in no lane returns: with its group, if something of that is parked, or to its place.
     pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+        if let Some(group) = self.group_to_wait_with(key, &entry)
+            && self.queues[key.0].groups.has_parked(&group)
+        {
+            self.park(key, &group, (rank, sequence), entry);
+            return self.mark(key);
+        }
+        self.put_in_lane(key, rank, sequence, entry);
+    }
+
+    pub(super) fn put_in_lane(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: Entry,
+    ) {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
@@ -160,20 +177,25 @@ impl Dispatcher {
             Some(_) => RedeliveryOrder::Hold,
             None => queue.policy.redelivery_order,
         };
-        match order {
-            RedeliveryOrder::Pass if queue.is_owned(&entry) && !entry.is_expired(now.wall_ms) => {
+        let group = self.group_to_wait_with(key, &entry);
+        match (order, group) {
+            (RedeliveryOrder::Pass, Some(group)) if !entry.is_expired(now.wall_ms) => {
                 // It holds its group back, and nothing else.
-                self.park(key, rank, sequence, entry);
+                self.park(key, &group, (rank, sequence), entry);
                 self.timers.set(due, Timer::Look(key));
             }
-            RedeliveryOrder::Pass => {
+            (RedeliveryOrder::Pass, _) => {
                 // Whichever is first: what expires while it waits is not kept until it is due.
                 let look = due.min(entry.expires_at(now));
                 self.queues[key.0].delayed.insert((rank, sequence), entry);
                 self.timers.set(look, Timer::Redeliver(key, rank, sequence));
             }
-            RedeliveryOrder::Hold => {
-                self.put_back(key, rank, sequence, entry);
+            (RedeliveryOrder::Hold, group) => {
+                // What is parked of its group stands behind it again.
+                if let Some(group) = group {
+                    self.unpark_group(key, &group);
+                }
+                self.put_in_lane(key, rank, sequence, entry);
                 self.timers.set(due, Timer::Look(key));
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
@@ -11,7 +11,7 @@ use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
-use super::key::{ConsumerKey, PeerKey, TopicKey};
+use super::key::{ConsumerKey, PeerKey, QueueKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::destination::Pattern;
 use crate::core::memory::{Charge, MemoryBudget};
@@ -212,8 +212,14 @@ pub(super) struct Subscription {
     pub(super) handle: SubscriptionHandle,
     /// Its places at queues.
     pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
-    /// Those of them that wait for credit.
-    pub(super) parked: Vec<ConsumerKey>,
+    /// Those of them that wait for credit, the first to wait first.
+    pub(super) parked: VecDeque<ConsumerKey>,
+    /// Whether it stands in the dispatcher's list of those that may have credit for more of them.
+    pub(super) is_offered: bool,
+    /// The queues that it has a place at, where it may have several.
+    pub(super) queues: FxHashSet<QueueKey>,
+    /// For those places.
+    pub(super) places_charge: Charge,
     /// The topics that it named, and where it stands among their subscriptions.
     pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
     pub(super) selector: Option<Arc<Selector>>,

@@ -8,12 +8,14 @@ mod consumer;
 mod crowd;
 mod dead_letter;
 mod destination;
+mod duplicate;
 mod expiry;
 mod full;
 mod group;
 mod lasting;
 mod paging;
 mod pressure;
+mod schedule;
 mod selector;
 mod statistics;
 mod transaction;
@@ -31,12 +33,15 @@ use stompbox_store::{Store, StoreEvent};
 use super::*;
 use crate::core::clock::Now;
 use crate::core::destination::SubscribeTarget;
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
+use crate::core::duplicate_id::DuplicateId;
+use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication, Target};
+use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::Subscribing;
 use crate::core::port::{
     AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
     Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
+use crate::core::schedule::Schedule;
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
 
@@ -48,6 +53,8 @@ pub(super) struct Draft {
     ttl_ms: i64,
     head: &'static str,
     receipt: Option<&'static str>,
+    schedule: Option<&'static str>,
+    duplicate_id: Option<&'static str>,
 }
 
 pub(super) fn draft(text: &'static str) -> Draft {
@@ -58,6 +65,8 @@ pub(super) fn draft(text: &'static str) -> Draft {
         ttl_ms: 0,
         head: "",
         receipt: None,
+        schedule: None,
+        duplicate_id: None,
     }
 }
 
@@ -80,6 +89,21 @@ impl Draft {
     /// Its own headers, as lines.
     pub(super) fn head(self, head: &'static str) -> Self {
         Self { head, ..self }
+    }
+
+    /// Later, as [`Schedule`] writes it.
+    pub(super) fn schedule(self, schedule: &'static str) -> Self {
+        Self {
+            schedule: Some(schedule),
+            ..self
+        }
+    }
+
+    pub(super) fn id(self, id: &'static str) -> Self {
+        Self {
+            duplicate_id: Some(id),
+            ..self
+        }
     }
 
     pub(super) fn receipt(self, receipt: &'static str) -> Self {
@@ -148,6 +172,7 @@ impl Bench {
             budget,
             window,
             disk: DiskLimits::UNLIMITED,
+            zone: TimeZone::UTC,
         };
         Self::on(MemoryDisk::default(), settings)
     }
@@ -248,7 +273,14 @@ impl Bench {
         let head = draft.head.as_bytes();
         let charge = self.budget.charge(head.len() + body.len());
         let wall_ms = self.now.wall_ms;
-        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge).in_group();
+        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge);
+        let value = |name: &[u8]| stompbox_protocol::canonical::find(head, name);
+        let (id, seq) = (value(b"JMSXGroupID"), value(b"JMSXGroupSeq"));
+        let headers = GroupHeaders {
+            id: id.as_deref(),
+            seq: seq.as_deref(),
+        };
+        let message = message.in_group(MessageGroup::parse(headers).expect("a group"));
         Publication {
             target: target(to),
             message: Arc::new(message),
@@ -258,6 +290,14 @@ impl Bench {
                 ttl_ms => self.now.wall_ms + ttl_ms,
             },
             sent_ms: self.now.wall_ms,
+            later: draft.schedule.map(|text| {
+                let schedule: Schedule = text.parse().expect("a schedule");
+                let firing = schedule.first(wall_ms, &TimeZone::UTC).expect("it comes");
+                Box::new(Later { schedule, firing })
+            }),
+            duplicate_id: draft
+                .duplicate_id
+                .and_then(|id| DuplicateId::parse(Some(id.as_bytes()), None).expect("an id")),
         }
     }
 
@@ -373,6 +413,9 @@ impl Bench {
             match read {
                 Read::Page(request) => self.store.read_page(request),
                 Read::Log(request) => self.store.read_log(request),
+                Read::Due(request) => self.store.read_due(request),
+                Read::Schedule(request) => self.store.read_schedule(request),
+                Read::Duplicates(request) => self.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }
@@ -437,6 +480,10 @@ impl Bench {
                     Reply::Unrouted(ReceiptId(id)) => {
                         format!("unrouted {}", String::from_utf8_lossy(id))
                     }
+                    Reply::Duplicate {
+                        receipt: ReceiptId(id),
+                        ..
+                    } => format!("duplicate {}", String::from_utf8_lossy(id)),
                     Reply::BrowseEnd(_) => "end".to_owned(),
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
@@ -444,6 +491,20 @@ impl Bench {
                 };
                 Some(format!("{}<{text}", connection.0))
             })
+            .collect()
+    }
+
+    /// A header of each message that was delivered since the last time that was asked what was said.
+    pub(super) fn heard_heads(&self, header: &str) -> Vec<String> {
+        let deliveries = self.heard.iter().filter_map(|(_, reply)| match reply {
+            Reply::Deliver(delivery) => Some(&delivery.message),
+            _ => None,
+        });
+        deliveries
+            .filter_map(|message| {
+                stompbox_protocol::canonical::find(message.head(), header.as_bytes())
+            })
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
             .collect()
     }
 

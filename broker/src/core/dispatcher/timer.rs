@@ -80,6 +80,7 @@ impl Dispatcher {
             unfinished,
             self.next_pressure(now),
             self.next_sweep(),
+            self.next_firing(now),
         ];
         wakes.into_iter().flatten().min()
     }

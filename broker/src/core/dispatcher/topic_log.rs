@@ -111,7 +111,7 @@ impl Dispatcher {
     pub(super) fn feed_lasting(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
     ) -> Promise {
@@ -122,11 +122,10 @@ impl Dispatcher {
         let shared = log.shared.clone();
         let mut promise = Promise::Kept;
         if is_kept {
-            promise = self.append_to_log(key, number, publication, routing);
+            promise = self.append_to_log(key, (sequence, number), publication, routing);
         }
         for queue in shared {
             if self.is_for_lasting(queue, number, publication, routing) {
-                let sequence = Sequence(number.0);
                 self.enqueue(queue, sequence, number, publication, routing);
             }
         }
@@ -137,13 +136,12 @@ impl Dispatcher {
     fn append_to_log(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
     ) -> Promise {
         let is_persistent = publication.mode == DeliveryMode::Persistent;
         let is_logged = is_persistent || self.has_room_on_disk();
-        let sequence = Sequence(number.0);
         let ticket = self.next_ticket;
         let topic = &mut self.topics[key.0];
         let (Some(log), Some(id)) = (&mut topic.log, topic.id) else {
@@ -158,7 +156,7 @@ impl Dispatcher {
             } else {
                 NOBODY
             };
-            let append = log_append(id, sequence, publication, sender);
+            let append = log_append(id, (sequence, number), publication, sender);
             self.batch.operations.push(Operation::Log(append));
         }
         let mut visible_after = routing.visible_after;
@@ -311,7 +309,7 @@ const NON_PERSISTENT: u8 = 0x10;
 
 fn log_append(
     topic: DestinationId,
-    sequence: Sequence,
+    (sequence, number): (Sequence, MessageNumber),
     publication: &Publication,
     sender: Sender,
 ) -> LogAppend {
@@ -322,7 +320,7 @@ fn log_append(
     LogAppend {
         topic,
         sequence,
-        number: MessageNumber(sequence.0),
+        number,
         payload: Arc::clone(&publication.message) as Arc<dyn Payload>,
         timestamp_ms: publication.message.timestamp_ms,
         expires_ms: publication.expires_ms,

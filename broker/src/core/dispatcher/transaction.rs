@@ -13,7 +13,7 @@ use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
-use crate::core::port::{ReceiptId, TransactionHandle};
+use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
 use stompbox_store::Sender;
 
 impl Dispatcher {
@@ -28,6 +28,18 @@ impl Dispatcher {
         let names = sends.iter().flat_map(|send| send.target.names());
         if let Err(refusal) = self.check_unknown(names) {
             return self.refuse(peer, refusal, receipt);
+        }
+        match self.can_judge_all(&sends, now) {
+            Ok(true) => {}
+            Ok(false) => {
+                let commit = Request::Commit {
+                    transaction,
+                    sends,
+                    receipt,
+                };
+                return self.defer(peer, commit);
+            }
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
         }
         let claims = self.peers[peer.0]
             .transactions
@@ -71,6 +83,10 @@ impl Dispatcher {
             if self.query_in_transaction(peer, &publication, now) {
                 continue;
             }
+            if Self::is_for_scheduler(&publication.target) {
+                self.counters.dropped += 1;
+                continue;
+            }
             // They were counted before: none is refused.
             let Ok(places) = self.places(&publication.target, now) else {
                 continue;
@@ -81,7 +97,15 @@ impl Dispatcher {
                 continue;
             }
             self.note_producer(peer, publication.target.names());
-            self.publish(&places, publication, routing, &mut placed, now);
+            if publication.later.is_some() || publication.duplicate_id.is_some() {
+                if let Err(_repeat) =
+                    self.publish_specially(&places, publication, routing, &mut placed, now)
+                {
+                    self.counters.duplicates += 1;
+                }
+            } else {
+                self.publish(&places, publication, routing, &mut placed, now);
+            }
             for place in places {
                 self.hold_producer_back(peer, place, mode);
             }
@@ -133,7 +157,25 @@ impl Dispatcher {
                 self.virtual_queues.contains_key(&**name) || self.is_kept(name)
             }
         };
+        if send.later.is_some() || send.duplicate_id.is_some() {
+            return true;
+        }
         send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+    }
+
+    /// Whether all windows are in memory that a COMMIT needs.
+    fn can_judge_all(&mut self, sends: &[Publication], now: Now) -> Result<bool, Refusal> {
+        let mut all = true;
+        for send in sends {
+            if send.later.is_some() {
+                self.check_schedulable(&send.target)?;
+            }
+            if send.duplicate_id.is_some() {
+                let places = self.places(&send.target, now)?;
+                all &= self.can_judge(send, &places, now);
+            }
+        }
+        Ok(all)
     }
 
     fn is_kept(&self, name: &DestinationName) -> bool {

@@ -10,8 +10,9 @@ use super::lasting::lasting;
 use super::output::Output;
 use super::temporary::invalid;
 use super::wish::{self, Wishes};
-use super::{Session, field};
+use super::{Session, field, next_handle};
 use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
+use crate::core::memory::{Held, Share};
 use crate::core::port::{
     AckMode, Deletion, Lasting, ReceiptId, Refusal, Request, Source, SubscriptionHandle,
 };
@@ -36,10 +37,20 @@ impl SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) hears_topics: bool,
+    /// Names and patterns that it takes from.
+    source_count: usize,
     /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
     /// to its numbers.
     pub(super) opening: Box<[u8]>,
+    /// What its selector takes of the memory.
+    _selector: Option<Box<Held>>,
 }
+
+/// Bytes of a subscription's id: it is kept as long as the subscription lives, and part of each of its messages.
+const ID_BYTES_MAX: usize = 255;
+
+/// What the tree of a selector takes for each byte of its text, at the most: two of them are a node.
+const SELECTOR_BYTES_PER_CHARACTER: usize = 32;
 
 /// So many ended subscriptions are remembered; then all are forgotten: names are the client's, memory is ours.
 const ENDED_MAX: usize = 256;
@@ -81,24 +92,31 @@ impl Session {
             None if self.version == Version::V1_0 => SubscriptionName::of(&target),
             None => return Err(missing_id("SUBSCRIBE")),
         };
-        self.check_new(&name)?;
-        let sources: SmallVec<[Source; 1]> = target
-            .sources
-            .iter()
-            .map(|source| self.source(source, output))
-            .collect();
+        self.check_new(&name, target.sources.len())?;
+        let selector = self.hold_selector(frame, target.options.selector.as_deref())?;
+        let mut sources: SmallVec<[Source; 1]> = SmallVec::new();
+        for source in &target.sources {
+            let source = self.source(source, output);
+            // A temporary one may be named as its owner does and as others do.
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
         let handle = self.next_subscription;
-        self.next_subscription = SubscriptionHandle(handle.0 + 1);
+        self.next_subscription = SubscriptionHandle(next_handle(handle.0, "SUBSCRIBE")?);
         self.names.insert(name, handle);
         let hears_topics = target
             .sources
             .iter()
             .any(|source| source.kind() == DestinationKind::Topic);
         self.topic_subscriptions += usize::from(hears_topics);
+        self.source_count += sources.len();
         let subscribed = Subscribed {
             mode: wishes.mode,
             hears_topics,
+            source_count: sources.len(),
             opening: self.opening(id.as_deref(), &sources),
+            _selector: selector,
         };
         self.subscriptions.insert(handle, subscribed);
         let subscribing = wishes.of(handle, sources, receipt);
@@ -122,8 +140,7 @@ impl Session {
             encode::header(&mut lines, self.version, b"subscription", id);
         }
         if let [Source::One(name)] = sources {
-            let own = self.temporaries.own_name(name);
-            let wire = own.as_deref().unwrap_or(name.wire());
+            let wire = self.temporaries.own_name(name).unwrap_or(name.wire());
             encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
         }
         lines.extend_from_slice(b"message-id:");
@@ -131,7 +148,47 @@ impl Session {
         lines.into_boxed_slice()
     }
 
-    fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
+    /// A selector's share of the memory. A consumer without one can always subscribe: it may be what empties it.
+    fn hold_selector(
+        &self,
+        frame: &FrameRef<'_>,
+        option: Option<&str>,
+    ) -> Result<Option<Box<Held>>, Refusal> {
+        let header = frame.header("selector");
+        let text_bytes = match (&header, option) {
+            (Some(text), _) => text.len(),
+            (None, option) => option.map_or(0, str::len),
+        };
+        if text_bytes == 0 {
+            return Ok(None);
+        }
+        let mut held = self.settings.budget.hold(Share::Selectors);
+        if held.is_taken() {
+            return Err(Refusal::new(
+                "too many selectors",
+                format!(
+                    "the selectors of all subscriptions fill a quarter of limits.memory_bytes = {}: end some, \
+                     use shorter ones, or raise the limit",
+                    self.settings.limits.memory_bytes
+                ),
+            ));
+        }
+        held.grow(text_bytes * SELECTOR_BYTES_PER_CHARACTER);
+        Ok(Some(Box::new(held)))
+    }
+
+    fn check_new(&self, name: &SubscriptionName, source_count: usize) -> Result<(), Refusal> {
+        if let SubscriptionName::Id(id) = name
+            && id.len() > ID_BYTES_MAX
+        {
+            return Err(Refusal::new(
+                "subscription id is too long",
+                format!(
+                    "the header 'id' has {} bytes, at most {ID_BYTES_MAX} are allowed: choose a shorter one",
+                    id.len()
+                ),
+            ));
+        }
         if self.names.contains_key(name) {
             return Err(Refusal::new(
                 "subscription id in use",
@@ -140,14 +197,15 @@ impl Session {
             ));
         }
         let limit = self.settings.limits.subscriptions;
-        if self.subscriptions.len() < limit {
+        if self.source_count + source_count <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many subscriptions",
             format!(
-                "this connection has {limit} subscriptions, which is limits.subscriptions: \
-                 UNSUBSCRIBE some, use another connection, or raise the limit"
+                "this connection has {} subscriptions and limits.subscriptions is {limit}, where each name \
+                 of a list counts: UNSUBSCRIBE some, use another connection, or raise the limit",
+                self.source_count
             ),
         ))
     }
@@ -200,10 +258,9 @@ impl Session {
         {
             self.ended.insert(name, handle);
         }
-        if let Some(gone) = self.subscriptions.remove(&handle)
-            && gone.hears_topics
-        {
-            self.topic_subscriptions -= 1;
+        if let Some(gone) = self.subscriptions.remove(&handle) {
+            self.topic_subscriptions -= usize::from(gone.hears_topics);
+            self.source_count -= gone.source_count;
         }
     }
 

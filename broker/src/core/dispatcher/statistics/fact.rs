@@ -52,7 +52,7 @@ impl Dispatcher {
                 queue.depth.saturating_sub(queue.paged_count()),
             )
             .with_known("averageMessageSize", average)
-            .with("memoryUsage", queue.resident_bytes())
+            .with("memoryUsage", queue.in_memory().1)
             .with("consumerCount", queue.consumers.len())
             .with_known("producerCount", self.known_producers(&queue.name))
             .with("discardedCount", counters.dropped)
