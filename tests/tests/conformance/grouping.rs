@@ -220,27 +220,6 @@ fn a_redelivery_that_waits_holds_back_its_group_and_nothing_else() {
 
 /// D4.28
 #[test]
-fn a_group_whose_owner_has_no_credit_waits_and_others_pass() {
-    let broker = start();
-    let mut busy = consumer(&broker, "/queue/q", &ONE);
-    let mut producer = connect(&broker);
-    send(&mut producer, "/queue/q", &group("g"), "g1");
-    let held = busy.expect_message();
-    let mut free = consumer(&broker, "/queue/q", &[]);
-    for text in ["g2", "g3"] {
-        send(&mut producer, "/queue/q", &group("g"), text);
-    }
-    for text in ["h1", "alone", "i1"] {
-        send(&mut producer, "/queue/q", &group(&text[..1]), text);
-    }
-    assert_eq!(take(&mut free, 3), ["h1", "alone", "i1"]);
-    busy.ack(&held, &[]);
-    assert_eq!(take(&mut busy, 2), ["g2", "g3"]);
-    expect_quiet(&mut free);
-}
-
-/// D4.29
-#[test]
 fn what_an_aborted_transaction_took_of_a_group_returns_to_its_owner_in_order() {
     let broker = start();
     let mut owner = consumer(&broker, "/queue/q", &[]);

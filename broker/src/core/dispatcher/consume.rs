@@ -18,7 +18,9 @@ use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
+use crate::core::destination::{
+    DestinationKind, DestinationName, Pattern, StatisticsQuery, is_advisory_topic, names_matching,
+};
 use crate::core::port::{
     AckMode, Deletion, DeliveryCounter, Intent, Lasting, Prefetch, ReceiptId, Refusal, Source,
     Subscribing, SubscriptionHandle,
@@ -34,16 +36,7 @@ impl Dispatcher {
             let Source::One(name) = source else { continue };
             match self.ensure(name, now) {
                 Ok(Some(place)) if self.may_consume(peer, name, place) => places.push(place),
-                Ok(_) => {
-                    let refusal = Refusal::new(
-                        "not your temporary destination",
-                        format!(
-                            "{name} has gone, or belongs to another connection: only the one that made a \
-                             temporary destination may SUBSCRIBE to it"
-                        ),
-                    );
-                    return self.refuse(peer, refusal, subscribing.receipt);
-                }
+                Ok(_) => return self.refuse(peer, not_to_consume(name), subscribing.receipt),
                 Err(refusal) => return self.refuse(peer, refusal, subscribing.receipt),
             }
         }
@@ -99,8 +92,15 @@ impl Dispatcher {
         places: &[Place],
         now: Now,
     ) -> Result<QueueKey, Refusal> {
-        match places {
-            &[Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+        match *places {
+            [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
+                Err(Refusal::new(
+                    "advisories are not kept",
+                    "a durable or shared subscription of an advisory topic would have no bound, as nobody can be held \
+                     back: subscribe without a name for the subscription",
+                ))
+            }
+            [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
                 self.ensure_lasting(peer, topic, lasting, subscribing, now)
             }
             _ => Err(Refusal::new(
@@ -410,6 +410,25 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Why nobody, or not this connection, may subscribe to what has this name.
+fn not_to_consume(name: &DestinationName) -> Refusal {
+    if StatisticsQuery::is_asked_by(name) {
+        return Refusal::new(
+            "statistics are asked for",
+            format!(
+                "nothing ever lies in {name}: SEND to it with the header 'reply-to', and subscribe to what that names"
+            ),
+        );
+    }
+    Refusal::new(
+        "not your temporary destination",
+        format!(
+            "{name} has gone, or belongs to another connection: only the one that made a temporary destination may \
+             SUBSCRIBE to it"
+        ),
+    )
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {

@@ -17,7 +17,9 @@ use super::queue::Queue;
 use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
+use crate::core::destination::{
+    DestinationName, StatisticsQuery, is_advisory_topic, is_virtual_topic, virtual_topic_of,
+};
 use crate::core::port::Refusal;
 
 impl Dispatcher {
@@ -106,7 +108,7 @@ impl Dispatcher {
         if let Some(place) = self.names.get(name) {
             return Ok(Some(*place));
         }
-        if name.is_temporary() {
+        if name.is_temporary() || StatisticsQuery::is_asked_by(name) {
             return Ok(None);
         }
         self.check_made_by_use(name)?;
@@ -151,7 +153,8 @@ impl Dispatcher {
     /// Whether a client may make this destination by naming it.
     pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
         let policies = &self.settings.policies;
-        if policies.effective(name.kind(), name.name()).auto_create {
+        let is_own = is_advisory_topic(name) || StatisticsQuery::is_asked_by(name);
+        if is_own || policies.effective(name.kind(), name.name()).auto_create {
             return Ok(());
         }
         let kind = match name.kind() {

@@ -217,6 +217,7 @@ impl Dispatcher {
     ) -> Result<(), Refusal> {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
+            .filter(|name| !StatisticsQuery::is_asked_by(name))
             .collect();
         for name in &unknown {
             self.check_made_by_use(name)?;

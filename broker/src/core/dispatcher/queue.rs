@@ -667,6 +667,15 @@ impl Queue {
         }
     }
 
+    /// The topic that feeds it.
+    pub(super) fn topic(&self) -> Option<TopicKey> {
+        match &self.role {
+            Role::Destination => None,
+            Role::Durable(cursor) => Some(cursor.topic),
+            Role::Shared { topic, .. } => Some(*topic),
+        }
+    }
+
     /// The selector that the subscription has, whoever consumes from it.
     pub(super) fn own_selector(&self) -> Option<&Selector> {
         match &self.role {
