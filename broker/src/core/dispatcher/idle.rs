@@ -122,6 +122,7 @@ impl Dispatcher {
         Some(Sight {
             passed: queue.counters.enqueued + queue.counters.dispatched,
             is_used: queue.depth > 0
+                || queue.is_scheduled_for
                 || !queue.consumers.is_empty()
                 || !queue.bound.blocked.is_empty()
                 || queue.paging != Paging::Idle,

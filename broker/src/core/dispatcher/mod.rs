@@ -333,6 +333,11 @@ impl Dispatcher {
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }
+        for tally in &recovered.scheduled {
+            if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
+                self.queues[queue].is_scheduled_for = true;
+            }
+        }
         self.recover_subscriptions(recovered);
     }
 

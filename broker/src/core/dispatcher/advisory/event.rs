@@ -391,7 +391,9 @@ impl Dispatcher {
         let topic = match blocker {
             Blocker::Topic(topic) => topic,
             Blocker::Queue(key) => return self.queues[key.0].limit_reached().to_owned(),
-            Blocker::Memory | Blocker::Disk | Blocker::Log => return self.name_of(blocker),
+            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall => {
+                return self.name_of(blocker);
+            }
         };
         let is_full = |key: &&SubscriptionKey| self.subscriptions[key.0].full_for.contains(&topic);
         let audience = self.audience_of(topic);
