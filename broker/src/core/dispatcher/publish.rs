@@ -57,7 +57,9 @@ impl Dispatcher {
         if Self::is_for_scheduler(&publication.target) {
             return self.manage_schedule(peer, &publication.message, receipt);
         }
-        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
+        if places.is_empty()
+            && let Some(query) = Self::query_in(&publication.target)
+        {
             return self.query(peer, &query, &publication.message, receipt, now);
         }
         if places.is_empty() {
