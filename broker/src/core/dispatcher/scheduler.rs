@@ -62,8 +62,11 @@ enum Action {
 impl Dispatcher {
     /// Whether a SEND is such a request.
     pub(super) fn is_for_scheduler(target: &Target) -> bool {
-        matches!(target, Target::One(name)
-            if name.kind() == DestinationKind::Topic && name.name() == MANAGEMENT)
+        matches!(target, Target::One(name) if Self::is_scheduler(name))
+    }
+
+    pub(super) fn is_scheduler(name: &DestinationName) -> bool {
+        name.kind() == DestinationKind::Topic && name.name() == MANAGEMENT
     }
 
     /// A SEND that manages the schedule.
