@@ -4,7 +4,7 @@ use stompbox_tests::broker::Broker;
 use stompbox_tests::wire::{Version, Wire};
 
 use super::fixture::{
-    VERSIONS, connect, expect_delivery, expect_quiet, expect_refusal, header, start,
+    VERSIONS, connect, expect_delivery, expect_quiet, expect_refusal, header, start, start_with,
 };
 
 const TOPIC: &str = "/topic/t";
@@ -224,4 +224,44 @@ fn a_durable_subscription_need_not_hear_its_own_connection() {
     wire.send_receipted(TOPIC, &[], "own");
     send(&broker, &["other"]);
     assert_eq!(take(&mut wire, 1), ["other"]);
+}
+
+/// D3.15, D5.13
+#[test]
+fn a_retroactive_subscription_begins_with_the_last_messages() {
+    let broker = start_with("[policy]\nretained_messages = 2\n");
+    send(&broker, &["a", "b", "c"]);
+    for (to, headers) in [
+        (TOPIC, &[("activemq.retroactive", "true")][..]),
+        ("/topic/t?consumer.retroactive=true", &[]),
+    ] {
+        let mut wire = connect(&broker);
+        wire.subscribe_with("s", to, "auto", headers);
+        assert_eq!(wire.expect_message().text(), "b");
+        assert_eq!(wire.expect_message().text(), "c");
+        expect_quiet(&mut wire);
+    }
+    let mut wire = connect(&broker);
+    let frame = format!(
+        "SUBSCRIBE\nid:s\ndestination:{TOPIC}\nx-shared-name:n\nactivemq.retroactive:true\n\n^@"
+    );
+    expect_refusal(&mut wire, &frame, "retroactive");
+}
+
+/// D3.15, D5.13
+#[test]
+fn a_subscription_may_want_little_kept_for_it() {
+    for (to, headers) in [
+        (TOPIC, &[("activemq.maximumPendingMessageLimit", "1")][..]),
+        ("/topic/t?consumer.maximumPendingMessageLimit=1", &[]),
+    ] {
+        let broker = start();
+        let mut wire = connect(&broker);
+        let prefetch = ("activemq.prefetchSize", "1");
+        let headers = [&[prefetch], headers].concat();
+        wire.subscribe_with("s", to, "client-individual", &headers);
+        send(&broker, &["a", "b", "c"]);
+        assert_eq!(take(&mut wire, 2), ["a", "c"]);
+        expect_quiet(&mut wire);
+    }
 }

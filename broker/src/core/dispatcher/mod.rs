@@ -48,6 +48,7 @@ mod publish;
 mod queue;
 mod redelivery;
 mod report;
+mod retained;
 mod round;
 mod route;
 mod scan;
