@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use stompbox_tests::wire::Wire;
 
 use super::fixture::{
-    VERSIONS, connect, consumer, drained, eventually, expect_quiet, header, send, start,
-    start_with, take,
+    VERSIONS, connect, consumer, drained, eventually, expect_quiet, expect_refusal, header, send,
+    start, start_with, take,
 };
 
 const ONE: [(&str, &str); 1] = [("activemq.prefetchSize", "1")];
@@ -111,14 +111,7 @@ fn when_its_owner_leaves_a_group_goes_on_with_another_in_order() {
 /// D4.24
 #[test]
 fn a_negative_sequence_closes_a_group_and_no_other_does() {
-    for (seq, closes) in [
-        ("-1", true),
-        ("-7", true),
-        ("0", false),
-        ("1", false),
-        ("x", false),
-        ("", false),
-    ] {
+    for (seq, closes) in [("-1", true), ("-7", true), ("0", false), ("1", false)] {
         let broker = start();
         let mut owner = consumer(&broker, "/queue/q", &ONE);
         let mut producer = connect(&broker);
@@ -136,6 +129,10 @@ fn a_negative_sequence_closes_a_group_and_no_other_does() {
             assert_eq!(take(&mut owner, 1), ["next"], "{seq:?}");
         }
     }
+    let broker = start();
+    let mut producer = connect(&broker);
+    let frame = "SEND\nreceipt:r\ndestination:/queue/q\nJMSXGroupID:g\nJMSXGroupSeq:x\n\nx^@";
+    expect_refusal(&mut producer, frame, "JMSXGroupSeq");
 }
 
 /// D4.25
