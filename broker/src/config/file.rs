@@ -15,6 +15,7 @@ use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
 use super::section::Section;
 use super::suggestion::nearest;
+use crate::core::destination::{DestinationName, NAME_BYTES_MAX};
 
 /// The name of the tables that override the policy.
 const DESTINATION: &str = "destination";
@@ -107,6 +108,13 @@ impl File<'_> {
             }
         }
         match pattern {
+            Some(pattern) if kind.is_some() && !may_be_made(&pattern) => {
+                let text = format!(
+                    "`{pattern}` with a kind declares a destination, and cannot be the name of one: \
+                     use up to {NAME_BYTES_MAX} bytes without control characters and '?'"
+                );
+                given.refuse(origin, format!("{DESTINATION}.{MATCH}"), text);
+            }
             Some(pattern) => {
                 given.add_destination(DestinationGiven {
                     pattern,
@@ -143,6 +151,13 @@ fn read_match(value: &Scalar) -> Result<Pattern, Refusal> {
             given: value.to_string(),
             allowed: MATCH_ALLOWED.to_owned(),
         })
+}
+
+/// Whether a pattern without a wildcard can be the name of a destination.
+fn may_be_made(pattern: &Pattern) -> bool {
+    let is_name =
+        |name: String| DestinationName::parse(format!("/queue/{name}").as_bytes()).is_ok();
+    pattern.literal().is_none_or(is_name)
 }
 
 fn read_kind(value: &Scalar) -> Result<DestinationKind, Refusal> {

@@ -12,6 +12,7 @@ mod console;
 mod dead_letter;
 mod environment;
 mod error;
+mod explain;
 mod file;
 mod form;
 mod given;
@@ -29,9 +30,11 @@ mod suggestion;
 
 pub use choice::{
     ClientIdPolicy, Delivery, Dispatch, Durability, LogFormat, RedeliveryOrder, SlowConsumer,
+    WhenFull,
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};
+pub use explain::{Setting, Source};
 pub(crate) use form::parse_duration;
 pub use limit::Limits;
 pub use load::{CommandLine, load};

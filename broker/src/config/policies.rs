@@ -2,10 +2,12 @@
 
 use stompbox_store::DestinationKind;
 
+use super::choice::WhenFull;
 use super::given::Contradiction;
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
 use super::section::Section;
+use crate::core::destination::DestinationName;
 
 /// The default policy and its overrides.
 ///
@@ -51,12 +53,21 @@ impl Policies {
 
     fn merged(&self, kind: DestinationKind, name: &str) -> Policy {
         let mut policy = self.default.clone();
-        for item in &self.overrides {
-            if item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name) {
-                policy.overlay(&item.given);
-            }
+        for item in self.overrides_of(kind, name) {
+            policy.overlay(&item.given);
         }
         policy
+    }
+
+    /// The overrides that match a destination, in the order in which they apply.
+    pub(super) fn overrides_of<'a>(
+        &'a self,
+        kind: DestinationKind,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Override> {
+        self.overrides.iter().filter(move |item| {
+            item.kind.is_none_or(|own| own == kind) && item.pattern.matches(name)
+        })
     }
 
     /// What contradicts itself in the policy of the destinations that are `pattern`'s own.
@@ -67,6 +78,30 @@ impl Policies {
     ) -> Vec<Contradiction> {
         let kind = kind.unwrap_or(DestinationKind::Queue);
         self.merged(kind, &pattern.specimen()).contradictions()
+    }
+
+    /// Whether some queue may refuse what is too much.
+    #[must_use]
+    pub fn may_reject(&self) -> bool {
+        let given = self.overrides.iter().map(|item| item.given.when_full);
+        let default = Some(self.default.when_full);
+        given
+            .chain([default])
+            .any(|when_full| when_full == Some(WhenFull::Reject))
+    }
+
+    /// The destinations that are declared: a `[[destination]]` with a `kind` and no wildcard.
+    pub fn declared(&self) -> impl Iterator<Item = DestinationName> + '_ {
+        self.overrides.iter().filter_map(|item| {
+            let name = item.pattern.literal()?;
+            Some(DestinationName::new(item.kind?, &name))
+        })
+    }
+
+    /// Whether a destination is declared.
+    #[must_use]
+    pub fn declares(&self, name: &DestinationName) -> bool {
+        self.declared().any(|declared| declared == *name)
     }
 
     /// The policy of a destination that no override matches.

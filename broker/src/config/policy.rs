@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer};
+use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer, WhenFull};
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
 use super::section::section;
@@ -25,12 +25,18 @@ section! {
             ("persistent", Delivery::Persistent),
             ("non-persistent", Delivery::NonPersistent),
         ]);
+        /// How long a message lives whose SEND says nothing of it; "0s" = for ever.
+        pub ttl_default: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 3_650 * DAY };
+        /// How long a message lives at the most, whatever its SEND says; "0s" = for ever.
+        pub ttl_max: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 3_650 * DAY };
         /// When a persistent message may go to a consumer: "eager" at once, "durable" when it is on the disk. Its
         /// receipt waits for the disk in both.
         pub dispatch: Dispatch = Dispatch::Eager, Choice(&[
             ("eager", Dispatch::Eager),
             ("durable", Dispatch::Durable),
         ]);
+        /// Whether the first SEND or SUBSCRIBE makes a destination that is not there; if not, it is refused.
+        pub auto_create: bool = true, Flag;
         /// Unacknowledged messages of a consumer of a queue or a durable subscription that asks for no number.
         pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged messages of a subscriber of a topic that asks for no number.
@@ -69,6 +75,17 @@ section! {
         pub dead_letter_expired: bool = true, Flag;
         /// Whether non-persistent messages that fail go to the dead-letter queue.
         pub dead_letter_non_persistent: bool = true, Flag;
+        /// Messages that may wait in a queue, those with consumers not counted; 0 = as many as the disk holds.
+        pub max_messages: u64 = 0, Count { min: 0, max: 1_000_000_000_000_u64 };
+        /// Bytes of such messages; 0 = as many as the disk holds.
+        pub max_bytes: usize = 0, Bytes { min: 0, max: 1024 * GIB };
+        /// What a queue at one of these two limits does: "block" holds its producers back, "reject" answers a SEND
+        /// with an ERROR, "drop-oldest" drops the oldest message of the lowest priority that waits.
+        pub when_full: WhenFull = WhenFull::Block, Choice(&[
+            ("block", WhenFull::Block),
+            ("reject", WhenFull::Reject),
+            ("drop-oldest", WhenFull::DropOldest),
+        ]);
         /// What a topic does when a subscriber reaches its pending limit: "block" stops the topic's producers,
         /// "drop-oldest" drops the oldest message that waits for it, "disconnect" closes its connection.
         pub slow_consumer: SlowConsumer = SlowConsumer::Block, Choice(&[
@@ -94,6 +111,21 @@ impl Policy {
         } else {
             Self::default().dead_letter_queue
         }
+    }
+
+    /// When a message expires that was sent at this time and says `own_ms` of it. 0 is never.
+    #[must_use]
+    pub fn expires_ms(&self, own_ms: i64, sent_ms: i64) -> i64 {
+        let after = |ttl: Duration| {
+            let ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+            (!ttl.is_zero()).then(|| sent_ms.saturating_add(ms))
+        };
+        let own = match own_ms {
+            0 => after(self.ttl_default),
+            _ => Some(own_ms),
+        };
+        let moments = [own, after(self.ttl_max)];
+        moments.into_iter().flatten().min().unwrap_or(0)
     }
 
     /// Keys that contradict each other.
@@ -138,4 +170,38 @@ fn is_dead_letter_queue(text: &str) -> bool {
     let refused = |letter: char| letter.is_control() || matches!(letter, ',' | '{' | '}' | '?');
     let segment = |segment: &str| !matches!(segment, "" | "*" | ">");
     name.len() <= NAME_BYTES_MAX && !name.contains(refused) && name.split('.').all(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_lives_as_long_as_it_says_or_by_default_and_never_longer_than_the_ceiling() {
+        let lives = |default, max, own_ms| {
+            let policy = Policy {
+                ttl_default: Duration::from_secs(default),
+                ttl_max: Duration::from_secs(max),
+                ..Policy::default()
+            };
+            policy.expires_ms(own_ms, 1_000)
+        };
+        for (default, max, own_ms, expected) in [
+            (0, 0, 0, 0),
+            (0, 0, 7_000, 7_000),
+            (5, 0, 0, 6_000),
+            (5, 0, 7_000, 7_000),
+            (0, 3, 0, 4_000),
+            (0, 3, 7_000, 4_000),
+            (0, 3, 2_000, 2_000),
+            (5, 3, 0, 4_000),
+            (2, 3, 0, 3_000),
+        ] {
+            assert_eq!(
+                lives(default, max, own_ms),
+                expected,
+                "{default} {max} {own_ms}"
+            );
+        }
+    }
 }

@@ -176,6 +176,10 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:2: destination.match: \"a.>.b\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >",
         ),
         (
+            "[[destination]]\nkind = 'queue'\nmatch = 'a?b'",
+            "stompbox.toml:1: destination.match: `a?b` with a kind declares a destination, and cannot be the name of one: use up to 255 bytes without control characters and '?'",
+        ),
+        (
             "[[destination]]\nmatch = 'a'\nprefech_queue = 1",
             "stompbox.toml:3: destination.prefech_queue: unknown key; did you mean `prefetch_queue`?",
         ),
@@ -349,6 +353,49 @@ fn overrides_that_only_contradict_each_other_together_keep_to_the_maximum() {
     assert_eq!(
         config.policies.effective(Queue, "a.b").prefetch_queue,
         50_000
+    );
+}
+
+#[test]
+fn an_explained_policy_says_where_each_value_comes_from() {
+    let config = load_text(
+        "[policy]\nprefetch_queue = 9\nredeliveries_max = 6\nmax_messages = 1\n\
+         [[destination]]\nmatch = 'a.>'\nmax_messages = 2\nttl_max = '1m'\n\
+         [[destination]]\nmatch = 'a.b'\nkind = 'queue'\nmax_messages = 3\n\
+         [[destination]]\nmatch = '*.b'\nkind = 'topic'\nmax_messages = 4\nttl_max = '2m'",
+    );
+    let said = |kind, name, key: &str| {
+        let settings = config.policies.explain(kind, name);
+        let setting = settings.into_iter().find(|setting| setting.key == key);
+        let setting = setting.expect(key);
+        format!("{} {}", setting.value, setting.from)
+    };
+    for (kind, name, key, expected) in [
+        (Queue, "a.b", "prefetch_queue", "9 [policy]"),
+        (Queue, "a.b", "redeliveries_max", "6 default"),
+        (Queue, "a.b", "dispatch", "\"eager\" default"),
+        (Queue, "x", "max_messages", "1 [policy]"),
+        (Queue, "a.c", "max_messages", "2 [[destination]] a.>"),
+        (
+            Queue,
+            "a.b",
+            "max_messages",
+            "3 [[destination]] a.b (queue)",
+        ),
+        (Topic, "a.b", "max_messages", "2 [[destination]] a.>"),
+        (
+            Topic,
+            "c.b",
+            "ttl_max",
+            "\"2m\" [[destination]] *.b (topic)",
+        ),
+        (Topic, "a.b", "ttl_max", "\"1m\" [[destination]] a.>"),
+    ] {
+        assert_eq!(said(kind, name, key), expected, "{kind:?} {name} {key}");
+    }
+    assert_eq!(
+        config.policies.explain(Queue, "a").len(),
+        given::SectionName::Policy.keys().len()
     );
 }
 

@@ -23,7 +23,32 @@ struct Count(AtomicUsize);
 pub struct MemoryBudget {
     charged_bytes: Count,
     released_bytes: Count,
+    shares: [Count; Share::COUNT],
     limit_bytes: usize,
+}
+
+/// What may have only a part of the memory, for all connections together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Frames of held-back producers: a quarter of the limit, beyond it. Not charged, as who waits for memory must not
+    /// wait for its own stash.
+    Stashes,
+    /// What open transactions have sent, which nobody else can make an end of: half of the limit, within it. Charged
+    /// as messages.
+    Transactions,
+    /// Selectors: a quarter of the limit, beyond it.
+    Selectors,
+}
+
+impl Share {
+    const COUNT: usize = 3;
+
+    fn of(self, limit_bytes: usize) -> usize {
+        match self {
+            Self::Stashes | Self::Selectors => limit_bytes / 4,
+            Self::Transactions => limit_bytes / 2,
+        }
+    }
 }
 
 impl MemoryBudget {
@@ -33,6 +58,7 @@ impl MemoryBudget {
         Arc::new(Self {
             charged_bytes: Count::default(),
             released_bytes: Count::default(),
+            shares: Default::default(),
             limit_bytes,
         })
     }
@@ -77,6 +103,36 @@ impl MemoryBudget {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.used_bytes() >= self.limit_bytes
+    }
+
+    /// Whether a quarter more is used than the limit: what is let in beyond it, because it may be what makes room, is
+    /// not let in beyond this.
+    #[must_use]
+    pub fn is_at_ceiling(&self) -> bool {
+        self.is_at_ceiling_with(0)
+    }
+
+    /// The same, with what is sure to come.
+    #[must_use]
+    pub fn is_at_ceiling_with(&self, coming_bytes: usize) -> bool {
+        self.used_bytes().saturating_add(coming_bytes) >= self.limit_bytes / 4 * 5
+    }
+
+    /// Nothing yet of a share.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, share: Share) -> Held {
+        Held {
+            budget: Arc::clone(self),
+            share,
+            bytes: 0,
+        }
+    }
+
+    /// Whether a share is taken as a whole.
+    #[must_use]
+    pub fn is_taken(&self, share: Share) -> bool {
+        let taken = self.shares[share as usize].0.load(Ordering::Relaxed);
+        taken >= share.of(self.limit_bytes)
     }
 
     /// Whether enough is free again for producers to go on.
@@ -164,9 +220,65 @@ impl Drop for Charge {
     }
 }
 
+/// What one owner has of a share, given back on drop.
+#[derive(Debug)]
+pub struct Held {
+    budget: Arc<MemoryBudget>,
+    share: Share,
+    bytes: usize,
+}
+
+impl Held {
+    /// So much more.
+    pub fn grow(&mut self, bytes: usize) {
+        self.budget.shares[self.share as usize]
+            .0
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+
+    /// So much less.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.budget.shares[self.share as usize]
+            .0
+            .fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+
+    /// Whether all owners together have as much as they may.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.budget.is_taken(self.share)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_that_of_all_its_owners_and_comes_back() {
+        let budget = MemoryBudget::new(1_000);
+        let (mut first, mut second) = (budget.hold(Share::Stashes), budget.hold(Share::Stashes));
+        first.grow(200);
+        assert!(!second.is_taken());
+        second.grow(50);
+        assert!(first.is_taken());
+        assert!(!budget.is_taken(Share::Transactions));
+        second.shrink(1);
+        assert!(!first.is_taken());
+        drop(first);
+        second.grow(200);
+        assert!(!second.is_taken());
+        assert_eq!(budget.used_bytes(), 0);
+    }
 
     #[test]
     fn a_dropped_charge_gives_its_bytes_back() {

@@ -220,6 +220,28 @@ pub enum Intent {
     Browse,
 }
 
+/// What outlives its consumer, or is shared by several (JMS, durable and shared subscriptions).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lasting {
+    /// Durable, one consumer at a time: named by the connection's `client-id` and by this.
+    Durable(Box<str>),
+    /// Durable, its consumers compete: named by this, and by the `client-id` where the connection has one.
+    SharedDurable(Box<str>),
+    /// The same in RabbitMQ's form: named by its destination and the SUBSCRIBE's `id`.
+    ById(Box<str>),
+    /// Its consumers compete, and it lives as long as they: named by this, and by the `client-id` where there is one.
+    Shared(Box<str>),
+}
+
+/// A durable subscription that an UNSUBSCRIBE deletes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its name.
+    pub lasting: Lasting,
+    /// Its topic, where the frame names it.
+    pub topic: Option<Arc<DestinationName>>,
+}
+
 /// What a SUBSCRIBE asks for.
 #[derive(Debug)]
 pub struct Subscribing {
@@ -233,6 +255,10 @@ pub struct Subscribing {
     pub prefetch: Prefetch,
     /// Which messages it takes; none takes all.
     pub selector: Option<Arc<Selector>>,
+    /// The same as text, where it has to be kept.
+    pub selector_text: Option<Box<str>>,
+    /// What it is if it is durable or shared.
+    pub lasting: Option<Lasting>,
     /// Who is served before it.
     pub priority: ConsumerPriority,
     /// Whether it wants a queue for itself.
@@ -263,8 +289,10 @@ pub enum Request {
     Subscribe(Box<Subscribing>),
     /// UNSUBSCRIBE.
     Unsubscribe {
-        /// Which.
-        subscription: SubscriptionHandle,
+        /// Which of its own; none if it only deletes a durable one that nobody uses.
+        subscription: Option<SubscriptionHandle>,
+        /// A durable subscription that goes with it.
+        deletes: Option<Deletion>,
         /// The last delivery that the session has passed on; later ones were never seen by the client.
         given: DeliveryCounter,
         /// Answered when done.
@@ -356,6 +384,13 @@ pub enum Reply {
     Receipt(ReceiptId),
     /// The same, of a SEND to a temporary destination that has gone: it was dropped.
     Unrouted(ReceiptId),
+    /// The same, of a SEND that repeats another one: it was not enqueued again.
+    Duplicate {
+        /// What is answered.
+        receipt: ReceiptId,
+        /// The message that came first.
+        original: MessageNumber,
+    },
     /// A browser has seen everything.
     BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.

@@ -21,8 +21,9 @@ use tokio::time::{Instant, Sleep};
 use self::waiting::Waiting;
 use super::clock::Clock;
 use super::dispatcher::{Inbox, Message, ToConnection};
+use super::place::Places;
 use crate::config::StompConfig;
-use crate::core::memory::Charge;
+use crate::core::memory::{Charge, Share};
 use crate::core::port::{ConnectionId, Reply, Request};
 use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
@@ -32,8 +33,8 @@ const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 /// Empty buffers are kept this long for the next burst. An idle connection holds none.
 const BUFFERS_KEPT: Duration = Duration::from_secs(1);
 
-/// So much of a frame may have arrived without being charged to the memory limit.
-const ARRIVING_FREE_BYTES: usize = 64 * 1024;
+/// So much of a frame may have arrived without being charged to the memory limit: what a usual read buffer holds.
+const ARRIVING_FREE_BYTES: usize = 32 * 1024;
 
 /// What connections need of the broker.
 pub(super) struct Context {
@@ -64,6 +65,9 @@ pub(super) struct Connection {
     decoder: Decoder,
     buffer: OutputBuffer,
     inbox: mpsc::UnboundedReceiver<ToConnection>,
+    places: Arc<Places>,
+    /// Whether requests stay here until the dispatcher has taken earlier ones.
+    waits_for_place: bool,
     waiting: Waiting,
     /// How many subscriptions had ended when `waiting` was last looked through.
     ended_subscriptions: u64,
@@ -83,7 +87,7 @@ pub(super) struct Connection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// The share of the memory limit that a half-arrived frame holds.
     arriving: Option<Charge>,
-    /// Since when it waits for memory.
+    /// Since when it arrives or waits while memory is full.
     starved_since: Option<Instant>,
     was_opened: bool,
     /// Whether it has been read since it last was not, or the dispatcher was waited for.
@@ -129,6 +133,8 @@ impl Connection {
             decoder: Decoder::new(Role::Server, codec_limits(&context.settings)),
             buffer: OutputBuffer::default(),
             inbox,
+            places: Arc::default(),
+            waits_for_place: false,
             waiting: Waiting::default(),
             ended_subscriptions: 0,
             request_count: 0,
@@ -151,14 +157,23 @@ impl Connection {
     }
 
     /// Serves it until it ends.
-    pub(super) async fn serve(mut self, outbox: mpsc::UnboundedSender<ToConnection>) {
-        let attach = Message::Attach(self.id, outbox);
-        if self.context.dispatcher.send(attach).await.is_err() {
-            return;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep the connection twice: as its argument and as its own"
+    )]
+    pub(super) fn serve(
+        mut self,
+        outbox: mpsc::UnboundedSender<ToConnection>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let attach = Message::Attach(self.id, outbox);
+            if self.context.dispatcher.send(attach).await.is_err() {
+                return;
+            }
+            let outcome = self.run().await;
+            // Apart, so that a living connection has no room for it.
+            Box::pin(self.end(outcome)).await;
         }
-        let outcome = self.run().await;
-        // Apart, so that a living connection has no room for it.
-        Box::pin(self.end(outcome)).await;
     }
 
     async fn run(&mut self) -> Outcome {
@@ -191,6 +206,8 @@ impl Connection {
             match self.decoder.next_ref() {
                 Ok(Some(InputRef::HeartBeat)) => {}
                 Ok(Some(InputRef::Frame(frame))) => {
+                    // The next one has its own time.
+                    self.starved_since = None;
                     let is_connect = matches!(frame.command(), Command::Connect | Command::Stomp);
                     self.session.frame(&frame, now, &mut self.buffer.output);
                     if is_connect && let Some(version) = self.session.version() {
@@ -213,16 +230,21 @@ impl Connection {
         self.phase = Phase::Finishing { since, patience };
     }
 
-    /// Hands the dispatcher what has gathered.
+    /// Hands the dispatcher what has gathered, unless all places there are taken.
     async fn forward(&mut self) -> Result<(), ()> {
         if self.buffer.output.requests.is_empty() {
+            return Ok(());
+        }
+        let place = self.places.take();
+        self.waits_for_place = place.is_none();
+        if self.waits_for_place {
             return Ok(());
         }
         let requests = std::mem::take(&mut self.buffer.output.requests);
         let opens = |request: &Request| matches!(request, Request::Open(_));
         self.was_opened = self.was_opened || requests.iter().any(opens);
         self.request_count = requests.len();
-        let message = Message::Requests(self.id, requests);
+        let message = Message::Requests(self.id, requests, place);
         match self.context.dispatcher.try_send(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(message)) => {
@@ -306,11 +328,11 @@ impl Connection {
     fn reads(&self) -> bool {
         self.phase == Phase::Running
             && self.session.takes_input(&self.buffer.output)
-            && self.starved_since.is_none()
+            && !self.waits_for_memory()
+            && !self.waits_for_place
     }
 
-    /// Charges what a long frame has brought so far. One that is larger than the stash waits until as much memory is
-    /// free as held-back producers wait for; behind a smaller one an ACK may stand that frees some.
+    /// Charges what a long frame has brought so far, and looks whether memory is full meanwhile.
     fn charge_arriving(&mut self) {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
@@ -318,15 +340,31 @@ impl Connection {
             self.starved_since = None;
             return;
         }
-        let budget = &self.context.settings.budget;
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
-            self.arriving = Some(budget.charge_bytes(held));
+            self.arriving = Some(self.context.settings.budget.charge_bytes(held));
         }
-        if budget.has_recovered() || held <= self.context.settings.limits.stash_bytes {
+        if self.has_memory() || !self.session.takes_input(&self.buffer.output) {
+            // Where the session does not listen, it is the broker that lets it wait.
             self.starved_since = None;
         } else if self.starved_since.is_none() {
             self.starved_since = Some(Instant::now());
         }
+    }
+
+    /// Whether a long frame may go on: as much memory is free as held-back producers wait for, and where it would have
+    /// to wait with theirs, there is room for that.
+    fn has_memory(&self) -> bool {
+        let budget = &self.context.settings.budget;
+        budget.has_recovered() && !(self.session.is_held_back() && budget.is_taken(Share::Stashes))
+    }
+
+    /// A frame that is larger than the stash is not read on without memory. Behind a smaller one an ACK may stand that
+    /// frees some, but not at any price.
+    fn waits_for_memory(&self) -> bool {
+        let settings = &self.context.settings;
+        self.starved_since.is_some()
+            && (self.decoder.buffered_bytes() > settings.limits.stash_bytes
+                || settings.budget.is_at_ceiling())
     }
 
     fn read(&mut self) {
@@ -380,3 +418,6 @@ fn codec_limits(settings: &SessionSettings) -> Limits {
         unauthenticated_bytes_max: limits.unauthenticated_bytes,
     }
 }
+
+#[cfg(test)]
+mod tests;

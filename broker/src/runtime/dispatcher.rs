@@ -8,6 +8,7 @@ use stompbox_store::{Backlog, Store, StoreError, StoreEvent};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
+use super::place::Place;
 use crate::core::dispatcher::{Dispatcher, Read, Turn};
 use crate::core::port::{ConnectionId, Reply, Request};
 
@@ -49,8 +50,8 @@ pub(super) type Look = Box<dyn FnOnce(&Dispatcher, &dyn Store) + Send>;
 pub(super) enum Message {
     /// A connection exists and can be replied to.
     Attach(ConnectionId, Outbox),
-    /// Requests of one read of a connection.
-    Requests(ConnectionId, Vec<Request>),
+    /// Requests of one read of a connection, and the place that they take; the last ones of all take none.
+    Requests(ConnectionId, Vec<Request>, Option<Place>),
     /// A connection is gone; its `Closed` came before.
     Detach(ConnectionId),
     /// The console asks.
@@ -131,7 +132,7 @@ impl DispatcherTask {
                     Message::Detach(connection) => {
                         self.outboxes.remove(&connection);
                     }
-                    Message::Requests(connection, requests) => {
+                    Message::Requests(connection, requests, _place) => {
                         self.dispatcher
                             .handle(connection, requests, self.clock.now());
                     }
@@ -213,6 +214,10 @@ impl DispatcherTask {
         for read in reads {
             match read {
                 Read::Page(request) => self.store.read_page(request),
+                Read::Log(request) => self.store.read_log(request),
+                Read::Due(request) => self.store.read_due(request),
+                Read::Schedule(request) => self.store.read_schedule(request),
+                Read::Duplicates(request) => self.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }

@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod dispatcher;
 mod listener;
+mod place;
 mod server;
 mod signal;
 

@@ -93,7 +93,9 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), St
         .pragma_update(None, "user_version", known as i64)
         .map_err(&failed)?;
     transaction.commit().map_err(&failed)?;
-    tracing::info!(from = found, to = known, file = %file.display(), "the database has a new schema");
+    if found > 0 {
+        tracing::info!(from = found, to = known, file = %file.display(), "the database has a new schema");
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod body;
 mod destination;
 mod expiry;
 mod heart_beat;
+mod held_back;
 mod login;
 mod nonsense;
 mod reader;

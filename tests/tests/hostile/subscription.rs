@@ -19,13 +19,13 @@ const BYTES_EACH: u64 = 1_280;
 const OF_A_CONNECTION: u64 = 10_000;
 
 /// Subscribes so often, with ids from 1; the receipt of the last one is waited for.
-fn subscribe(flood: &mut Flood, count: u64, destination: impl Fn(u64) -> String) {
+fn subscribe(flood: &mut Flood, count: u64, mode: &str, destination: impl Fn(u64) -> String) {
     let mut batch = String::new();
     for id in 1..=count {
         let receipt = if id == count { "receipt:last\n" } else { "" };
         let destination = destination(id);
         batch.push_str(&format!(
-            "SUBSCRIBE\nid:{id}\nack:client\ndestination:{destination}\n{receipt}\n\0"
+            "SUBSCRIBE\nid:{id}\nack:{mode}\ndestination:{destination}\n{receipt}\n\0"
         ));
         if batch.len() > 64 * 1024 || id == count {
             flood.send(&batch);
@@ -42,14 +42,14 @@ fn subscribe(flood: &mut Flood, count: u64, destination: impl Fn(u64) -> String)
 
 #[test]
 fn a_million_subscriptions_cost_a_bounded_memory_each_and_leave_no_trace() {
-    let (connections, each) = Scale::asked_for().of((4, 1_000), (100, OF_A_CONNECTION));
+    let (connections, each) = Scale::asked_for().of((4, 1_000), (100, OF_A_CONNECTION - 1));
     let count = connections * each;
     let trial = Trial::begin("a million subscriptions", start_watched(""));
     trial.run(16 * MIB + count * BYTES_EACH, |broker| {
         let mut holders = Vec::new();
         for number in 0..connections {
             let mut holder = Flood::connect(broker.stomp());
-            subscribe(&mut holder, each, |id| match id % 2 {
+            subscribe(&mut holder, each, "client", |id| match id % 2 {
                 0 => format!("/queue/many.{}", (number + id) % 1_000),
                 _ => format!("/topic/many.{}", (number + id) % 1_000),
             });
@@ -74,7 +74,7 @@ fn subscriptions_that_come_and_go_beside_thousands_of_the_same_destination_stop_
             let mut others_of_it = Vec::new();
             for _ in 0..connections {
                 let mut flood = Flood::connect(broker.stomp());
-                subscribe(&mut flood, each, |_| destination.to_owned());
+                subscribe(&mut flood, each, "client", |_| destination.to_owned());
                 others_of_it.push(flood);
             }
             let mut churn = Flood::connect(broker.stomp());
@@ -172,4 +172,46 @@ fn subscriptions_that_come_and_go_without_reading_bound_the_memory() {
         .collect();
     assert_eq!(got.len(), MESSAGES, "some came twice");
     expect_quiet(&mut consumer);
+}
+
+/// Fifty kilobytes of SENDs would be ten million deliveries: what they cost must not depend on who fails to read them.
+fn check_deaf_topic(name: &'static str, mode: &str) {
+    let (subscriptions, count, limit) =
+        Scale::asked_for().of((2_000, 2_000, 64), (OF_A_CONNECTION, 20_000, 256));
+    let broker = start_watched(&format!(
+        "[stomp]\nstalled_after = \"3s\"\n[limits]\nmemory_bytes = \"{limit} MiB\"\nbody_bytes = \"1 MiB\"\n\
+         transaction_bytes = \"1 MiB\"\n"
+    ));
+    let trial = Trial::begin(name, broker);
+    trial.run((limit + 32) * MIB, |broker| {
+        let mut deaf = Flood::connect(broker.stomp());
+        subscribe(&mut deaf, subscriptions, mode, |_| "/topic/deaf".to_owned());
+        let mut reader = connect(broker);
+        reader.subscribe("s", "/topic/deaf", "auto");
+        let mut producer = Flood::connect(broker.stomp());
+        let mut batch = String::new();
+        for number in 0..count {
+            batch.push_str(&format!(
+                "SEND\ndestination:/topic/deaf\npersistent:false\nn:{number}\n\n\0"
+            ));
+        }
+        producer.set_write_patience(PATIENCE);
+        producer.send(batch);
+        // Whoever reads gets all of it, in order, once the other one has been closed.
+        for number in 0..count {
+            let message = reader.expect_message();
+            assert_eq!(header(&message, "n"), number.to_string());
+        }
+        drop(deaf);
+    });
+}
+
+#[test]
+fn a_topic_with_ten_thousand_subscriptions_of_a_client_that_does_not_read_bounds_the_memory() {
+    check_deaf_topic("a topic of 10,000 deaf subscriptions", "auto");
+}
+
+#[test]
+fn a_topic_with_ten_thousand_subscriptions_that_do_not_acknowledge_bounds_the_memory() {
+    check_deaf_topic("the same, to be acknowledged", "client");
 }

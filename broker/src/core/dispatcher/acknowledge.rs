@@ -196,6 +196,7 @@ impl Dispatcher {
             self.subscriptions[key.0].credit.regain(count, bytes);
             let peer = &mut self.peers[peer.0];
             peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
+            self.crowd.arrived(count);
             self.counters.acknowledged += u64::from(count);
         }
         self.offer(key);
@@ -206,7 +207,6 @@ impl Dispatcher {
         self.counters.acknowledged += 1;
         if let Origin::Queue(key, rank) = delivered.origin {
             let queue = &mut self.queues[key.0];
-            queue.in_flight -= 1;
             queue.counters.acknowledged += 1;
             queue.came_back(&delivered.entry);
             self.remove(key, rank, delivered.sequence, &delivered.entry);
@@ -223,7 +223,11 @@ impl Dispatcher {
     ) {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, entry);
-        if let Some(medium) = entry.medium() {
+        if queue.is_durable() {
+            if entry.is_stored() {
+                self.done_with(key, sequence);
+            }
+        } else if let Some(medium) = entry.medium() {
             let stored = queue.key(rank, sequence);
             self.leaves(stored, entry.expires_ms);
             self.store(

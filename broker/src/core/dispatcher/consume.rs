@@ -1,27 +1,34 @@
 //! Subscriptions come and go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Dispatcher;
 use super::browse::Walk;
+use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
+use super::identity::Identity;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::peer::Claims;
+use super::queue::Queue;
 use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
 use crate::core::port::{
-    AckMode, DeliveryCounter, Intent, Prefetch, ReceiptId, Refusal, Source, Subscribing,
-    SubscriptionHandle,
+    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Prefetch, ReceiptId, Refusal, Source,
+    Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
-    pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
+    pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if let Err(refusal) = self.check_subscriptions() {
+            return self.refuse(peer, refusal, subscribing.receipt);
+        }
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         for source in &subscribing.sources {
             let Source::One(name) = source else { continue };
@@ -44,6 +51,20 @@ impl Dispatcher {
             return self.browse(peer, subscribing, &places, now);
         }
         let receipt = subscribing.receipt.clone();
+        let mut promise = Promise::Kept;
+        if let Some(lasting) = subscribing.lasting.take() {
+            let found = self.lasting_place(peer, &lasting, &subscribing, &places, now);
+            let queue = match found {
+                Ok(queue) => queue,
+                Err(refusal) => return self.refuse(peer, refusal, receipt),
+            };
+            if self.queues[queue.0].opens_at > self.watermark {
+                promise = Promise::WithBatch;
+            }
+            // What it takes is its subscription's affair, whoever consumes from it.
+            subscribing.selector = None;
+            places = SmallVec::from_elem(Place::Queue(queue), 1);
+        }
         let patterns: Vec<Arc<Pattern>> = subscribing
             .sources
             .iter()
@@ -52,13 +73,41 @@ impl Dispatcher {
                 Source::Matching(pattern) => Some(Arc::clone(pattern)),
             })
             .collect();
+        let place = place_bytes(subscribing.selector.is_some());
+        let matching = patterns
+            .iter()
+            .map(|pattern| self.queues_matching(pattern).count());
+        if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
+            return self.refuse(peer, refusal, receipt);
+        }
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
-        self.answer(peer, receipt, Promise::Kept);
+        self.answer(peer, receipt, promise);
         for place in places {
             self.take_from(key, place);
         }
         for pattern in patterns {
             self.take_from_matching(key, &pattern);
+        }
+    }
+
+    /// The queue of a durable or shared subscription: its topic feeds it.
+    fn lasting_place(
+        &mut self,
+        peer: PeerKey,
+        lasting: &Lasting,
+        subscribing: &Subscribing,
+        places: &[Place],
+        now: Now,
+    ) -> Result<QueueKey, Refusal> {
+        match places {
+            &[Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+                self.ensure_lasting(peer, topic, lasting, subscribing, now)
+            }
+            _ => Err(Refusal::new(
+                "a durable or shared subscription is of one topic",
+                "a subscription with a name of its own needs a destination that names one topic: subscribe to \
+                 /topic/NAME, without wildcards or a list. A queue keeps its messages without any",
+            )),
         }
     }
 
@@ -75,7 +124,7 @@ impl Dispatcher {
         };
         let key = self.insert_subscription(peer, subscribing, places, Vec::new());
         self.answer(peer, receipt, Promise::Kept);
-        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(queue, self.last_sequence)));
+        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(key, queue, self.last_sequence)));
         self.walk_on(key, now);
     }
 
@@ -94,14 +143,18 @@ impl Dispatcher {
         let mode = subscribing.mode;
         let credit = self.credit_for(places.first(), patterns.first(), &subscribing);
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
-        let has_queues = subscribing.sources.iter().any(Source::is_of_queues);
+        let has_queues = subscribing.sources.iter().any(Source::is_of_queues)
+            || places.iter().any(|place| matches!(place, Place::Queue(_)));
         let keeps_deliveries =
             mode != AckMode::Auto || (has_queues && subscribing.intent == Intent::Consume);
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
             consumers: Default::default(),
-            parked: Vec::new(),
+            parked: VecDeque::new(),
+            is_offered: false,
+            queues: Default::default(),
+            places_charge: self.settings.budget.charge_bytes(0),
             topics: Default::default(),
             selector: subscribing.selector,
             priority: subscribing.priority,
@@ -116,12 +169,14 @@ impl Dispatcher {
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
             queued: false,
             walk: None,
-            pending: Pending::new(&self.settings.budget),
-            delayed: Default::default(),
+            pending: Pending::new(self.crowd.pending()),
             full_for: Default::default(),
             has_claims: false,
+            is_slow: false,
+            discarded: 0,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
+        self.advisories.hear(key, &subscribing.sources);
         key
     }
 
@@ -136,6 +191,7 @@ impl Dispatcher {
                     .push((topic, members.len()));
                 members.push(key);
                 self.topics[topic.0].audience_at = None;
+                self.advise_consumer(key, place);
             }
         }
     }
@@ -146,15 +202,17 @@ impl Dispatcher {
         if pattern.kind() == DestinationKind::Topic {
             return;
         }
-        let queues: Vec<QueueKey> = names_matching(pattern, &self.ordered_names)
-            .filter_map(|(_, place)| match place {
-                Place::Queue(queue) => Some(*queue),
-                Place::Topic(_) => None,
-            })
-            .collect();
+        let queues: Vec<QueueKey> = self.queues_matching(pattern).collect();
         for queue in queues {
             self.join(key, queue);
         }
+    }
+
+    fn queues_matching<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = QueueKey> + 'a {
+        names_matching(pattern, &self.ordered_names).filter_map(|(_, place)| match place {
+            Place::Queue(queue) => Some(*queue),
+            Place::Topic(_) => None,
+        })
     }
 
     /// The first place that a subscription takes from decides what it may hold.
@@ -196,22 +254,74 @@ impl Dispatcher {
         }
     }
 
+    /// Whether one more subscription may be made.
+    fn check_subscriptions(&self) -> Result<(), Refusal> {
+        let limit = self.settings.limits.all_subscriptions;
+        if self.subscriptions.len() < limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many subscriptions",
+            format!(
+                "the broker has {limit} subscriptions, which is limits.all_subscriptions: end some, or \
+                 raise the limit"
+            ),
+        ))
+    }
+
     pub(super) fn unsubscribe(
         &mut self,
         peer: PeerKey,
-        handle: SubscriptionHandle,
+        handle: Option<SubscriptionHandle>,
+        deletes: Option<Deletion>,
         given: DeliveryCounter,
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        if let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) {
+        let operations = self.batch.operations.len();
+        let identity = match self.identity_to_delete(peer, handle, deletes) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
+        };
+        if let Some(handle) = handle
+            && let Some(&key) = self.peers[peer.0].subscriptions.get(&handle)
+        {
             let mut returning = Vec::new();
             self.end_subscriptions(&[key], &mut returning);
             for (delivered, outcome) in returning {
                 self.conclude_unseen(delivered, outcome, given, now);
             }
         }
-        self.answer(peer, receipt, Promise::Kept);
+        let mut promise = Promise::Kept;
+        if let Some(identity) = identity {
+            if let Err(refusal) = self.delete_lasting(&identity) {
+                return self.refuse(peer, refusal, receipt);
+            }
+            promise = self.promise_since(operations);
+        }
+        self.answer(peer, receipt, promise);
+    }
+
+    /// The durable subscription that an UNSUBSCRIBE deletes: that which its own subscription is, or the one that it names.
+    fn identity_to_delete(
+        &self,
+        peer: PeerKey,
+        handle: Option<SubscriptionHandle>,
+        deletes: Option<Deletion>,
+    ) -> Result<Option<Box<str>>, Refusal> {
+        let Some(deletion) = deletes else {
+            return Ok(None);
+        };
+        let own = handle.and_then(|handle| self.peers[peer.0].subscriptions.get(&handle));
+        let consumers = own.map(|key| &self.subscriptions[key.0].consumers);
+        let queue = consumers.and_then(|consumers| consumers.first());
+        let queue = queue.map(|consumer| &self.queues[self.consumers[consumer.0].queue.0]);
+        if let Some(cursor) = queue.and_then(Queue::cursor) {
+            return Ok(Some(cursor.identity.text.clone()));
+        }
+        let client_id = self.peers[peer.0].opening.client_id.as_deref();
+        let identity = Identity::of(&deletion.lasting, client_id, deletion.topic.as_deref())?;
+        Ok(Some(identity.text))
     }
 
     /// Ends subscriptions of one connection and hands over what they held, in order. What a transaction has
@@ -237,6 +347,8 @@ impl Dispatcher {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
         };
+        self.advisories.unhear(key);
+        let places = self.advised_places(&subscription);
         let peer = &mut self.peers[subscription.peer.0];
         peer.subscriptions.remove(&subscription.handle);
         if subscription.has_claims {
@@ -248,7 +360,7 @@ impl Dispatcher {
                 }
             }
         }
-        for (timer, ..) in std::mem::take(&mut subscription.delayed).into_values() {
+        for timer in subscription.pending.take_delayed() {
             self.timers.cancel(timer);
         }
         while let Some(slot) = subscription.open.first {
@@ -265,11 +377,13 @@ impl Dispatcher {
         for consumer in &subscription.consumers {
             self.leave(*consumer);
         }
+        self.places_bytes -= subscription.places_charge.bytes();
         // Deliveries that are in no list are gone with it.
         if !subscription.keeps_deliveries {
-            let out = u64::from(subscription.credit.messages);
+            let out = subscription.credit.messages;
             let peer = &mut self.peers[subscription.peer.0];
-            peer.in_flight = peer.in_flight.saturating_sub(out);
+            peer.in_flight = peer.in_flight.saturating_sub(u64::from(out));
+            self.crowd.arrived(out);
         }
         for topic in &subscription.full_for {
             self.relieve(*topic, Relief::SubscriptionGone);
@@ -277,9 +391,10 @@ impl Dispatcher {
         for pattern in &subscription.patterns {
             self.patterns.remove(pattern, &key);
         }
-        for (topic, place) in subscription.topics {
+        for (topic, place) in std::mem::take(&mut subscription.topics) {
             self.leave_topic(topic, place);
         }
+        self.advise_consumer_gone(&subscription, places);
     }
 
     /// A subscription gives up its place; the last one takes it.

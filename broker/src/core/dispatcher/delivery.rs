@@ -33,6 +33,16 @@ pub(super) enum Origin {
     Walk,
 }
 
+impl Origin {
+    /// Whether there may be any number of such deliveries of one message.
+    fn is_of_a_copy(self) -> bool {
+        match self {
+            Self::Queue(..) => false,
+            Self::Topic(_) | Self::Walk => true,
+        }
+    }
+}
+
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -106,10 +116,15 @@ impl Delivered {
     }
 }
 
+/// Room for so many is kept when there are none.
+const KEPT_CAPACITY: usize = 16 * 1024;
+
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     slots: Slab<Delivered>,
+    /// How many of them are one of many copies of a message.
+    copy_count: usize,
 }
 
 impl Deliveries {
@@ -122,6 +137,7 @@ impl Deliveries {
     pub(super) fn open(&mut self, ends: &mut Ends, delivered: Delivered) -> Slot {
         let slot = self.next_slot();
         let previous = ends.last;
+        self.copy_count += usize::from(delivered.origin.is_of_a_copy());
         self.slots.insert(Delivered {
             previous,
             ..delivered
@@ -170,7 +186,17 @@ impl Deliveries {
 
     /// Takes a delivery that is in no list out of the table.
     pub(super) fn close(&mut self, slot: Slot) -> Option<Delivered> {
-        self.slots.try_remove(slot.index())
+        let delivered = self.slots.try_remove(slot.index())?;
+        self.copy_count -= usize::from(delivered.origin.is_of_a_copy());
+        if self.slots.is_empty() && self.slots.capacity() > KEPT_CAPACITY {
+            self.slots = Slab::new();
+        }
+        Some(delivered)
+    }
+
+    /// How many of the deliveries are one of many copies of a message.
+    pub(super) fn copy_count(&self) -> usize {
+        self.copy_count
     }
 
     /// Every delivery.

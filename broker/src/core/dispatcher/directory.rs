@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::advisory::{Change, adapt};
+use super::consumer::place_bytes;
+use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
 use super::topic::Topic;
@@ -42,7 +45,9 @@ impl Dispatcher {
         self.patterns.matches(&name, |subscription| {
             matched.insert(*subscription);
         });
-        self.ordered_names.insert(name, Place::Queue(key));
+        self.ordered_names
+            .insert(Arc::clone(&name), Place::Queue(key));
+        self.advise_destination(&name, Change::Start);
         for subscription in matched {
             self.join(subscription, key);
         }
@@ -66,7 +71,7 @@ impl Dispatcher {
         self.insert_queue(id, Arc::clone(name))
     }
 
-    fn next_destination(&mut self) -> DestinationId {
+    pub(super) fn next_destination(&mut self) -> DestinationId {
         let id = self.next_destination;
         self.next_destination = DestinationId(id.0 + 1);
         id
@@ -76,15 +81,17 @@ impl Dispatcher {
         if let Some(Place::Topic(key)) = self.names.get(name) {
             return *key;
         }
-        let policy = self
+        let mut policy = self
             .settings
             .policies
             .effective(DestinationKind::Topic, name.name());
+        adapt(name, &mut policy);
         let topic = Topic::new(Arc::clone(name), Arc::new(policy));
         let key = TopicKey(self.topics.insert(topic));
         self.names.insert(Arc::clone(name), Place::Topic(key));
         self.ordered_names
             .insert(Arc::clone(name), Place::Topic(key));
+        self.advise_destination(name, Change::Start);
         key
     }
 
@@ -100,11 +107,61 @@ impl Dispatcher {
         if name.is_temporary() {
             return Ok(None);
         }
+        self.check_made_by_use(name)?;
         self.check_destinations(1)?;
+        self.check_matching(name)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Whether the subscriptions whose patterns match a new queue may have places there.
+    fn check_matching(&self, name: &DestinationName) -> Result<(), Refusal> {
+        if name.kind() == DestinationKind::Topic || self.patterns.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = 0;
+        self.patterns.matches(name, |subscription| {
+            let subscription = &self.subscriptions[subscription.0];
+            bytes += place_bytes(subscription.selector.is_some());
+        });
+        self.check_places(bytes)
+    }
+
+    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    pub fn declare(&mut self, now: Now) {
+        let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
+        for name in declared {
+            match name.kind() {
+                DestinationKind::Queue => {
+                    self.ensure_queue(&name, now);
+                }
+                DestinationKind::Topic => {
+                    self.ensure_topic(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether a client may make this destination by naming it.
+    pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
+        let policies = &self.settings.policies;
+        if policies.effective(name.kind(), name.name()).auto_create {
+            return Ok(());
+        }
+        let kind = match name.kind() {
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
+        };
+        Err(Refusal::new(
+            "unknown destination",
+            format!(
+                "{name} is not there, and its policy says auto_create = false: use one that is there, or \
+                 declare it in the broker's configuration as [[destination]] match = \"{}\", kind = \"{kind}\"",
+                name.name()
+            ),
+        ))
     }
 
     /// Whether so many more destinations may be made.
@@ -153,27 +210,27 @@ impl Dispatcher {
             return;
         };
         self.forget_name(&queue.name);
+        self.advise_destination(&queue.name, Change::Stop);
         self.queue_ids.remove(&queue.id);
+        self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
         if queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
+        self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
     fn remove_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };
-        self.forget_name(&topic.name);
-        for peer in topic.blocked {
-            self.peers[peer.0]
-                .blocked_by
-                .retain(|blocker| *blocker != super::flow::Blocker::Topic(key));
-            if !self.peers[peer.0].is_blocked() {
-                self.reply(peer, crate::core::port::Reply::Unblock);
-            }
+        if let Some(id) = topic.id {
+            self.forget_window(id);
         }
+        self.forget_name(&topic.name);
+        self.advise_destination(&topic.name, Change::Stop);
+        self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 
     fn forget_name(&mut self, name: &Arc<DestinationName>) {

@@ -1,7 +1,10 @@
 //! What a turn leaves behind: replies, one batch for the store, requests for pages; and the replies that wait
 //! for the disk.
 
-use stompbox_store::{Batch, Haste, Operation, PageRequest, Ticket};
+use stompbox_store::{
+    Batch, DueRequest, DuplicateRequest, Haste, LogPageRequest, Operation, PageRequest,
+    ScheduleListRequest, Ticket,
+};
 
 use super::key::{PeerKey, QueueKey};
 use super::{Dispatcher, Place};
@@ -13,6 +16,14 @@ use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply};
 pub enum Read {
     /// Entries in order.
     Page(PageRequest),
+    /// Messages of a topic's log, as one subscription has them.
+    Log(LogPageRequest),
+    /// Scheduled messages whose time has come.
+    Due(DueRequest),
+    /// What is scheduled.
+    Schedule(ScheduleListRequest),
+    /// The ids that a destination knows.
+    Duplicates(DuplicateRequest),
     /// Entries that have expired by now.
     Expired {
         /// Now, ms since 1970.
@@ -68,14 +79,13 @@ impl Dispatcher {
         let peer = &mut self.peers[key.0];
         if peer.replies.is_empty() {
             self.replied.push(key);
-            peer.replies.reserve(peer.reply_count);
         }
-        peer.replies.push(reply);
+        peer.push(reply);
     }
 
     /// What may be promised after changes that began when the batch had so many operations.
     pub(super) fn promise_since(&self, operations: usize) -> Promise {
-        if self.batch.operations.len() > operations {
+        if self.batch.operations.len() > operations || !self.unsettled.is_empty() {
             Promise::WithBatch
         } else {
             Promise::Kept
@@ -148,6 +158,8 @@ impl Dispatcher {
             .pop_front_if(|revocable| revocable.ticket <= ticket)
             .is_some()
         {}
+        self.passes_hold(ticket);
+        self.go_on_with_agenda(now);
         self.page_out_durable();
         self.request_waiting_pages();
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
+use super::Place::Topic;
 use super::delivery::Origin;
 use super::dispatch::{Dealt, NO_SLOT};
 use super::entry::{Durability, Entry};
@@ -12,7 +13,6 @@ use super::flow::Relief;
 use super::key::{SubscriptionKey, TopicKey};
 use super::peer::Standing;
 use super::property::{Place, Seen};
-use super::subscription::Pending;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Publication};
@@ -30,6 +30,7 @@ impl Dispatcher {
     ) {
         if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
             self.counters.expired += 1;
+            self.advise_expired(Topic(key), number);
             return;
         }
         let sequence = Sequence(number.0);
@@ -37,6 +38,9 @@ impl Dispatcher {
         let mut slow = Vec::new();
         self.refresh_audience(key);
         let count = self.topics[key.0].audience.len();
+        if count == 0 {
+            return self.advise_no_consumer(key, number);
+        }
         // The last one takes the message: it is not cloned for one subscriber.
         let messages = std::iter::repeat_n(publication.message, count);
         for (index, message) in messages.enumerate() {
@@ -81,6 +85,7 @@ impl Dispatcher {
             handle,
             counter,
         } = self.deal(to, message.bytes());
+        self.crowd.set_out();
         let tag = DeliveryTag {
             slot: NO_SLOT,
             counter,
@@ -130,6 +135,9 @@ impl Dispatcher {
 
     /// A subscription does not keep up: the policy says who pays.
     fn curb(&mut self, key: TopicKey, to: SubscriptionKey) {
+        if !std::mem::replace(&mut self.subscriptions[to.0].is_slow, true) {
+            self.advise_slow(key, to, self.shortage(key, to));
+        }
         match self.topics[key.0].policy.slow_consumer {
             SlowConsumer::Block => {
                 let subscription = &mut self.subscriptions[to.0];
@@ -140,11 +148,13 @@ impl Dispatcher {
             }
             SlowConsumer::DropOldest => {
                 while self.is_over_pending_limit(key, to) {
-                    let Some(topic) = self.subscriptions[to.0].pending.drop_oldest() else {
+                    let Some((topic, number)) = self.drop_one(key, to) else {
                         return;
                     };
+                    self.subscriptions[to.0].discarded += 1;
                     self.topics[topic.0].counters.dropped += 1;
                     self.counters.dropped += 1;
+                    self.advise_discarded(topic, to, number);
                 }
             }
             SlowConsumer::Disconnect => {
@@ -162,9 +172,23 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
-                self.subscriptions[to.0].pending = Pending::new(&self.settings.budget);
+                self.subscriptions[to.0].pending.clear();
             }
         }
+    }
+
+    /// Drops the oldest message that waits for a subscription, or, where its topic's policy keeps that, the newcomer.
+    fn drop_one(
+        &mut self,
+        key: TopicKey,
+        to: SubscriptionKey,
+    ) -> Option<(TopicKey, MessageNumber)> {
+        let pending = &mut self.subscriptions[to.0].pending;
+        let oldest = pending.oldest()?;
+        if self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest {
+            return pending.drop_oldest();
+        }
+        pending.drop_latest(key)
     }
 
     /// Hands a subscription what waits for it of its topics, as far as its credit goes.
@@ -182,10 +206,14 @@ impl Dispatcher {
             };
             if entry.is_expired(now.wall_ms) {
                 self.counters.expired += 1;
+                self.advise_expired(Topic(key), entry.number);
             } else {
                 self.topics[key.0].counters.dispatched += 1;
                 self.hand_over(to, Origin::Topic(key), sequence, entry);
             }
+        }
+        if self.subscriptions[to.0].pending.len() == 0 {
+            self.subscriptions[to.0].is_slow = false;
         }
         self.note_recovery(to);
     }

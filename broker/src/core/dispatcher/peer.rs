@@ -1,5 +1,6 @@
 //! A connection as the dispatcher knows it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -9,10 +10,11 @@ use super::Place;
 use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
+use super::producer::Produced;
 use super::subscription::ByNumber;
 use crate::core::destination::DestinationName;
 use crate::core::port::{
-    ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
+    ConnectionId, DeliveryCounter, Opening, Reply, Request, SubscriptionHandle, TransactionHandle,
 };
 
 /// What an open transaction has acknowledged.
@@ -51,6 +53,9 @@ pub(super) enum Standing {
     Ending,
 }
 
+/// Replies that are handed over in one piece.
+const BATCH_REPLIES: usize = 1_024;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -68,15 +73,23 @@ pub(super) struct Peer {
     pub(super) in_flight: u64,
     /// What holds its SENDs back.
     pub(super) blocked_by: Vec<Blocker>,
+    /// What it asked for behind a SEND that waits.
+    pub(super) deferred: VecDeque<Request>,
     /// Temporary destinations that go with it.
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
     pub(super) replies: Vec<Reply>,
+    /// The same, before those: in pieces, so that a great many take no more room than they need.
+    pub(super) reply_batches: Vec<Vec<Reply>>,
     /// How many were handed over the last time: there will be about as many again.
     pub(super) reply_count: usize,
     /// Where its last SEND outside of a transaction went. None but temporary destinations
     /// are ever removed.
     pub(super) latest: Option<(Arc<DestinationName>, Place)>,
+    /// Where it has sent to, in a transaction or not.
+    pub(super) produced: Produced,
+    /// Whether it was let in: what advisories say has come, they say has gone.
+    pub(super) was_opened: bool,
 }
 
 impl Peer {
@@ -92,11 +105,27 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
+            deferred: VecDeque::new(),
             temporaries: Vec::new(),
             replies: Vec::new(),
+            reply_batches: Vec::new(),
             reply_count: 0,
             latest: None,
+            produced: Produced::new(),
+            was_opened: false,
         }
+    }
+
+    /// One more reply, for the end of the turn.
+    pub(super) fn push(&mut self, reply: Reply) {
+        if self.replies.is_empty() {
+            self.replies.reserve(self.reply_count.min(BATCH_REPLIES));
+        } else if self.replies.len() == BATCH_REPLIES {
+            let next = Vec::with_capacity(BATCH_REPLIES);
+            let full = std::mem::replace(&mut self.replies, next);
+            self.reply_batches.push(full);
+        }
+        self.replies.push(reply);
     }
 
     /// Whether anything holds its SENDs back.

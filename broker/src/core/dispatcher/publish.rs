@@ -5,15 +5,18 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
 
+use super::duplicate::Sifted;
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::full::{NOBODY, Placed, Undo};
 use super::key::{PeerKey, QueueKey, TopicKey};
+use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
+use crate::core::destination::StatisticsQuery;
 use crate::core::message::{DeliveryMode, Publication, Target};
-use crate::core::port::{ReceiptId, Refusal, Reply};
+use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
 /// The destinations of one SEND that are there.
 type Places = SmallVec<[Place; 1]>;
@@ -42,9 +45,19 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
+            return self.refuse(peer, refusal, receipt);
+        }
         let mode = publication.mode;
-        if self.is_disk_full && self.is_any_stored(&places, mode) {
+        let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+        if self.is_disk_full && (is_special || self.is_any_stored(&places, mode)) {
             return self.refuse_for_disk(peer, receipt);
+        }
+        if Self::is_for_scheduler(&publication.target) {
+            return self.manage_schedule(peer, &publication.message, receipt);
+        }
+        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
+            return self.query(peer, &query, &publication.message, receipt, now);
         }
         if places.is_empty() {
             self.counters.dropped += 1;
@@ -57,6 +70,9 @@ impl Dispatcher {
             sender: Sender(self.peers[peer.0].connection.0),
             visible_after: AT_ONCE,
         };
+        if is_special {
+            return self.send_specially(peer, &places, publication, routing, receipt, now);
+        }
         let start = self.batch.operations.len();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
@@ -75,20 +91,106 @@ impl Dispatcher {
         }
     }
 
+    /// A SEND that is to be delivered later, or that may repeat another one.
+    fn send_specially(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+        publication: Publication,
+        routing: Routing,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        if publication.later.is_some()
+            && let Err(refusal) = self.check_schedulable(&publication.target)
+        {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if !self.can_judge(&publication, places, now) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.defer(peer, send);
+        }
+        let start = self.batch.operations.len();
+        let mode = publication.mode;
+        let mut placed = AllPlaced::new();
+        let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
+            Ok(promise) => promise,
+            Err(sifted) => return self.answer_repeat(peer, receipt, &sifted),
+        };
+        let undo = Undo::Commit {
+            connection: self.peers[peer.0].connection,
+            placed,
+            acknowledged: Vec::new(),
+        };
+        self.as_one(start, undo);
+        self.answer(peer, receipt, promise);
+        for place in places {
+            self.hold_producer_back(peer, *place, mode);
+        }
+    }
+
+    /// The same within a COMMIT. Nothing happens to a repeat.
+    pub(super) fn publish_specially(
+        &mut self,
+        places: &[Place],
+        mut publication: Publication,
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Result<Promise, Sifted> {
+        let later = publication.later.take();
+        let id = publication.duplicate_id.take();
+        let mut sifted = Sifted::all(places);
+        if let Some(id) = &id {
+            sifted = self.sift(id, places, now);
+            if sifted.fresh.is_empty() {
+                return Err(sifted);
+            }
+        }
+        let (fresh, mode) = (&sifted.fresh, publication.mode);
+        let sequence = self.next_sequence();
+        let number = MessageNumber(sequence.0);
+        let identity = (sequence, number);
+        let sender = routing.sender;
+        let promise = match later {
+            Some(later) => self.schedule(fresh, &publication, number, &later, sender, now),
+            None => {
+                self.counters.enqueued += 1;
+                self.publish_as(fresh, publication, identity, routing, placed, now)
+            }
+        };
+        let Some(id) = &id else { return Ok(promise) };
+        self.remember_id(id, fresh, number, sender, now);
+        // Its id is promised with a persistent message, also where that is stored for nobody.
+        Ok(match mode {
+            DeliveryMode::Persistent => promise.and(Promise::WithAppend),
+            DeliveryMode::NonPersistent => promise,
+        })
+    }
+
     /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
     fn places_of(&mut self, peer: PeerKey, target: &Target, now: Now) -> Result<Places, Refusal> {
         let Target::One(name) = target else {
-            return self.places(target, now);
+            let places = self.places(target, now)?;
+            self.note_producer(peer, target.names());
+            return Ok(places);
         };
         if let Some((latest, place)) = &self.peers[peer.0].latest
             && latest == name
         {
             return Ok(Places::from_slice(&[*place]));
         }
+        if StatisticsQuery::is_asked_by(name) {
+            return Ok(Places::new());
+        }
         let place = self.ensure(name, now)?;
         if let Some(place) = place
             && !name.is_temporary()
         {
+            self.note_producer(peer, std::slice::from_ref(name));
             self.peers[peer.0].latest = Some((Arc::clone(name), place));
         }
         Ok(place.into_iter().collect())
@@ -114,6 +216,9 @@ impl Dispatcher {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
             .collect();
+        for name in &unknown {
+            self.check_made_by_use(name)?;
+        }
         self.check_destinations(unknown.len())
     }
 
@@ -126,7 +231,9 @@ impl Dispatcher {
         mode == DeliveryMode::Persistent
             && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => !self.virtual_queues_of(key).is_empty(),
+                Place::Topic(key) => {
+                    self.topics[key.0].is_kept() || !self.virtual_queues_of(key).is_empty()
+                }
             }
     }
 
@@ -141,7 +248,20 @@ impl Dispatcher {
     ) -> Promise {
         self.counters.enqueued += 1;
         let sequence = self.next_sequence();
-        let number = MessageNumber(sequence.0);
+        let identity = (sequence, MessageNumber(sequence.0));
+        self.publish_as(places, publication, identity, routing, placed, now)
+    }
+
+    /// The same for a message that has its number, which is not that of its position when it was stored before.
+    pub(super) fn publish_as(
+        &mut self,
+        places: &[Place],
+        publication: Publication,
+        (sequence, number): (Sequence, MessageNumber),
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Promise {
         // By far the most common.
         if let [Place::Queue(key)] = places {
             placed.push(self.placed_in(*key, &publication, sequence));
@@ -150,10 +270,9 @@ impl Dispatcher {
         if let [Place::Topic(key)] = places
             && self.virtual_queues_of(*key).is_empty()
         {
-            self.topics[key.0].counters.enqueued += 1;
             placed.push(Placed::Topic(*key, number));
-            self.publish_in_turn(*key, number, publication, routing, now);
-            return Promise::Kept;
+            let identity = (sequence, number);
+            return self.publish_to_topic(*key, identity, publication, routing, now);
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -172,9 +291,11 @@ impl Dispatcher {
                         let own = self.enqueue(queue, sequence, number, &publication, routing);
                         promise = promise.and(own);
                     }
-                    self.topics[key.0].counters.enqueued += 1;
                     placed.push(Placed::Topic(key, number));
-                    self.publish_in_turn(key, number, publication.clone(), routing, now);
+                    let identity = (sequence, number);
+                    let publication = publication.clone();
+                    let own = self.publish_to_topic(key, identity, publication, routing, now);
+                    promise = promise.and(own);
                 }
             }
         }
@@ -186,7 +307,7 @@ impl Dispatcher {
         Placed::Queue(self.queues[key.0].key(rank, sequence))
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         key: QueueKey,
         sequence: Sequence,
@@ -196,14 +317,16 @@ impl Dispatcher {
     ) -> Promise {
         let queue = &mut self.queues[key.0];
         queue.counters.enqueued += 1;
-        let mode = if queue.name.is_temporary() {
+        let mode = if queue.is_volatile() {
             DeliveryMode::NonPersistent
         } else {
             publication.mode
         };
         let message = Arc::clone(&publication.message);
         let rank = message.priority.rank();
-        let expires_ms = publication.expires_ms;
+        let expires_ms = queue
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
         entry.visible_after = routing.visible_after;
         let (promise, sender) = match mode {
@@ -240,6 +363,24 @@ impl Dispatcher {
         self.mark(key);
     }
 
+    fn publish_to_topic(
+        &mut self,
+        key: TopicKey,
+        (sequence, number): (Sequence, MessageNumber),
+        mut publication: Publication,
+        routing: Routing,
+        now: Now,
+    ) -> Promise {
+        let topic = &mut self.topics[key.0];
+        topic.counters.enqueued += 1;
+        publication.expires_ms = topic
+            .policy
+            .expires_ms(publication.expires_ms, publication.sent_ms);
+        let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
+        self.publish_in_turn(key, number, publication, routing, now);
+        promise
+    }
+
     /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.
     fn publish_in_turn(
         &mut self,
@@ -252,10 +393,13 @@ impl Dispatcher {
         }: Routing,
         now: Now,
     ) {
-        let topic = &mut self.topics[key.0];
-        if visible_after <= self.watermark && topic.held.is_empty() {
+        let topic = &self.topics[key.0];
+        let is_visible = visible_after <= self.watermark && topic.held.is_empty();
+        let is_crowded = self.is_crowded(key);
+        if is_visible && !is_crowded {
             return self.fan_out(key, number, publication, sender, now);
         }
+        let topic = &mut self.topics[key.0];
         let visible_after = match topic.held.back() {
             Some((ticket, ..)) => visible_after.max(*ticket),
             None => visible_after,
@@ -263,16 +407,27 @@ impl Dispatcher {
         topic
             .held
             .push_back((visible_after, number, sender, publication));
-        self.hidden.push_back((visible_after, Place::Topic(key)));
+        if visible_after <= self.watermark {
+            self.wait_in_crowd(key);
+        } else {
+            self.hidden.push_back((visible_after, Place::Topic(key)));
+        }
     }
 
     pub(super) fn publish_held(&mut self, key: TopicKey, now: Now) {
         let watermark = self.watermark;
-        while let Some(topic) = self.topics.get_mut(key.0)
-            && let Some((_, number, sender, publication)) =
-                topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
-        {
-            self.fan_out(key, number, publication, sender, now);
+        let is_due = |topic: &Topic| {
+            let front = topic.held.front();
+            front.is_some_and(|(ticket, ..)| *ticket <= watermark)
+        };
+        while self.topics.get(key.0).is_some_and(is_due) {
+            if self.is_crowded(key) {
+                return self.wait_in_crowd(key);
+            }
+            let held = self.topics[key.0].held.pop_front();
+            if let Some((_, number, sender, publication)) = held {
+                self.fan_out(key, number, publication, sender, now);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
@@ -11,7 +11,7 @@ use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
-use super::key::{ConsumerKey, PeerKey, TopicKey};
+use super::key::{ConsumerKey, PeerKey, QueueKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::destination::Pattern;
 use crate::core::memory::{Charge, MemoryBudget};
@@ -53,8 +53,12 @@ impl Credit {
     }
 }
 
-/// What a copy costs that waits for one subscription: its message is charged once, however many wait for it.
-const COPY_BYTES: usize = 128;
+/// What a copy costs that waits for one subscription, with its place in what holds it: its message is charged once,
+/// however many wait for it.
+const COPY_BYTES: usize = 192;
+
+/// Room for so many is kept when none is left.
+const KEPT_CAPACITY: usize = 1_024;
 
 /// What waits for one subscription of a topic.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(super) struct Pending {
     /// What came back: goes first.
     pub(super) returned: BTreeMap<Sequence, (TopicKey, Entry)>,
     pub(super) bytes: usize,
+    /// What waits out a redelivery delay. It is charged, but does not count as what waits.
+    delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
     charge: Charge,
 }
 
@@ -73,6 +79,7 @@ impl Pending {
             fresh: VecDeque::new(),
             returned: BTreeMap::new(),
             bytes: 0,
+            delayed: BTreeMap::new(),
             charge: budget.charge_bytes(0),
         }
     }
@@ -99,15 +106,66 @@ impl Pending {
             .or_else(|| self.fresh.pop_front())?;
         self.bytes -= popped.2.message.bytes();
         self.charge.shrink(COPY_BYTES);
+        if self.fresh.is_empty() && self.fresh.capacity() > KEPT_CAPACITY {
+            self.fresh = VecDeque::new();
+        }
         Some(popped)
     }
 
-    /// Drops the oldest of those that were never delivered; answers which topic's it was.
-    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+    /// Drops all that waits.
+    pub(super) fn clear(&mut self) {
+        self.charge.shrink(self.len() * COPY_BYTES);
+        self.fresh = VecDeque::new();
+        self.returned = BTreeMap::new();
+        self.bytes = 0;
+    }
+
+    /// Keeps what failed until its timer rings.
+    pub(super) fn delay(
+        &mut self,
+        sequence: Sequence,
+        timer: TimerKey,
+        topic: TopicKey,
+        entry: Entry,
+    ) {
+        self.charge.grow(COPY_BYTES);
+        self.delayed.insert(sequence, (timer, topic, entry));
+    }
+
+    /// A timer has rung.
+    pub(super) fn come_due(&mut self, sequence: Sequence) {
+        if let Some((_, topic, entry)) = self.delayed.remove(&sequence) {
+            self.charge.shrink(COPY_BYTES);
+            self.put_back(sequence, topic, entry);
+        }
+    }
+
+    /// Forgets what is delayed; answers its timers.
+    pub(super) fn take_delayed(&mut self) -> impl Iterator<Item = TimerKey> + use<> {
+        self.charge.shrink(self.delayed.len() * COPY_BYTES);
+        let delayed = std::mem::take(&mut self.delayed);
+        delayed.into_values().map(|(timer, ..)| timer)
+    }
+
+    /// Whose the oldest of those is that were never delivered.
+    pub(super) fn oldest(&self) -> Option<TopicKey> {
+        self.fresh.front().map(|(_, topic, _)| *topic)
+    }
+
+    /// Drops the latest one if it is this topic's.
+    pub(super) fn drop_latest(&mut self, own: TopicKey) -> Option<(TopicKey, MessageNumber)> {
+        let (_, topic, entry) = self.fresh.pop_back_if(|(_, topic, _)| *topic == own)?;
+        self.bytes -= entry.message.bytes();
+        self.charge.shrink(COPY_BYTES);
+        Some((topic, entry.number))
+    }
+
+    /// Drops the oldest of those that were never delivered; answers which it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<(TopicKey, MessageNumber)> {
         let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        Some(topic)
+        Some((topic, entry.number))
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -154,8 +212,14 @@ pub(super) struct Subscription {
     pub(super) handle: SubscriptionHandle,
     /// Its places at queues.
     pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
-    /// Those of them that wait for credit.
-    pub(super) parked: Vec<ConsumerKey>,
+    /// Those of them that wait for credit, the first to wait first.
+    pub(super) parked: VecDeque<ConsumerKey>,
+    /// Whether it stands in the dispatcher's list of those that may have credit for more of them.
+    pub(super) is_offered: bool,
+    /// The queues that it has a place at, where it may have several.
+    pub(super) queues: FxHashSet<QueueKey>,
+    /// For those places.
+    pub(super) places_charge: Charge,
     /// The topics that it named, and where it stands among their subscriptions.
     pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
     pub(super) selector: Option<Arc<Selector>>,
@@ -179,12 +243,14 @@ pub(super) struct Subscription {
     pub(super) walk: Option<Box<Walk>>,
     /// What waits for it of its topics.
     pub(super) pending: Pending,
-    /// What waits out a redelivery delay (topics).
-    pub(super) delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
     /// Topics whose producers are held back because `pending` is at its limit.
     pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+    /// Whether it has reached its pending limit since it last had nothing waiting.
+    pub(super) is_slow: bool,
+    /// What was dropped because it does not keep up.
+    pub(super) discarded: u64,
 }
 
 impl Subscription {

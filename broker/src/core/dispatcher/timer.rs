@@ -80,6 +80,7 @@ impl Dispatcher {
             unfinished,
             self.next_pressure(now),
             self.next_sweep(),
+            self.next_firing(now),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -106,10 +107,8 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        if let Some((_, topic, entry)) = subscription.delayed.remove(&sequence) {
-            subscription.pending.put_back(sequence, topic, entry);
-            self.offer(key);
-        }
+        subscription.pending.come_due(sequence);
+        self.offer(key);
     }
 }
 

@@ -1,11 +1,12 @@
-//! A topic: the subscriptions that each get a copy, and what a COMMIT holds back.
+//! A topic: the subscriptions that each get a copy, and what has to wait before it is copied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sender, Ticket};
+use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
 use super::key::{PeerKey, SubscriptionKey};
+use super::topic_log::TopicLog;
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
 use crate::core::message::Publication;
@@ -23,6 +24,10 @@ pub(super) struct TopicCounters {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<DestinationName>,
+    /// Its row in the store, once somebody was durably subscribed to it.
+    pub(super) id: Option<DestinationId>,
+    /// For subscriptions that last, while there are any.
+    pub(super) log: Option<Box<TopicLog>>,
     pub(super) policy: Arc<Policy>,
     /// Those that named it.
     pub(super) subscriptions: Vec<SubscriptionKey>,
@@ -30,10 +35,13 @@ pub(super) struct Topic {
     pub(super) audience: Vec<SubscriptionKey>,
     /// None when `subscriptions` has changed since.
     pub(super) audience_at: Option<Generation>,
-    /// Published when the watermark has reached the ticket: what a COMMIT sent, and whatever came behind it.
+    /// Published when the watermark has reached the ticket and the topic is not crowded: what a COMMIT sent, and
+    /// whatever came behind it.
     pub(super) held: VecDeque<(Ticket, MessageNumber, Sender, Publication)>,
-    /// Subscriptions at their pending limit.
+    /// Subscriptions at their pending limit, and one more while `is_crowded`.
     pub(super) full_count: usize,
+    /// Whether it keeps its messages back because there are too many copies.
+    pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
     pub(super) counters: TopicCounters,
@@ -43,14 +51,22 @@ impl Topic {
     pub(super) fn new(name: Arc<DestinationName>, policy: Arc<Policy>) -> Self {
         Self {
             name,
+            id: None,
+            log: None,
             policy,
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,
             held: VecDeque::new(),
             full_count: 0,
+            is_crowded: false,
             blocked: Vec::new(),
             counters: TopicCounters::default(),
         }
+    }
+
+    /// Whether its persistent messages are stored for durable subscriptions.
+    pub(super) fn is_kept(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_kept())
     }
 }

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_protocol::{FrameRef, Version, encode};
 
+use super::lasting::lasting;
 use super::output::Output;
 use super::temporary::invalid;
 use super::wish::{self, Wishes};
-use super::{Session, field};
+use super::{Session, field, next_handle};
 use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
-use crate::core::port::{AckMode, ReceiptId, Refusal, Request, Source, SubscriptionHandle};
+use crate::core::memory::{Held, Share};
+use crate::core::port::{
+    AckMode, Deletion, Lasting, ReceiptId, Refusal, Request, Source, SubscriptionHandle,
+};
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,10 +37,20 @@ impl SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) hears_topics: bool,
+    /// Names and patterns that it takes from.
+    source_count: usize,
     /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
     /// to its numbers.
     pub(super) opening: Box<[u8]>,
+    /// What its selector takes of the memory.
+    _selector: Option<Box<Held>>,
 }
+
+/// Bytes of a subscription's id: it is kept as long as the subscription lives, and part of each of its messages.
+const ID_BYTES_MAX: usize = 255;
+
+/// What the tree of a selector takes for each byte of its text, at the most: two of them are a node.
+const SELECTOR_BYTES_PER_CHARACTER: usize = 32;
 
 /// So many ended subscriptions are remembered; then all are forgotten: names are the client's, memory is ours.
 const ENDED_MAX: usize = 256;
@@ -71,31 +85,38 @@ impl Session {
         wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
         let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-        let wishes = Wishes::read(frame, &target.options)?;
+        let wishes = Wishes::read(frame, &target)?;
         let id = frame.header("id");
         let name = match &id {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
             None if self.version == Version::V1_0 => SubscriptionName::of(&target),
             None => return Err(missing_id("SUBSCRIBE")),
         };
-        self.check_new(&name)?;
-        let sources: SmallVec<[Source; 1]> = target
-            .sources
-            .iter()
-            .map(|source| self.source(source, output))
-            .collect();
+        self.check_new(&name, target.sources.len())?;
+        let selector = self.hold_selector(frame, target.options.selector.as_deref())?;
+        let mut sources: SmallVec<[Source; 1]> = SmallVec::new();
+        for source in &target.sources {
+            let source = self.source(source, output);
+            // A temporary one may be named as its owner does and as others do.
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
         let handle = self.next_subscription;
-        self.next_subscription = SubscriptionHandle(handle.0 + 1);
+        self.next_subscription = SubscriptionHandle(next_handle(handle.0, "SUBSCRIBE")?);
         self.names.insert(name, handle);
         let hears_topics = target
             .sources
             .iter()
             .any(|source| source.kind() == DestinationKind::Topic);
         self.topic_subscriptions += usize::from(hears_topics);
+        self.source_count += sources.len();
         let subscribed = Subscribed {
             mode: wishes.mode,
             hears_topics,
+            source_count: sources.len(),
             opening: self.opening(id.as_deref(), &sources),
+            _selector: selector,
         };
         self.subscriptions.insert(handle, subscribed);
         let subscribing = wishes.of(handle, sources, receipt);
@@ -119,8 +140,7 @@ impl Session {
             encode::header(&mut lines, self.version, b"subscription", id);
         }
         if let [Source::One(name)] = sources {
-            let own = self.temporaries.own_name(name);
-            let wire = own.as_deref().unwrap_or(name.wire());
+            let wire = self.temporaries.own_name(name).unwrap_or(name.wire());
             encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
         }
         lines.extend_from_slice(b"message-id:");
@@ -128,7 +148,47 @@ impl Session {
         lines.into_boxed_slice()
     }
 
-    fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
+    /// A selector's share of the memory. A consumer without one can always subscribe: it may be what empties it.
+    fn hold_selector(
+        &self,
+        frame: &FrameRef<'_>,
+        option: Option<&str>,
+    ) -> Result<Option<Box<Held>>, Refusal> {
+        let header = frame.header("selector");
+        let text_bytes = match (&header, option) {
+            (Some(text), _) => text.len(),
+            (None, option) => option.map_or(0, str::len),
+        };
+        if text_bytes == 0 {
+            return Ok(None);
+        }
+        let mut held = self.settings.budget.hold(Share::Selectors);
+        if held.is_taken() {
+            return Err(Refusal::new(
+                "too many selectors",
+                format!(
+                    "the selectors of all subscriptions fill a quarter of limits.memory_bytes = {}: end some, \
+                     use shorter ones, or raise the limit",
+                    self.settings.limits.memory_bytes
+                ),
+            ));
+        }
+        held.grow(text_bytes * SELECTOR_BYTES_PER_CHARACTER);
+        Ok(Some(Box::new(held)))
+    }
+
+    fn check_new(&self, name: &SubscriptionName, source_count: usize) -> Result<(), Refusal> {
+        if let SubscriptionName::Id(id) = name
+            && id.len() > ID_BYTES_MAX
+        {
+            return Err(Refusal::new(
+                "subscription id is too long",
+                format!(
+                    "the header 'id' has {} bytes, at most {ID_BYTES_MAX} are allowed: choose a shorter one",
+                    id.len()
+                ),
+            ));
+        }
         if self.names.contains_key(name) {
             return Err(Refusal::new(
                 "subscription id in use",
@@ -137,14 +197,15 @@ impl Session {
             ));
         }
         let limit = self.settings.limits.subscriptions;
-        if self.subscriptions.len() < limit {
+        if self.source_count + source_count <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many subscriptions",
             format!(
-                "this connection has {limit} subscriptions, which is limits.subscriptions: \
-                 UNSUBSCRIBE some, use another connection, or raise the limit"
+                "this connection has {} subscriptions and limits.subscriptions is {limit}, where each name \
+                 of a list counts: UNSUBSCRIBE some, use another connection, or raise the limit",
+                self.source_count
             ),
         ))
     }
@@ -155,36 +216,71 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        let name = match frame.header("id") {
-            Some(id) => SubscriptionName::Id(id.as_ref().into()),
-            None if self.version == Version::V1_0 => {
-                let text = field::required(frame, "destination")?;
-                let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-                SubscriptionName::of(&target)
+        let target = frame
+            .header("destination")
+            .map(|text| SubscribeTarget::parse(&text).map_err(|error| invalid(&error)))
+            .transpose()?;
+        let deletes = self.deletion(frame, target.as_ref(), output)?;
+        let name = match (frame.header("id"), &target) {
+            (Some(id), _) => Some(SubscriptionName::Id(id.as_ref().into())),
+            (None, Some(target)) if self.version == Version::V1_0 => {
+                Some(SubscriptionName::of(target))
             }
-            None => return Err(missing_id("UNSUBSCRIBE")),
+            (None, _) if deletes.is_some() => None,
+            (None, None) if self.version == Version::V1_0 => {
+                return Err(field::missing(frame, "destination"));
+            }
+            (None, _) => return Err(missing_id("UNSUBSCRIBE")),
         };
-        let Some(handle) = self.names.remove(&name) else {
+        let handle = name.as_ref().and_then(|name| self.names.remove(name));
+        if handle.is_none() && deletes.is_none() {
             return Err(Refusal::new(
                 "no such subscription",
                 "this connection has no live subscription with that id: it was never made, or ended",
             ));
-        };
-        if self.version == Version::V1_1 {
-            self.ended.insert(name, handle);
         }
-        if let Some(gone) = self.subscriptions.remove(&handle)
-            && gone.hears_topics
-        {
-            self.topic_subscriptions -= 1;
+        if let Some(handle) = handle {
+            self.forget(name, handle);
         }
         let given = self.given;
         output.requests.push(Request::Unsubscribe {
             subscription: handle,
+            deletes,
             given,
             receipt,
         });
         Ok(())
+    }
+
+    fn forget(&mut self, name: Option<SubscriptionName>, handle: SubscriptionHandle) {
+        if self.version == Version::V1_1
+            && let Some(name) = name
+        {
+            self.ended.insert(name, handle);
+        }
+        if let Some(gone) = self.subscriptions.remove(&handle) {
+            self.topic_subscriptions -= usize::from(gone.hears_topics);
+            self.source_count -= gone.source_count;
+        }
+    }
+
+    /// The durable subscription that an UNSUBSCRIBE deletes.
+    fn deletion(
+        &mut self,
+        frame: &FrameRef<'_>,
+        target: Option<&SubscribeTarget>,
+        output: &mut Output,
+    ) -> Result<Option<Deletion>, Refusal> {
+        let kind = target.map_or(DestinationKind::Topic, wish::kind_of);
+        let lasting = match lasting(frame, kind)? {
+            None | Some(Lasting::Shared(_)) => return Ok(None),
+            Some(lasting) => lasting,
+        };
+        let topic = match target.map(|target| &target.sources[..]) {
+            Some([SubscribeSource::One(address)]) => Some(self.resolve(address, output)),
+            Some(_) | None => None,
+        };
+        Ok(Some(Deletion { lasting, topic }))
     }
 }
 

@@ -8,6 +8,7 @@ use stompbox_protocol::{Decoder, InputRef, Limits as WireLimits, Role, Version};
 use stompbox_store::{Epoch, MessageNumber};
 
 use super::*;
+use crate::core::memory::Share;
 use crate::core::message::{Body, DeliveryMode, Message, Priority};
 use crate::core::port::{Delivery, DeliveryTag};
 
@@ -38,6 +39,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         Self {
             session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
@@ -49,7 +51,11 @@ impl Bench {
 
     /// A session that is open.
     pub(super) fn open(version: Version) -> Self {
-        let mut bench = Self::fresh(Limits::default());
+        Self::open_with(version, Limits::default())
+    }
+
+    pub(super) fn open_with(version: Version, limits: Limits) -> Self {
+        let mut bench = Self::fresh(limits);
         bench.say(&format!("CONNECT\naccept-version:{version}\n\n\0"));
         bench.decoder.set_version(version);
         bench.reply(Reply::Opened);
@@ -74,6 +80,15 @@ impl Bench {
 
     /// The dispatcher hands out a message of so many bytes.
     pub(super) fn deliver(&mut self, subscription: u32, body_bytes: usize) {
+        self.deliver_from(subscription, body_bytes, None);
+    }
+
+    fn deliver_from(
+        &mut self,
+        subscription: u32,
+        body_bytes: usize,
+        destination: Option<Arc<crate::core::destination::DestinationName>>,
+    ) {
         self.counter += 1;
         let budget = MemoryBudget::new(1 << 20);
         let body = Bytes::from(vec![b'x'; body_bytes]);
@@ -91,7 +106,7 @@ impl Bench {
             expires_ms: 0,
             mode: DeliveryMode::Persistent,
             annotations: None,
-            destination: None,
+            destination,
         }));
     }
 
@@ -365,37 +380,207 @@ fn a_full_stash_stops_reading_until_it_is_replayed() {
 }
 
 #[test]
-fn sizes_tmp() {
-    use crate::core::port::*;
-    macro_rules! s { ($($t:ty),* $(,)?) => { $( eprintln!("{:>5} {}", std::mem::size_of::<$t>(), stringify!($t)); )* } }
-    s!(
-        Request,
-        Reply,
-        Delivery,
-        ReceiptId,
-        Option<ReceiptId>,
-        Refusal,
-        AckTarget,
-        Verdict,
-        crate::core::message::Publication,
-        crate::core::message::Message,
-        super::Session,
-        super::OutputBuffer,
-        super::Output,
-        super::Stash,
-        super::DestinationCache,
-        super::Subscribed,
-        super::SubscriptionName,
-        stompbox_protocol::Frame,
-        stompbox_protocol::Decoder,
-        stompbox_protocol::DecodeError,
-        super::HeartBeat,
-        tokio::time::Sleep,
-        tokio::net::TcpStream,
-        tokio::sync::mpsc::UnboundedReceiver<Vec<Reply>>,
-        tokio_util::sync::CancellationToken,
-        crate::config::StompConfig,
-        crate::config::Policy,
-        super::output::Mark
+fn a_stash_is_small_while_all_of_them_together_are_full() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    let mut others = budget.hold(Share::Stashes);
+    others.grow(budget.limit_bytes() / 4);
+    bench.reply(Reply::Block);
+    let send = format!("SEND\ndestination:/queue/a\n\n{}\0", "x".repeat(1_500));
+    for _ in 0..2 {
+        bench.say(&send);
+        assert!(bench.takes_input());
+    }
+    bench.say(&send);
+    assert!(!bench.takes_input(), "4 KiB are enough");
+    others.shrink(budget.limit_bytes() / 8);
+    assert!(bench.takes_input());
+    others.grow(budget.limit_bytes() / 8 - 1);
+    assert!(others.is_taken());
+    drop(bench);
+    assert!(!others.is_taken(), "a session that ends gives its own back");
+}
+
+#[test]
+fn open_transactions_take_no_more_than_half_of_the_memory() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    bench.decoder.authenticated();
+    let body = "x".repeat(5_000);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    let send = format!("SEND\ndestination:/queue/a\ntransaction:t\n\n{body}\0");
+    for _ in 0..100 {
+        bench.say(&send);
+    }
+    assert!(budget.is_taken(Share::Transactions));
+    assert!(!budget.is_over());
+    bench.told();
+    bench.say(&send);
+    let told = bench.told();
+    assert!(
+        told.starts_with("ERROR\nmessage:memory is full\n"),
+        "{told}"
+    );
+    assert!(told.contains("half of limits.memory_bytes"), "{told}");
+    drop(bench);
+    assert!(!budget.is_taken(Share::Transactions));
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[test]
+fn selectors_that_fill_their_share_of_the_memory_are_refused() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    let selector = format!("a IN ('{}')", "x".repeat(4_000));
+    let subscribe =
+        |id: usize| format!("SUBSCRIBE\nid:{id}\ndestination:/queue/a\nselector:{selector}\n\n\0");
+    bench.say(&subscribe(1));
+    bench.say("UNSUBSCRIBE\nid:1\n\n\0");
+    let mut id = 1;
+    while !budget.is_taken(Share::Selectors) {
+        id += 1;
+        bench.say(&subscribe(id));
+    }
+    assert!((3..100).contains(&id), "{id}");
+    bench.say("SUBSCRIBE\nid:plain\ndestination:/queue/a\n\n\0");
+    assert_eq!(bench.told(), "");
+    bench.say(&subscribe(0));
+    assert!(bench.told().contains("limits.memory_bytes"));
+    drop(bench);
+    assert!(!budget.is_taken(Share::Selectors));
+}
+
+#[test]
+fn a_connection_that_has_used_up_its_numbers_is_refused_and_none_comes_twice() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.session.next_subscription = SubscriptionHandle(u32::MAX);
+    bench.say("SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0");
+    assert!(bench.told().contains("connection is worn out"));
+    let mut bench = Bench::open(Version::V1_2);
+    bench.session.next_transaction = crate::core::port::TransactionHandle(u32::MAX);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    assert!(bench.told().contains("connection is worn out"));
+}
+
+#[test]
+fn of_two_reply_to_headers_the_first_stays_the_first() {
+    for (first, second) in [
+        ("/temp-queue/a", "/queue/b"),
+        ("/queue/b", "/temp-queue/a"),
+        ("/temp-queue/a", "/temp-queue/c"),
+    ] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!(
+            "SEND\ndestination:/queue/q\nreply-to:{first}\nx:1\nreply-to:{second}\n\n\0"
+        ));
+        let sent = bench.buffer.output.requests.pop().expect("a request");
+        let Request::Send { publication, .. } = sent else {
+            panic!("{sent:?}");
+        };
+        let head = String::from_utf8_lossy(publication.message.head()).into_owned();
+        let names: Vec<_> = head
+            .lines()
+            .filter_map(|line| line.strip_prefix("reply-to:"))
+            .collect();
+        assert_eq!(names.len(), 2, "{head}");
+        for (name, sent) in names.iter().zip([first, second]) {
+            let is_temporary = sent.starts_with("/temp-queue/");
+            assert_eq!(name.starts_with("/remote-temp-queue/"), is_temporary);
+        }
+    }
+}
+
+/// The name by which others find a temporary destination that was asked for.
+fn made(bench: &mut Bench) -> Arc<crate::core::destination::DestinationName> {
+    let requests = &bench.buffer.output.requests;
+    let made = requests.iter().find_map(|request| match request {
+        Request::MakeTemporary(name) => Some(Arc::clone(name)),
+        _ => None,
+    });
+    made.expect("made")
+}
+
+#[test]
+fn a_list_shows_its_owner_its_own_names() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SUBSCRIBE\nid:s\ndestination:/temp-topic/a,/queue/b\n\n\0");
+    let name = made(&mut bench);
+    bench.deliver_from(0, 1, Some(name));
+    let told = bench.told();
+    assert!(told.contains("\ndestination:/temp-topic/a\n"), "{told}");
+}
+
+#[test]
+fn a_temporary_destination_that_is_named_in_both_ways_is_one() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SEND\ndestination:/temp-topic/a\n\n\0");
+    let remote = made(&mut bench);
+    let both = format!("/temp-topic/a,{}", remote.wire());
+    bench.requests();
+    bench.say(&format!("SUBSCRIBE\nid:s\ndestination:{both}\n\n\0"));
+    bench.say(&format!("SEND\ndestination:{both}\n\n\0"));
+    let requests = std::mem::take(&mut bench.buffer.output.requests);
+    let [
+        Request::Subscribe(subscribing),
+        Request::Send { publication, .. },
+    ] = &requests[..]
+    else {
+        panic!("{requests:?}");
+    };
+    assert_eq!(subscribing.sources.len(), 1);
+    assert_eq!(publication.target.names().len(), 1);
+}
+
+#[test]
+fn the_end_of_a_walk_does_not_follow_a_disconnect() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SUBSCRIBE\nid:s\ndestination:/queue/a\nbrowser:true\n\n\0");
+    bench.say("DISCONNECT\nreceipt:r\n\n\0");
+    bench.reply(Reply::Receipt(ReceiptId(b"r"[..].into())));
+    bench.reply(Reply::BrowseEnd(SubscriptionHandle(0)));
+    assert_eq!(bench.told(), "RECEIPT\nreceipt-id:r\n\n\0\n");
+}
+
+#[test]
+fn what_is_no_message_group_is_refused() {
+    let long = "x".repeat(1_025);
+    for (headers, detail) in [
+        (format!("JMSXGroupID:{long}"), "at most 1024 are allowed"),
+        (
+            "JMSXGroupID:a\nJMSXGroupSeq:one".to_owned(),
+            "must be an integer",
+        ),
+    ] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!("SEND\ndestination:/queue/a\n{headers}\n\n\0"));
+        let told = bench.told();
+        assert!(
+            told.starts_with("ERROR\nmessage:message group is invalid\n"),
+            "{told}"
+        );
+        assert!(told.contains(detail), "{told}");
+    }
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SEND\ndestination:/queue/a\nJMSXGroupSeq:one\n\n\0");
+    assert_eq!(bench.told(), "", "without an id it is the application's");
+}
+
+#[test]
+fn each_name_of_a_list_counts_as_a_subscription() {
+    let limits = Limits {
+        subscriptions: 3,
+        ..Limits::default()
+    };
+    let mut bench = Bench::open_with(Version::V1_2, limits);
+    bench.say("SUBSCRIBE\nid:1\ndestination:/queue/a,/queue/b\n\n\0");
+    bench.say("SUBSCRIBE\nid:2\ndestination:/queue/c\n\n\0");
+    bench.say("UNSUBSCRIBE\nid:1\n\n\0");
+    bench.say("SUBSCRIBE\nid:3\ndestination:/topic/a,/queue/b.>\n\n\0");
+    assert_eq!(bench.told(), "");
+    bench.say("SUBSCRIBE\nid:4\ndestination:/queue/d\n\n\0");
+    assert!(
+        bench
+            .told()
+            .starts_with("ERROR\nmessage:too many subscriptions\n")
     );
 }

@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 use stompbox_protocol::FrameRef;
 
 use super::field;
-use crate::core::destination::ConsumerOptions;
+use super::lasting::lasting;
+use crate::core::destination::{ConsumerOptions, DestinationKind, SubscribeTarget};
 use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
 use crate::core::port::{
-    AckMode, Intent, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    AckMode, Intent, Lasting, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
     SubscriptionHandle,
 };
 use crate::core::selector::Selector;
@@ -21,6 +22,8 @@ pub(super) struct Wishes {
     pub(super) mode: AckMode,
     prefetch: Prefetch,
     selector: Option<Arc<Selector>>,
+    selector_text: Option<Box<str>>,
+    lasting: Option<Lasting>,
     priority: ConsumerPriority,
     exclusivity: Exclusivity,
     locality: Locality,
@@ -28,12 +31,16 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    pub(super) fn read(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Self, Refusal> {
+    pub(super) fn read(frame: &FrameRef<'_>, target: &SubscribeTarget) -> Result<Self, Refusal> {
+        let options = &target.options;
         refuse_unsupported_options(options)?;
+        let (selector, selector_text) = selection(frame, options)?.unzip();
         Ok(Self {
             mode: ack_mode(frame)?,
             prefetch: prefetch(frame, options)?,
-            selector: selector(frame, options)?,
+            selector,
+            selector_text,
+            lasting: lasting(frame, kind_of(target))?,
             priority: priority(frame, options)?,
             exclusivity: exclusivity(frame, options)?,
             locality: locality(frame, options)?,
@@ -54,6 +61,8 @@ impl Wishes {
             mode: self.mode,
             prefetch: self.prefetch,
             selector: self.selector,
+            selector_text: self.selector_text,
+            lasting: self.lasting,
             priority: self.priority,
             exclusivity: self.exclusivity,
             locality: self.locality,
@@ -64,23 +73,13 @@ impl Wishes {
 }
 
 /// Headers that change which messages come and that this version does not know: refused, not ignored.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("activemq.subscriptionName", "durable subscriptions are"),
-    ("durable-subscription-name", "durable subscriptions are"),
-    ("durable-subscriber-name", "durable subscriptions are"),
-    ("x-shared-name", "shared subscriptions are"),
-    (
-        "activemq.maximumPendingMessageLimit",
-        "a limit of a subscription's own is",
-    ),
-];
+const UNSUPPORTED: [(&str, &str); 1] = [(
+    "activemq.maximumPendingMessageLimit",
+    "a limit of a subscription's own is",
+)];
 
-const UNSUPPORTED_FLAGS: [(&str, &str); 4] = [
-    ("durable", "durable subscriptions are"),
-    ("persistent", "durable subscriptions are"),
-    ("x-shared", "shared subscriptions are"),
-    ("activemq.retroactive", "retroactive subscriptions are"),
-];
+const UNSUPPORTED_FLAGS: [(&str, &str); 1] =
+    [("activemq.retroactive", "retroactive subscriptions are")];
 
 /// Refuses what this version cannot do.
 pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
@@ -102,17 +101,33 @@ pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn selector(
+/// What a subscription takes from. A list of both is of topics.
+pub(super) fn kind_of(target: &SubscribeTarget) -> DestinationKind {
+    let kinds = target.sources.iter().map(|source| source.kind());
+    if kinds.clone().all(|kind| kind == DestinationKind::Queue) {
+        DestinationKind::Queue
+    } else {
+        DestinationKind::Topic
+    }
+}
+
+/// A selector, parsed and as it came.
+type Selection = (Arc<Selector>, Box<str>);
+
+fn selection(
     frame: &FrameRef<'_>,
     options: &ConsumerOptions,
-) -> Result<Option<Arc<Selector>>, Refusal> {
+) -> Result<Option<Selection>, Refusal> {
     let header = frame.header("selector");
     let option = options.selector.as_ref().map(|text| text.as_bytes());
     let Some(text) = header.as_deref().or(option) else {
         return Ok(None);
     };
     match Selector::parse_header(text) {
-        Ok(selector) => Ok(selector.map(Arc::new)),
+        Ok(selector) => Ok(selector.map(|selector| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            (Arc::new(selector), text.into_boxed_str())
+        })),
         Err(error) => Err(Refusal::new("selector is invalid", error.to_string())),
     }
 }

@@ -11,18 +11,26 @@ use crate::core::port::Refusal;
 /// A client's silence is forgiven up to this many times the agreed interval.
 const HEART_BEAT_GRACE: u32 = 2;
 
-/// How long a half-arrived frame waits for memory before it is refused.
+/// How long a half-arrived frame may hold memory, or wait for it, while it is full.
 const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often it looks: memory that becomes free tells nobody.
+/// How often one that waits looks: memory that becomes free tells nobody.
 const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
+
+/// How often one that holds some looks whether others wait for it.
+const HOLDING_RECHECK: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// When something has to be looked at: the earliest of all that may happen by time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let recheck = self
-            .starved_since
-            .map(|_| Instant::now() + ARRIVING_RECHECK);
+        let recheck = self.arriving.as_ref().map(|_| {
+            let every = if self.waits_for_memory() {
+                ARRIVING_RECHECK
+            } else {
+                HOLDING_RECHECK
+            };
+            Instant::now() + every
+        });
         let [late, beat, silent] = self.by_session();
         [
             self.end_by,
@@ -80,10 +88,8 @@ impl Connection {
         if self.end_by.is_some_and(|end| end <= now) {
             return Some(Outcome::Gone);
         }
-        if self
-            .starved_since
-            .is_some_and(|since| since + ARRIVING_PATIENCE <= now)
-        {
+        let is_over = |since: Instant| since + ARRIVING_PATIENCE <= now;
+        if self.starved_since.is_some_and(is_over) && !self.has_memory() {
             self.refuse_starved();
             return None;
         }
@@ -140,7 +146,8 @@ impl Connection {
         let refusal = Refusal::new(
             "memory is full",
             format!(
-                "the frame waited {} s for memory, of which the broker may use limits.memory_bytes = {}: \
+                "the frame has not arrived within {} s, and the memory that it needs is full \
+                 (limits.memory_bytes = {}): \
                  send it again when consumers have caught up, send smaller messages, or raise the limit",
                 ARRIVING_PATIENCE.as_secs(),
                 self.context.settings.limits.memory_bytes

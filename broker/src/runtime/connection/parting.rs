@@ -39,7 +39,9 @@ impl Connection {
         if self.was_opened || !requests.is_empty() {
             requests.push(Request::Closed { ending, written });
             // Fails only when the dispatcher is gone, and with it everything that would be told.
-            let _ = dispatcher.send(Message::Requests(self.id, requests)).await;
+            let _ = dispatcher
+                .send(Message::Requests(self.id, requests, None))
+                .await;
         }
         let _ = dispatcher.send(Message::Detach(self.id)).await;
     }

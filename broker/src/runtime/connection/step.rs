@@ -39,6 +39,7 @@ impl Connection {
             Self::take_replies,
             Self::write_some,
             Self::read_some,
+            Self::find_place,
             Self::look_at_time,
         ];
         for source in sources {
@@ -111,6 +112,14 @@ impl Connection {
         }
     }
 
+    /// What could not be forwarded waits for a place.
+    fn find_place(&mut self, cx: &mut Context<'_>) -> Done {
+        if !self.waits_for_place || self.places.poll_free(cx).is_pending() {
+            return Done::Nothing;
+        }
+        Done::Something
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Asked first, so that no buffer is made for a connection that brings nothing.
         ready!(self.stream.poll_read_ready(cx))?;
@@ -137,9 +146,10 @@ impl Connection {
     }
 
     /// Sees to it that the alarm rings in time. It may ring too early, which costs less than to set it anew whenever
-    /// something is written.
+    /// something is written. With nothing to wait for there is none: one that has rung would ring for ever.
     pub(super) fn set_alarm(&mut self) {
         let Some(deadline) = self.deadline() else {
+            self.alarm = None;
             return;
         };
         match &mut self.alarm {
