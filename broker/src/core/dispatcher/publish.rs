@@ -51,6 +51,7 @@ impl Dispatcher {
         let mode = publication.mode;
         let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
         if self.is_disk_full && (is_special || self.is_any_stored(&places, mode)) {
+            self.advise_disk_full(peer, &places);
             return self.refuse_for_disk(peer, receipt);
         }
         if Self::is_for_scheduler(&publication.target) {

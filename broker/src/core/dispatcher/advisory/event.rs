@@ -373,6 +373,27 @@ impl Dispatcher {
         }
     }
 
+    /// What a connection sends to these is refused: the disk is full.
+    pub(in crate::core::dispatcher) fn advise_disk_full(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+    ) {
+        if !self.is_advised() {
+            return;
+        }
+        for place in places {
+            if let Some(ending) = ending(self.name_at(*place)) {
+                self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                    let name = dispatcher.name_at(*place);
+                    let report = about(report, name).with("usageName", "disk");
+                    let session = &*dispatcher.peers[peer.0].opening.session;
+                    dispatcher.connection_facts(report.with("producerId", session), peer)
+                });
+            }
+        }
+    }
+
     /// A queue at its own limit refuses what is sent there.
     pub(in crate::core::dispatcher) fn advise_rejecting(&mut self, key: QueueKey) {
         if !self.is_advised() {
@@ -391,7 +412,9 @@ impl Dispatcher {
         let topic = match blocker {
             Blocker::Topic(topic) => topic,
             Blocker::Queue(key) => return self.queues[key.0].limit_reached().to_owned(),
-            Blocker::Memory | Blocker::Disk | Blocker::Log => return self.name_of(blocker),
+            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall => {
+                return self.name_of(blocker);
+            }
         };
         let is_full = |key: &&SubscriptionKey| self.subscriptions[key.0].full_for.contains(&topic);
         let audience = self.audience_of(topic);
