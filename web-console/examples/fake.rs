@@ -119,6 +119,7 @@ impl Fake {
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
             dropped_total: 0,
+            replaced_total: 0,
         }
     }
 

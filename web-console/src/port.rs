@@ -154,6 +154,8 @@ pub struct QueueView {
     pub expired_total: u64,
     /// Messages dropped since the start because the queue was full.
     pub dropped_total: u64,
+    /// Messages replaced since the start by newer ones of the same last value.
+    pub replaced_total: u64,
 }
 
 /// A topic.

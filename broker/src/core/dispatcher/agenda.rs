@@ -126,7 +126,11 @@ impl Dispatcher {
         };
         for place in places {
             let destination = match *place {
-                Place::Queue(key) => self.queues[key.0].id,
+                Place::Queue(key) => {
+                    let queue = &mut self.queues[key.0];
+                    queue.is_scheduled_for = true;
+                    queue.id
+                }
                 Place::Topic(key) => self.store_topic(key, now),
             };
             let id = ScheduleId(self.next_sequence().0);

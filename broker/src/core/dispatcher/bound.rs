@@ -171,7 +171,7 @@ impl Dispatcher {
         }
         let mut demands: FxHashMap<QueueKey, Demand> = FxHashMap::default();
         for send in sends {
-            for place in self.places(&send.target, now)? {
+            for place in self.routed(send, now)? {
                 for queue in self.queues_at(place) {
                     let demand = demands.entry(queue).or_default();
                     demand.messages += 1;

@@ -164,6 +164,7 @@ impl Dispatcher {
             mode,
             keeps_deliveries,
             credit,
+            passed_over: None,
             patterns,
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),

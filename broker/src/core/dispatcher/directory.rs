@@ -1,4 +1,5 @@
-//! The names of queues and topics: destinations are made on first use, temporary ones go with their connection.
+//! The names of queues and topics: destinations are made on first use or declared, temporary ones go with their
+//! connection, unused ones when it is time.
 //!
 //! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
 
@@ -36,7 +37,8 @@ impl Dispatcher {
             let target = policy.dead_letter_queue_of(name.name());
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
         });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        let mut queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        queue.keep_last_values(&self.settings.budget);
         let key = QueueKey(self.queues.insert(queue));
         self.queue_ids.insert(id, key);
         self.names.insert(Arc::clone(&name), Place::Queue(key));
@@ -131,8 +133,10 @@ impl Dispatcher {
         self.check_places(bytes)
     }
 
-    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    /// Destinations that the configuration declares are there from the start, and so are routes. Comes before the first
+    /// turn.
     pub fn declare(&mut self, now: Now) {
+        self.lay_routes(now);
         let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
         for name in declared {
             match name.kind() {
@@ -208,23 +212,32 @@ impl Dispatcher {
         }
     }
 
-    fn remove_queue(&mut self, key: QueueKey) {
+    /// A queue goes, and with it what is in it. Nothing of it is with a consumer.
+    pub(super) fn remove_queue(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.try_remove(key.0) else {
             return;
         };
         self.forget_name(&queue.name);
         self.advise_destination(&queue.name, Change::Stop);
+        if let Some(topic) = virtual_topic_of(&queue.name)
+            && let Some(keys) = self.virtual_queues.get_mut(&topic)
+        {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.virtual_queues.remove(&topic);
+            }
+        }
         self.queue_ids.remove(&queue.id);
         self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
-        if queue.has_stored() {
+        if !queue.name.is_temporary() || queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
         self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
-    fn remove_topic(&mut self, key: TopicKey) {
+    pub(super) fn remove_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };

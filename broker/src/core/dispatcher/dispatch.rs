@@ -150,6 +150,7 @@ impl Dispatcher {
         // What was parked meanwhile has to wait where its owner's credit will find it.
         self.serve_parked(key, now);
         self.keep_bound(key);
+        self.read_values(key);
         self.read_ahead(key);
         self.begin_page(key);
     }
@@ -320,7 +321,15 @@ impl Dispatcher {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(
+                dealt.peer,
+                to,
+                counter,
+                origin,
+                sequence,
+                entry,
+                self.uptime,
+            );
             self.deliveries.open(&mut subscription.open, delivered);
         } else {
             self.crowd.set_out();

@@ -165,6 +165,7 @@ impl Dispatcher {
     }
 
     pub(super) fn take_turn(&mut self) -> Turn {
+        self.replaced.clear();
         let wanted = !self.batch.operations.is_empty() || self.batch.haste == Haste::Awaited;
         let batch = wanted.then(|| {
             let ticket = self.next_ticket;

@@ -112,9 +112,10 @@ impl Dispatcher {
         publisher: Sender,
     ) -> bool {
         let subscription = &self.subscriptions[to.0];
-        if subscription.locality == Locality::NoLocal
-            && self.peers[subscription.peer.0].connection.0 == publisher.0
-        {
+        let peer = &self.peers[subscription.peer.0];
+        let is_own = peer.connection.0 == publisher.0;
+        let is_unwanted = subscription.locality == Locality::NoLocal && is_own;
+        if is_unwanted || peer.standing == Standing::Ending {
             return false;
         }
         let Some(selector) = &subscription.selector else {
@@ -172,6 +173,11 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
+                let waited: Vec<TopicKey> = self.subscriptions[to.0].pending.topics().collect();
+                for topic in waited {
+                    self.topics[topic.0].counters.dropped += 1;
+                    self.counters.dropped += 1;
+                }
                 self.subscriptions[to.0].pending.clear();
             }
         }

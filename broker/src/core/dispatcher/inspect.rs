@@ -147,6 +147,7 @@ impl Dispatcher {
             dead_lettered_total: queue.counters.dead_lettered,
             expired_total: queue.counters.expired,
             dropped_total: queue.counters.dropped,
+            replaced_total: queue.counters.replaced,
         }
     }
 

@@ -29,10 +29,13 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod hung;
 mod identity;
+mod idle;
 mod inspect;
 mod key;
 mod lane;
+mod last_value;
 mod lasting;
 mod page_turn;
 mod paging;
@@ -46,6 +49,7 @@ mod queue;
 mod redelivery;
 mod report;
 mod round;
+mod route;
 mod scan;
 mod scheduler;
 mod statistics;
@@ -62,6 +66,7 @@ pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -109,7 +114,7 @@ pub struct Settings {
 }
 
 /// A destination's place in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -201,6 +206,11 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    routes: route::Routes,
+    watch: hung::Watch,
+    caretaker: idle::Caretaker,
+    /// As of the last request or turn.
+    uptime: Duration,
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
@@ -208,6 +218,8 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    /// What the messages that came in last have replaced in last-value queues.
+    replaced: Vec<full::Acknowledged>,
     advisories: advisory::Advisories,
     producers: producer::Producers,
     agenda: agenda::Agenda,
@@ -224,6 +236,10 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
+            routes: route::Routes::default(),
+            watch: hung::Watch::new(&settings.policies),
+            caretaker: idle::Caretaker::new(&settings.policies),
+            uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
@@ -277,6 +293,7 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            replaced: Vec::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
             agenda: agenda::Agenda::recovered(recovered),
@@ -311,7 +328,14 @@ impl Dispatcher {
                     count: tally.count,
                 };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
+                self.queues[queue].has_unread_values();
+                self.mark(QueueKey(queue));
                 self.expiring_queues.insert(QueueKey(queue));
+            }
+        }
+        for tally in &recovered.scheduled {
+            if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
+                self.queues[queue].is_scheduled_for = true;
             }
         }
         self.recover_subscriptions(recovered);
@@ -320,6 +344,7 @@ impl Dispatcher {
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
         // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.uptime = now.uptime;
         self.is_memory_over = self.settings.budget.is_over();
         let mut peer = self.connections.get(&connection).copied();
         for request in requests {
@@ -386,6 +411,7 @@ impl Dispatcher {
 
     /// Acts on what the store reports. A failed store is the runtime's affair.
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
+        self.uptime = now.uptime;
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page, now),
@@ -401,8 +427,11 @@ impl Dispatcher {
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
+        self.uptime = now.uptime;
         self.run_timers(now);
         self.look_at_agenda(now);
+        self.watch_consumers(now);
+        self.remove_unused(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();

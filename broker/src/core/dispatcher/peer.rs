@@ -84,8 +84,7 @@ pub(super) struct Peer {
     pub(super) reply_batches: Vec<Vec<Reply>>,
     /// How many were handed over the last time: there will be about as many again.
     pub(super) reply_count: usize,
-    /// Where its last SEND outside of a transaction went. None but temporary destinations
-    /// are ever removed.
+    /// Where its last SEND outside of a transaction went, if that is still there. Not a temporary destination.
     pub(super) latest: Option<(Arc<DestinationName>, Place)>,
     /// Where it has sent to, in a transaction or not.
     pub(super) produced: Produced,

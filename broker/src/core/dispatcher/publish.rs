@@ -19,7 +19,7 @@ use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
 /// The destinations of one SEND that are there.
-type Places = SmallVec<[Place; 1]>;
+pub(super) type Places = SmallVec<[Place; 1]>;
 
 /// Where the copies of what was sent were put.
 pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
@@ -45,6 +45,7 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        let places = self.forward(places, &publication);
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
@@ -75,14 +76,15 @@ impl Dispatcher {
             return self.send_specially(peer, &places, publication, routing, receipt, now);
         }
         let start = self.batch.operations.len();
+        self.replaced.clear();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
-        if placed.len() > 1 {
+        if placed.len() > 1 || !self.replaced.is_empty() {
             let connection = self.peers[peer.0].connection;
             let undo = Undo::Commit {
                 connection,
                 placed,
-                acknowledged: Vec::new(),
+                acknowledged: std::mem::take(&mut self.replaced),
             };
             self.as_one(start, undo);
         }
@@ -357,6 +359,7 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.enter_value(key, rank, sequence, &entry);
         self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
         queue.depth += 1;

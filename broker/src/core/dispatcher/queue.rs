@@ -13,8 +13,10 @@ use super::bound::Bound;
 use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
+use super::idle::LastUse;
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
+use super::last_value::LastValues;
 use super::page_turn::PageTurn;
 use super::paging::Window;
 use super::parked::Position;
@@ -69,6 +71,8 @@ pub(super) enum Purpose {
     Scan(ScanKey, Sequence),
     /// Parked messages of a group.
     Group(GroupId),
+    /// To be entered by their last values, from this position on.
+    Values(Sequence),
     /// To be shown to a browser that stands here.
     Walk(SubscriptionKey, Sequence),
 }
@@ -83,6 +87,7 @@ pub(super) struct QueueCounters {
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
     pub(super) dropped: u64,
+    pub(super) replaced: u64,
 }
 
 /// What a queue is.
@@ -144,6 +149,8 @@ pub(super) struct Queue {
     pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
+    /// Something was scheduled for it, and may be still: it has to be there then.
+    pub(super) is_scheduled_for: bool,
     /// Nothing is handed out before the watermark has reached this: it is not stored yet.
     pub(super) opens_at: Ticket,
     /// Whether it stands in the dispatcher's list of those that have something to tell the store.
@@ -158,6 +165,10 @@ pub(super) struct Queue {
     pub(super) in_flight_bytes: u64,
     /// Who waits for room in it.
     pub(super) bound: Bound,
+    /// The newest message of each value, where only that is kept.
+    pub(super) last_values: Option<Box<LastValues>>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: QueueCounters,
 }
 
@@ -193,6 +204,7 @@ impl Queue {
             groups: Groups::default(),
             page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
+            is_scheduled_for: false,
             opens_at: Ticket(0),
             is_unsettled: false,
             dirty: false,
@@ -202,6 +214,8 @@ impl Queue {
             in_flight: 0,
             in_flight_bytes: 0,
             bound: Bound::default(),
+            last_values: None,
+            last_use: None,
             counters: QueueCounters::default(),
         }
     }
@@ -305,6 +319,7 @@ impl Queue {
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
+        self.value_paged_in((rank, sequence));
         self.occupied |= 1 << rank.0;
     }
 
@@ -357,6 +372,14 @@ impl Queue {
             .saturating_sub(entry.message.bytes() as u64);
         if entry.is_stored() {
             self.release(rank, sequence);
+        }
+        self.forget_value(rank, sequence);
+    }
+
+    /// Its value has no newest message any more.
+    pub(super) fn forget_value(&mut self, rank: Rank, sequence: Sequence) {
+        if let Some(values) = &mut self.last_values {
+            values.forget((rank, sequence));
         }
     }
 
@@ -485,6 +508,7 @@ impl Queue {
             self.resident_bytes -= bytes;
             self.expires_elsewhere((rank, sequence), &entry);
             self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
+            self.value_paged_out((rank, sequence), &entry);
             self.note_paged_out(bytes as u64);
         }
     }
@@ -526,6 +550,7 @@ impl Queue {
         self.note_occupied(rank);
         self.held.insert((rank, sequence));
         self.release(rank, sequence);
+        self.forget_value(rank, sequence);
         self.depth -= 1;
         self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
         true
@@ -725,7 +750,7 @@ impl Queue {
                 let last = range.map(|range| range.last).max(parked);
                 last.map(|last| (Sequence(i64::MIN), last))
             }
-            Purpose::Scan(_, from) => range
+            Purpose::Scan(_, from) | Purpose::Values(from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),
             Purpose::Group(id) => {

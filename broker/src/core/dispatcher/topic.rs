@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
+use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
 use super::topic_log::TopicLog;
 use crate::config::Policy;
@@ -44,6 +45,8 @@ pub(super) struct Topic {
     pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
 }
 
@@ -61,6 +64,7 @@ impl Topic {
             full_count: 0,
             is_crowded: false,
             blocked: Vec::new(),
+            last_use: None,
             counters: TopicCounters::default(),
         }
     }
