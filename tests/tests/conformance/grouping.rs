@@ -129,10 +129,14 @@ fn a_negative_sequence_closes_a_group_and_no_other_does() {
             assert_eq!(take(&mut owner, 1), ["next"], "{seq:?}");
         }
     }
-    let broker = start();
-    let mut producer = connect(&broker);
-    let frame = "SEND\nreceipt:r\ndestination:/queue/q\nJMSXGroupID:g\nJMSXGroupSeq:x\n\nx^@";
-    expect_refusal(&mut producer, frame, "JMSXGroupSeq");
+    for seq in ["x", "", "1.5"] {
+        let broker = start();
+        let mut wire = connect(&broker);
+        let frame = format!(
+            "SEND\nreceipt:r\ndestination:/queue/q\nJMSXGroupID:g\nJMSXGroupSeq:{seq}\n\n^@"
+        );
+        expect_refusal(&mut wire, &frame, "JMSXGroupSeq");
+    }
 }
 
 /// D4.25
@@ -241,4 +245,25 @@ fn what_an_aborted_transaction_took_of_a_group_returns_to_its_owner_in_order() {
     });
     assert_eq!(again, ["1", "2"]);
     expect_quiet(&mut other);
+}
+
+/// D4.29
+#[test]
+fn a_group_whose_owner_has_no_credit_waits_and_others_pass() {
+    let broker = start();
+    let mut busy = consumer(&broker, "/queue/q", &ONE);
+    let mut producer = connect(&broker);
+    send(&mut producer, "/queue/q", &group("g"), "g1");
+    let held = busy.expect_message();
+    let mut free = consumer(&broker, "/queue/q", &[]);
+    for text in ["g2", "g3"] {
+        send(&mut producer, "/queue/q", &group("g"), text);
+    }
+    for text in ["h1", "alone", "i1"] {
+        send(&mut producer, "/queue/q", &group(&text[..1]), text);
+    }
+    assert_eq!(take(&mut free, 3), ["h1", "alone", "i1"]);
+    busy.ack(&held, &[]);
+    assert_eq!(take(&mut busy, 2), ["g2", "g3"]);
+    expect_quiet(&mut free);
 }

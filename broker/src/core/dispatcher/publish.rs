@@ -55,6 +55,7 @@ impl Dispatcher {
         }
         let mode = publication.mode;
         if self.is_disk_full && self.is_any_stored(&places, mode) {
+            self.advise_disk_full(peer, &places);
             return self.refuse_for_disk(peer, receipt);
         }
         if places.is_empty() {
@@ -127,6 +128,7 @@ impl Dispatcher {
             return self.refuse(peer, refusal, receipt);
         }
         if self.is_disk_full {
+            self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
         }
         if !self.can_judge(&publication, places, now) {

@@ -484,3 +484,22 @@ fn non_persistent_messages_that_are_parked_spill_when_memory_is_short() {
     );
     assert!(bench.disk.tallies().is_empty());
 }
+
+#[test]
+fn what_waits_for_a_busy_owner_comes_one_by_one_while_a_later_consumer_takes_other_groups() {
+    let mut bench = opened(Bench::new());
+    consume(&mut bench, 1, 1);
+    send(&mut bench, "a", RED);
+    consume(&mut bench, 2, 100);
+    for (text, head) in [("b", RED), ("c", RED), ("d", BLUE)] {
+        send(&mut bench, text, head);
+    }
+    bench.ack(2, "d");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<d#1"]);
+    for (acked, next) in [("a", "b"), ("b", "c")] {
+        bench.ack(1, acked);
+        bench.rest();
+        assert_eq!(bench.heard(), [format!("1<{next}#1")]);
+    }
+}
