@@ -171,7 +171,7 @@ impl Session {
             Some(body) => Body::Shared(body),
             None => Body::Borrowed(frame.body()),
         };
-        let charge = self.charger.charge(head.len() + frame.body().len());
+        let charge = self.settings.budget.charge(head.len() + frame.body().len());
         let message = Message::new(&head, body, priority, timestamp_ms, charge);
         let message = match fields.group_id {
             Some(id) => message.in_group(self.group(id, fields.group_seq)?),
