@@ -50,6 +50,14 @@ pub struct MessageNumber(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationId(pub i64);
 
+/// A durable subscription's row. Allocated once and never again, so that nothing of it outlives it under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub i64);
+
+/// Names one scheduled message; allocated as a [`Sequence`] is, and never again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScheduleId(pub i64);
+
 /// Place of a priority in delivery order: 0 is delivered first (`9 - priority`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u8);

@@ -8,18 +8,32 @@
 //! commit is never retried: the store is poisoned and says so once, with [`StoreEvent::Failed`].
 
 mod batch;
+mod duplicate;
 mod error;
 mod key;
+mod log;
 pub mod memory;
 mod page;
 mod recovery;
+mod schedule;
 pub mod sqlite;
 
 pub use batch::{Append, Batch, Haste, Medium, Move, Operation, Payload, Sender};
+pub use duplicate::{
+    DUPLICATE_WINDOW, DuplicateRecord, DuplicateRequest, DuplicateRow, Duplicates,
+};
 pub use error::StoreError;
-pub use key::{DestinationId, EntryKey, Epoch, MessageNumber, Rank, Sequence, Ticket};
+pub use key::{
+    DestinationId, EntryKey, Epoch, MessageNumber, Rank, ScheduleId, Sequence, SubscriptionId,
+    Ticket,
+};
+pub use log::{LogAppend, LogPageRequest, LogTally, SubscriptionRecord};
 pub use page::{Expired, ExpiredRow, Page, PageId, PageRequest, PageRow};
 pub use recovery::{DestinationKind, DestinationRecord, Recovered, Tally};
+pub use schedule::{
+    Due, DueKey, DueRequest, DueRow, ScheduleFilter, ScheduleList, ScheduleListRequest,
+    ScheduleListRow, ScheduleRecord, ScheduleTally,
+};
 
 use std::sync::Arc;
 
@@ -31,14 +45,22 @@ pub type EventSink = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 pub enum StoreEvent {
     /// Every batch up to and including this ticket is durable.
     Durable(Ticket),
-    /// The answer to [`Store::read_page`].
+    /// The answer to [`Store::read_page`] and [`Store::read_log`].
     Page(Page),
     /// The answer to [`Store::read_expired`].
     Expired(Expired),
-    /// The disk is full. These operations, in their order, were not carried out: appends, moves, and what
-    /// settles and counts stand in a unit with one of them. Everything else of their batches was; an append that was
-    /// settled in the same commit need not be written and is not among them. Comes before the
-    /// [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
+    /// The answer to [`Store::read_due`].
+    Due(Due),
+    /// The answer to [`Store::read_schedule`].
+    Schedule(ScheduleList),
+    /// The answer to [`Store::read_duplicates`].
+    Duplicates(Duplicates),
+    /// The disk is full. These operations, in their order, were not carried out: appends, moves, what was to be
+    /// scheduled or remembered, and what stands in a unit with one of them. Everything else of their batches was; an append that was
+    /// settled in the same commit need not be written and is not among them, nor what was scheduled and unscheduled in
+    /// it. A message for a log is refused even then. When
+    /// even the reserve's room is short, [`Operation::Pass`] and [`Operation::LogCount`] are refused as well, alone or
+    /// with their unit: the subscription has not acknowledged that message. Floors, settles and removals never are. Comes before the [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
     /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
     /// full disk says so in [`StoreStatistics::is_full`]. A scratch file that fails refuses its appends alone.
     Refused(Vec<Operation>),
@@ -98,6 +120,19 @@ pub trait Store: Send {
 
     /// Asks for up to `rows_max` entries whose expiry is not after `now_ms`. Same visibility as a page.
     fn read_expired(&mut self, now_ms: i64, rows_max: usize);
+
+    /// Asks for messages of a topic's log. Same visibility as a page.
+    fn read_log(&mut self, request: LogPageRequest);
+
+    /// Asks for scheduled messages whose time has come, with their bodies. Same visibility as a page: what was fired by
+    /// batches that are not durable yet comes again, unless the request goes on behind it.
+    fn read_due(&mut self, request: DueRequest);
+
+    /// Asks what is scheduled, without bodies. Same visibility as a page.
+    fn read_schedule(&mut self, request: ScheduleListRequest);
+
+    /// Asks for the ids that a destination knows. Same visibility as a page.
+    fn read_duplicates(&mut self, request: DuplicateRequest);
 
     /// Figures as of now; cheap.
     fn statistics(&self) -> StoreStatistics;

@@ -5,15 +5,19 @@
 //! opened on it, but for the scratch entries.
 
 mod disk;
+mod duplicate;
 mod engine;
+mod log;
 mod refusal;
+mod schedule;
 mod state;
 
 pub use disk::{Fault, MemoryDisk};
 
 use crate::memory::engine::{Life, Read};
 use crate::{
-    Backlog, Batch, EventSink, PageRequest, Recovered, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, EventSink, LogPageRequest, PageRequest,
+    Recovered, ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// One life of a store on a [`MemoryDisk`]. Dropping it without [`Store::close`] is a crash.
@@ -75,6 +79,22 @@ impl Store for MemoryStore {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         self.ask(Read::Expired { now_ms, rows_max });
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.ask(Read::Log(request));
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        self.ask(Read::Due(request));
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        self.ask(Read::Schedule(request));
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.ask(Read::Duplicates(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

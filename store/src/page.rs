@@ -49,6 +49,8 @@ pub struct PageRow {
     pub head_bytes: usize,
     /// Where it is kept.
     pub medium: Medium,
+    /// What a message of a log was tagged with; 0 for an entry.
+    pub tag: u8,
 }
 
 /// Entries read back.
@@ -60,8 +62,11 @@ pub struct Page {
     pub rows: Vec<PageRow>,
     /// Nothing stands between the last row and the request's `through`.
     pub exhausted: bool,
+    /// Everything up to here has been looked at. A page that is not exhausted goes on behind it, even when it has no
+    /// row: a log is not searched for ever for what its subscription has not acknowledged.
+    pub through: Sequence,
     /// Positions whose body failed its checksum: moved to quarantine, gone from the destination. They count
-    /// against `rows_max`, so that a page may be neither exhausted nor have a row: go on behind the last of them.
+    /// against `rows_max`, so that a page may be neither exhausted nor have a row.
     pub quarantined: Vec<Sequence>,
 }
 

@@ -1,6 +1,8 @@
 //! What a store knows when it is opened: destinations and counts, neither messages nor bodies.
 
-use crate::key::{DestinationId, Epoch, Rank, Sequence};
+use crate::key::{DestinationId, Epoch, Rank, Sequence, SubscriptionId};
+use crate::log::{LogTally, SubscriptionRecord};
+use crate::schedule::ScheduleTally;
 
 /// What kind of destination a row describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,4 +59,14 @@ pub struct Recovered {
     pub tallies: Vec<Tally>,
     /// The next free [`DestinationId`].
     pub next_destination: DestinationId,
+    /// All durable subscriptions.
+    pub subscriptions: Vec<SubscriptionRecord>,
+    /// A [`SubscriptionId`] from which on all are free.
+    pub next_subscription: SubscriptionId,
+    /// Counts of the logs that are not empty.
+    pub logs: Vec<LogTally>,
+    /// Counts of what is scheduled, of those destinations for which anything is.
+    pub scheduled: Vec<ScheduleTally>,
+    /// When the first of all scheduled messages fires, in ms since 1970.
+    pub next_due_ms: Option<i64>,
 }

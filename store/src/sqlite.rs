@@ -9,10 +9,15 @@ mod apply;
 mod body;
 mod checkpoint;
 mod connection;
+mod due;
+mod duplicate;
 mod entry;
 mod folder;
 mod gather;
 mod gauge;
+mod ledger;
+mod log;
+mod log_page;
 mod options;
 mod page;
 mod plan;
@@ -20,13 +25,17 @@ mod quarantine;
 mod reader;
 mod refusal;
 mod report;
+mod schedule;
 mod schema;
 mod scratch;
 mod space;
 mod statement;
+mod subscription;
 mod takeover;
 mod tally;
+mod timetable;
 mod transaction;
+mod trim;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -51,7 +60,8 @@ use crate::sqlite::space::Space;
 use crate::sqlite::takeover::Takeover;
 use crate::sqlite::writer::{Clock, Writer};
 use crate::{
-    Backlog, Batch, EventSink, PageRequest, Recovered, Store, StoreError, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, EventSink, LogPageRequest, PageRequest,
+    Recovered, ScheduleListRequest, Store, StoreError, StoreStatistics, Ticket,
 };
 
 /// Durable state in one SQLite file.
@@ -183,6 +193,22 @@ impl Store for SqliteStore {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         self.read(ReadRequest::Expired { now_ms, rows_max });
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.read(ReadRequest::Log(request));
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        self.read(ReadRequest::Due(request));
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        self.read(ReadRequest::Schedule(request));
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.read(ReadRequest::Duplicates(request));
     }
 
     fn statistics(&self) -> StoreStatistics {

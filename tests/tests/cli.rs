@@ -241,6 +241,21 @@ fn sample_configuration_is_valid_and_shown_configuration_says_the_same() -> Resu
 }
 
 #[test]
+fn the_policy_of_a_destination_is_shown_with_what_says_so() -> Result<()> {
+    let bench = Bench::start()?;
+    let shown = bench.shell(
+        "printf '[policy]\\nttl_max = \"1h\"\\n[[destination]]\\nmatch = \"a.>\"\\nmax_messages = 5\\n' >c && \
+         stompbox config policy /topic/a.b --config c | grep -e ttl_max -e max_messages -e when_full",
+    )?;
+    let expected = "ttl_max = \"1h\" # [policy]\nmax_messages = 5 # [[destination]] a.>\n\
+                    when_full = \"block\" # default\n";
+    check(&shown, 0, expected, "")?;
+    let refused = bench.shell("stompbox config policy /nonsense/a")?;
+    ensure!(refused.status.code() == Some(2), "{refused:?}");
+    Ok(())
+}
+
+#[test]
 fn version_and_help_are_printed() -> Result<()> {
     for (argument, says) in [("--version", "stompbox "), ("--help", "Exit codes:")] {
         let mut command = Command::new(PROGRAM);

@@ -303,6 +303,10 @@ fn the_queries_run_while_the_broker_does() -> Result<()> {
     wire.subscribe("1", "/queue/orders", "client-individual");
     let message = wire.expect_message();
     wire.nack(&message, &[("x-delay", "60000")]);
+    let mut durable = Wire::connect_with(broker.stomp(), Version::V12, &[("client-id", "cellar")]);
+    let name = [("activemq.subscriptionName", "wine")];
+    durable.subscribe_with("1", "/topic/deliveries", "client", &name);
+    wire.send_receipted("/queue/orders", &[("x-delay", "60000")], "later");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let database = Connection::open_with_flags(broker.data().join("stompbox.db"), flags)?;
     let mut empty = Vec::new();

@@ -59,6 +59,7 @@ const lists = {
         number("redelivered_total", "Redelivered", "Deliveries that came back since the start"),
         number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
         number("expired_total", "Expired", "Expired since the start"),
+        marked(number("dropped_total", "Dropped", "Dropped since the start because the queue was full"), bad("dropped_total")),
       ],
     }),
   },

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView,
-    StoreView, TopicView,
+    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
+    PolicyQuery, PolicyView, QueueView, SettingView, StoreView, TopicView,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -118,6 +118,8 @@ impl Fake {
             redelivered_total: acknowledged / 1_000 * u64::from(index.is_multiple_of(3)),
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
+            dropped_total: 0,
+            replaced_total: 0,
         }
     }
 
@@ -205,6 +207,8 @@ impl Fake {
             expired_total: sum(|queue| queue.expired_total),
             dropped_total: u64::from(!queues.is_empty()) * 3,
             stale_acks_total: 0,
+            duplicates_total: 0,
+            scheduled: 0,
             memory_bytes: depth * 300 % (512 << 20),
             memory_limit_bytes: 512 << 20,
             store: StoreView {
@@ -303,6 +307,24 @@ impl AdminApi for Fake {
                     .unwrap_or(&connection.session)
             })
         })
+    }
+
+    fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {
+        let view = PolicyView {
+            exists: self
+                .all_queues()
+                .iter()
+                .any(|queue| queue.name == query.name),
+            declared: false,
+            settings: vec![SettingView {
+                key: "max_messages".to_owned(),
+                value: 0.into(),
+                from: "default".to_owned(),
+            }],
+            kind: query.kind,
+            name: query.name,
+        };
+        Box::pin(async { Ok(view) })
     }
 
     fn health(&self) -> Health {

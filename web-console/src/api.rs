@@ -7,8 +7,8 @@ use axum::{Json, Router};
 use crate::Console;
 use crate::error::{self, ApiError};
 use crate::event;
-use crate::port::{ConnectionView, Listing, Overview, QueueView, TopicView};
-use crate::query::Page;
+use crate::port::{ConnectionView, Listing, Overview, PolicyView, QueueView, TopicView};
+use crate::query::{Page, Whose};
 
 /// The routes below `/api/v1`.
 pub(crate) fn router() -> Router<Console> {
@@ -17,6 +17,7 @@ pub(crate) fn router() -> Router<Console> {
         .route("/queues", get(queues))
         .route("/topics", get(topics))
         .route("/connections", get(connections))
+        .route("/policy", get(policy))
         .route("/events", get(event::events))
         .method_not_allowed_fallback(error::method_not_allowed)
 }
@@ -44,4 +45,11 @@ async fn connections(
     Page(query): Page,
 ) -> Result<Json<Listing<ConnectionView>>, ApiError> {
     console.source.connections(query).await.map(Json)
+}
+
+async fn policy(
+    State(console): State<Console>,
+    Whose(query): Whose,
+) -> Result<Json<PolicyView>, ApiError> {
+    console.source.policy(query).await.map(Json)
 }

@@ -74,7 +74,7 @@ impl ApiError {
         match self {
             Self::BadQuery(message) | Self::HostNotAllowed(message) => message.clone(),
             Self::NotFound => "there is no such path; the page is at /, the API has overview, \
-                               queues, topics, connections and events under /api/v1"
+                               queues, topics, connections, policy and events under /api/v1"
                 .to_owned(),
             Self::MethodNotAllowed => "the API is read-only: use GET or HEAD".to_owned(),
             Self::Unavailable(reason) => {

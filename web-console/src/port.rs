@@ -84,6 +84,10 @@ pub struct Overview {
     pub dropped_total: u64,
     /// Acknowledgements ignored because they came too late.
     pub stale_acks_total: u64,
+    /// Messages that were not enqueued because they repeat another one.
+    pub duplicates_total: u64,
+    /// Messages that are to be delivered later.
+    pub scheduled: u64,
     /// Bytes of messages held in memory.
     pub memory_bytes: u64,
     /// Their limit.
@@ -148,6 +152,10 @@ pub struct QueueView {
     pub dead_lettered_total: u64,
     /// Messages that expired since the start.
     pub expired_total: u64,
+    /// Messages dropped since the start because the queue was full.
+    pub dropped_total: u64,
+    /// Messages replaced since the start by newer ones of the same last value.
+    pub replaced_total: u64,
 }
 
 /// A topic.
@@ -192,8 +200,54 @@ pub struct ConnectionView {
     pub transactions: u64,
     /// Whether something that is full holds its SENDs back.
     pub blocked: bool,
-    /// What does: a topic by its name (comes from clients: hostile), or the key of a limit.
+    /// What does: a topic or a queue by its name (comes from clients: hostile), or the key of a limit.
     pub blocked_by: Vec<String>,
+}
+
+/// Queue or topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A queue.
+    Queue,
+    /// A topic.
+    Topic,
+}
+
+/// Whose policy is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyQuery {
+    /// Queue or topic.
+    pub kind: Kind,
+    /// Name without prefix. There need not be such a destination.
+    pub name: String,
+}
+
+/// How a destination treats its messages and consumers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyView {
+    /// Queue or topic.
+    pub kind: Kind,
+    /// Name without prefix. Comes from clients: hostile.
+    pub name: String,
+    /// Whether there is such a destination now.
+    pub exists: bool,
+    /// Whether the configuration declares it.
+    pub declared: bool,
+    /// Every key.
+    pub settings: Vec<SettingView>,
+}
+
+/// One key of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettingView {
+    /// The key.
+    pub key: String,
+    /// Its value; durations and sizes as text with their unit.
+    pub value: serde_json::Value,
+    /// What says so: `default`, `[policy]`, or `[[destination]]` and what that matches.
+    pub from: String,
 }
 
 /// Whether the broker does its work.
@@ -218,6 +272,8 @@ pub trait AdminApi: Send + Sync + 'static {
     fn topics(&self, query: ListQuery) -> Answer<'_, Listing<TopicView>>;
     /// Connections, the oldest first.
     fn connections(&self, query: ListQuery) -> Answer<'_, Listing<ConnectionView>>;
+    /// The policy of one destination.
+    fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView>;
     /// Whether the broker does its work; answers at once.
     fn health(&self) -> Health;
 }

@@ -6,13 +6,19 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
-use crate::port::ListQuery;
+use crate::port::{ListQuery, PolicyQuery};
 
 /// Items in a list whose query names no `limit`: a page that a person reads.
 pub(crate) const LIMIT_DEFAULT: usize = 100;
 
 /// Items in a list at most: about 400 KB of JSON.
 pub(crate) const LIMIT_MAX: usize = 1_000;
+
+/// How the keys of a list are given.
+const LIST_KEYS: &str = "each at most once; limit is 0 to 1000";
+
+/// Whose policy is asked for.
+pub(crate) struct Whose(pub(crate) PolicyQuery);
 
 /// A [`ListQuery`] whose limit is set and allowed.
 pub(crate) struct Page(pub(crate) ListQuery);
@@ -46,9 +52,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let query: ListQuery = parse(parts, "name, offset and limit")?;
+        let query: ListQuery = parse(parts, &format!("name, offset and limit, {LIST_KEYS}"))?;
         let limit = Some(checked(query.limit)?);
         Ok(Self(ListQuery { limit, ..query }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Whose {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        parse(parts, "kind (queue or topic) and name, each once").map(Self)
     }
 }
 
@@ -56,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Filter {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let query: EventQuery = parse(parts, "name and limit")?;
+        let query: EventQuery = parse(parts, &format!("name and limit, {LIST_KEYS}"))?;
         let name = query.name.filter(|name| !name.is_empty());
         Ok(Self {
             name,
@@ -71,9 +85,7 @@ fn parse<T: DeserializeOwned>(parts: &Parts, keys: &str) -> Result<T, ApiError> 
         .map_err(|rejection| {
             let reason = std::error::Error::source(&rejection)
                 .map_or_else(|| rejection.body_text(), ToString::to_string);
-            ApiError::BadQuery(format!(
-                "{reason}; the query takes {keys}, each at most once; limit is 0 to {LIMIT_MAX}"
-            ))
+            ApiError::BadQuery(format!("{reason}; the query takes {keys}"))
         })
 }
 

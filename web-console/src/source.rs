@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::error::ApiError;
 use crate::port::{
-    AdminApi, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView, TopicView,
+    AdminApi, Answer, ConnectionView, Health, ListQuery, Listing, Overview, PolicyQuery,
+    PolicyView, QueueView, TopicView,
 };
 
 /// A dispatcher that has not answered by then is stuck or overloaded: an error tells more than a page that hangs.
@@ -45,6 +46,10 @@ impl Source {
         query: ListQuery,
     ) -> Result<Listing<ConnectionView>, ApiError> {
         in_time(self.admin.connections(query)).await
+    }
+
+    pub(crate) async fn policy(&self, query: PolicyQuery) -> Result<PolicyView, ApiError> {
+        in_time(self.admin.policy(query)).await
     }
 }
 

@@ -71,6 +71,15 @@ pub(crate) enum ConfigCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Print the policy of one destination, with what says so
+    Policy {
+        /// Destination: /queue/NAME, /topic/NAME, or the NAME of a queue
+        #[arg(value_name = "DEST")]
+        destination: String,
+        /// Configuration file [default: none]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Print the configuration that a start would use, as a file
     Show {
         /// Configuration file [default: none]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::config::{CommandLine, Config, ConfigError, load};
+use crate::config::{CommandLine, Config, ConfigError, Setting, load};
+use crate::core::destination::DestinationName;
 
 use super::output::{chain, complain, print};
 use super::{environment, exit};
@@ -24,6 +25,27 @@ pub(super) fn check(path: Option<&Path>) -> u8 {
 pub(super) fn show(path: Option<&Path>) -> u8 {
     match load(path, environment(), CommandLine::default()) {
         Ok(config) => print(&config.to_toml()),
+        Err(error) => report(&error),
+    }
+}
+
+/// Prints the policy that a destination would have, each key with what says so.
+pub(super) fn policy(destination: &str, path: Option<&Path>) -> u8 {
+    let name = match DestinationName::parse(destination.as_bytes()) {
+        Ok(name) => name,
+        Err(error) => {
+            complain(&format!("{destination}: {error}"));
+            return exit::USAGE;
+        }
+    };
+    match load(path, environment(), CommandLine::default()) {
+        Ok(config) => {
+            let settings = config.policies.explain(name.kind(), name.name());
+            let line = |setting: Setting| {
+                format!("{} = {} # {}\n", setting.key, setting.value, setting.from)
+            };
+            print(&settings.into_iter().map(line).collect::<String>())
+        }
         Err(error) => report(&error),
     }
 }

@@ -47,6 +47,10 @@ pub(crate) fn parse_and_run() -> Invocation {
             Err(error) => configuration::report(&error),
         },
         Command::Config(ConfigCommand::Check { config }) => configuration::check(config.as_deref()),
+        Command::Config(ConfigCommand::Policy {
+            destination,
+            config,
+        }) => configuration::policy(&destination, config.as_deref()),
         Command::Config(ConfigCommand::Show { sample: true, .. }) => configuration::show_sample(),
         Command::Config(ConfigCommand::Show {
             config,

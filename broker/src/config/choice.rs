@@ -56,6 +56,17 @@ pub enum SlowConsumer {
     Disconnect,
 }
 
+/// What a queue does with a message that would be one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Its producers wait.
+    Block,
+    /// The SEND is refused.
+    Reject,
+    /// The oldest message of the lowest priority that waits is dropped.
+    DropOldest,
+}
+
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

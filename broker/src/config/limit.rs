@@ -23,7 +23,7 @@ section! {
         pub body_bytes: usize = 100 * MIB, Bytes { min: KIB, max: 800 * MIB };
         /// Everything that a connection may send before it is connected, in bytes.
         pub unauthenticated_bytes: usize = 64 * KIB, Bytes { min: KIB, max: 16 * MIB };
-        /// Subscriptions of a connection.
+        /// Subscriptions of a connection; each name or pattern of a list counts.
         pub subscriptions: usize = 10_000, Count { min: 1, max: 1_000_000 };
         /// Subscriptions of the broker.
         pub all_subscriptions: usize = 1_000_000, Count { min: 1, max: 100_000_000 };

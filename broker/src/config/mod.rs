@@ -12,6 +12,7 @@ mod console;
 mod dead_letter;
 mod environment;
 mod error;
+mod explain;
 mod file;
 mod form;
 mod given;
@@ -21,6 +22,7 @@ mod log;
 mod pattern;
 mod policies;
 mod policy;
+mod route;
 mod section;
 mod show;
 mod stomp;
@@ -29,15 +31,18 @@ mod suggestion;
 
 pub use choice::{
     ClientIdPolicy, Delivery, Dispatch, Durability, LogFormat, RedeliveryOrder, SlowConsumer,
+    WhenFull,
 };
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Origin, Problem};
+pub use explain::{Setting, Source};
 pub(crate) use form::parse_duration;
 pub use limit::Limits;
 pub use load::{CommandLine, load};
 pub use log::LogConfig;
 pub use policies::Policies;
 pub use policy::Policy;
+pub use route::Route;
 pub use stomp::StompConfig;
 pub use store::StoreConfig;
 
@@ -52,7 +57,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// Section `[limits]`.
     pub limits: Limits,
-    /// Section `[policy]` and the tables `[[destination]]`.
+    /// Section `[policy]` and the tables `[[destination]]` and `[[route]]`.
     pub policies: Policies,
     /// Section `[log]`.
     pub log: LogConfig,

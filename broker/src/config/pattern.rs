@@ -37,6 +37,12 @@ impl Pattern {
         Some(Self(segments))
     }
 
+    /// The name that it is, if it has no wildcard.
+    pub(super) fn literal(&self) -> Option<String> {
+        let is_wild = |segment: &Segment| matches!(segment, Segment::Rest | Segment::Any);
+        (!self.0.iter().any(is_wild)).then(|| self.to_string())
+    }
+
     /// A name that it matches, and that no pattern matches that speaks of other names only.
     pub(super) fn specimen(&self) -> String {
         // A control character: no destination and no literal of a sensible pattern has it.

@@ -176,6 +176,35 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:2: destination.match: \"a.>.b\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >",
         ),
         (
+            "[[destination]]\nkind = 'queue'\nmatch = 'a?b'",
+            "stompbox.toml:1: destination.match: `a?b` with a kind declares a destination, and cannot be the name of one: use up to 255 bytes without control characters and '?'",
+        ),
+        (
+            "[route]\nfrom = 'a'",
+            "stompbox.toml:1: route: write it as one of several tables, [[route]]",
+        ),
+        (
+            "[[route]]\nfrom = '/queue/a'",
+            "stompbox.toml:1: route: to is missing",
+        ),
+        (
+            "[[route]]\nfrom = '/queue/a.>'\nto = 'b'",
+            "stompbox.toml:2: route.from: \"/queue/a.>\" is not allowed here; allowed is a destination (\"/queue/NAME\", \"/topic/NAME\"), without wildcards",
+        ),
+        (
+            "[[route]]\nfrom = 'a'\nto = 'b'\nselektor = 'x'",
+            "stompbox.toml:4: route.selektor: unknown key; did you mean `selector`?",
+        ),
+        (
+            "[[route]]\nfrom = 'a'\nto = 'b'\n[[route]]\nfrom = 'a'\nto = 'c'\nforward_only = false",
+            "stompbox.toml:1: route: the routes from /queue/a do not agree about forward_only",
+        ),
+        (
+            "[[route]]\nfrom = 'z'\nto = ['b', 'a']\n[[route]]\nfrom = 'b'\nto = ['x', '/topic/c']\n\
+             [[route]]\nfrom = '/topic/c'\nto = 'b'",
+            "stompbox.toml:4: route: messages would go round in a circle: /queue/b -> /topic/c -> /queue/b",
+        ),
+        (
             "[[destination]]\nmatch = 'a'\nprefech_queue = 1",
             "stompbox.toml:3: destination.prefech_queue: unknown key; did you mean `prefetch_queue`?",
         ),
@@ -353,6 +382,49 @@ fn overrides_that_only_contradict_each_other_together_keep_to_the_maximum() {
 }
 
 #[test]
+fn an_explained_policy_says_where_each_value_comes_from() {
+    let config = load_text(
+        "[policy]\nprefetch_queue = 9\nredeliveries_max = 6\nmax_messages = 1\n\
+         [[destination]]\nmatch = 'a.>'\nmax_messages = 2\nttl_max = '1m'\n\
+         [[destination]]\nmatch = 'a.b'\nkind = 'queue'\nmax_messages = 3\n\
+         [[destination]]\nmatch = '*.b'\nkind = 'topic'\nmax_messages = 4\nttl_max = '2m'",
+    );
+    let said = |kind, name, key: &str| {
+        let settings = config.policies.explain(kind, name);
+        let setting = settings.into_iter().find(|setting| setting.key == key);
+        let setting = setting.expect(key);
+        format!("{} {}", setting.value, setting.from)
+    };
+    for (kind, name, key, expected) in [
+        (Queue, "a.b", "prefetch_queue", "9 [policy]"),
+        (Queue, "a.b", "redeliveries_max", "6 default"),
+        (Queue, "a.b", "dispatch", "\"eager\" default"),
+        (Queue, "x", "max_messages", "1 [policy]"),
+        (Queue, "a.c", "max_messages", "2 [[destination]] a.>"),
+        (
+            Queue,
+            "a.b",
+            "max_messages",
+            "3 [[destination]] a.b (queue)",
+        ),
+        (Topic, "a.b", "max_messages", "2 [[destination]] a.>"),
+        (
+            Topic,
+            "c.b",
+            "ttl_max",
+            "\"2m\" [[destination]] *.b (topic)",
+        ),
+        (Topic, "a.b", "ttl_max", "\"1m\" [[destination]] a.>"),
+    ] {
+        assert_eq!(said(kind, name, key), expected, "{kind:?} {name} {key}");
+    }
+    assert_eq!(
+        config.policies.explain(Queue, "a").len(),
+        given::SectionName::Policy.keys().len()
+    );
+}
+
+#[test]
 fn the_dead_letter_queue_may_be_named_after_the_queue() {
     let config = load_text("[policy]\ndead_letter_queue = 'DLQ.{name}'");
     let policy = config.policies.effective(Queue, "orders.eu");
@@ -366,7 +438,9 @@ fn what_is_shown_loads_as_what_it_was() {
          [console]\nlisten = 'none'\n[store]\ndata = 'a \"b\" \\\\'\n\
          [limits]\nbody_bytes = 1_000_001\n[log]\nlevel = 'warn,a=debug'\n\
          [[destination]]\nmatch = '*'\nkind = 'topic'\nslow_consumer = 'disconnect'\n\
-         [[destination]]\nmatch = 'a.*.>'\nredelivery_multiplier = 1",
+         [[destination]]\nmatch = 'a.*.>'\nredelivery_multiplier = 1\n\
+         [[route]]\nfrom = '/queue/a'\nto = '/topic/b'\nselector = \"x > 1 AND y LIKE 'a%'\"\n\
+         [[route]]\nfrom = '/topic/c'\nto = ['d', '/queue/a']\nforward_only = false",
     );
     assert_ne!(config, Config::default());
     assert_eq!(load_text(&config.to_toml()), config);

@@ -9,7 +9,10 @@ use stompbox_protocol::canonical;
 use stompbox_store::{Medium, PageRow, Payload, Rank};
 
 use super::destination::DestinationName;
+use super::duplicate_id::DuplicateId;
 use super::memory::{Charge, MemoryBudget};
+use super::message_group::{GroupHeaders, MessageGroup};
+use super::schedule::{Firing, Schedule};
 
 /// Bodies up to this are copied into the message's own allocation, so that a message that waits never pins a
 /// read buffer; larger ones keep the buffer into which they were read.
@@ -84,15 +87,24 @@ pub struct Group {
 }
 
 impl Group {
-    /// What a canonical header block says of it. An empty name is none.
-    fn of(head: &[u8]) -> Option<Box<Self>> {
-        let id = canonical::find(head, b"JMSXGroupID").filter(|id| !id.is_empty())?;
+    /// What a canonical header block says of it, which was checked when it came in.
+    fn of(head: &[u8]) -> Option<Self> {
+        let id = canonical::find(head, b"JMSXGroupID");
         let seq = canonical::find(head, b"JMSXGroupSeq");
-        let seq = seq.as_deref().and_then(|seq| std::str::from_utf8(seq).ok());
-        Some(Box::new(Self {
-            id: Arc::from(&*id),
-            closes: seq.is_some_and(|seq| seq.trim().parse::<i64>().is_ok_and(|seq| seq < 0)),
-        }))
+        let headers = GroupHeaders {
+            id: id.as_deref(),
+            seq: seq.as_deref(),
+        };
+        MessageGroup::parse(headers).ok().flatten().map(Self::from)
+    }
+}
+
+impl From<MessageGroup> for Group {
+    fn from(group: MessageGroup) -> Self {
+        Self {
+            closes: group.closes(),
+            id: group.id.into(),
+        }
     }
 }
 
@@ -128,28 +140,29 @@ impl Message {
         }
     }
 
-    /// The same, having noticed that its head names a group.
+    /// The same as a message of this group.
     #[must_use]
-    pub fn in_group(mut self) -> Self {
-        self.group = Group::of(self.head());
+    pub fn in_group(mut self, group: Option<MessageGroup>) -> Self {
+        self.group = group.map(|group| Box::new(Group::from(group)));
         self
     }
 
     /// Makes a message from what the store kept of it.
     #[must_use]
-    pub fn from_page(row: PageRow, rank: Rank, budget: &Arc<MemoryBudget>) -> Self {
+    pub fn from_page(row: PageRow, priority: Priority, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
         let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
         let group = names_group
             .then(|| Group::of(&row.data[..head_bytes]))
-            .flatten();
+            .flatten()
+            .map(Box::new);
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
             _charge: budget.charge(row.data.len()),
             data: row.data,
             head_bytes,
             large_body: None,
-            priority: Priority::of(rank),
+            priority,
             timestamp_ms: row.timestamp_ms,
             group,
         }
@@ -246,6 +259,21 @@ pub struct Publication {
     pub message: Arc<Message>,
     /// How.
     pub mode: DeliveryMode,
-    /// Until when, ms since 1970; 0 is for ever.
+    /// Until when by its own headers, ms since 1970; 0 is for ever.
     pub expires_ms: i64,
+    /// When it was sent by the broker's clock, ms since 1970: what a policy's time to live counts from.
+    pub sent_ms: i64,
+    /// When it is to be delivered, if not at once. Boxed, as few have it and all are moved.
+    pub later: Option<Box<Later>>,
+    /// By which a repeat of it is known.
+    pub duplicate_id: Option<DuplicateId>,
+}
+
+/// When a message is to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// What was asked for.
+    pub schedule: Schedule,
+    /// The first time.
+    pub firing: Firing,
 }

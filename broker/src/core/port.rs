@@ -210,6 +210,16 @@ pub enum Locality {
     NoLocal,
 }
 
+/// Whether a subscription begins with the last messages of its topics (`activemq.retroactive`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// With what comes from now on.
+    #[default]
+    Prospective,
+    /// With those that the policy keeps (`retained_messages`).
+    Retroactive,
+}
+
 /// What a subscription does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Intent {
@@ -218,6 +228,28 @@ pub enum Intent {
     Consume,
     /// It looks at it (`browser:true`).
     Browse,
+}
+
+/// What outlives its consumer, or is shared by several (JMS, durable and shared subscriptions).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lasting {
+    /// Durable, one consumer at a time: named by the connection's `client-id` and by this.
+    Durable(Box<str>),
+    /// Durable, its consumers compete: named by this, and by the `client-id` where the connection has one.
+    SharedDurable(Box<str>),
+    /// The same in RabbitMQ's form: named by its destination and the SUBSCRIBE's `id`.
+    ById(Box<str>),
+    /// Its consumers compete, and it lives as long as they: named by this, and by the `client-id` where there is one.
+    Shared(Box<str>),
+}
+
+/// A durable subscription that an UNSUBSCRIBE deletes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its name.
+    pub lasting: Lasting,
+    /// Its topic, where the frame names it.
+    pub topic: Option<Arc<DestinationName>>,
 }
 
 /// What a SUBSCRIBE asks for.
@@ -233,12 +265,20 @@ pub struct Subscribing {
     pub prefetch: Prefetch,
     /// Which messages it takes; none takes all.
     pub selector: Option<Arc<Selector>>,
+    /// The same as text, where it has to be kept.
+    pub selector_text: Option<Box<str>>,
+    /// What it is if it is durable or shared.
+    pub lasting: Option<Lasting>,
     /// Who is served before it.
     pub priority: ConsumerPriority,
     /// Whether it wants a queue for itself.
     pub exclusivity: Exclusivity,
     /// Whether it hears its own connection.
     pub locality: Locality,
+    /// How many messages of its topics may wait for it beyond its prefetch; none for as many as the policy says.
+    pub pending_max: Option<u32>,
+    /// Whether it begins with what its topics have kept.
+    pub memory: Memory,
     /// What becomes of what it gets.
     pub intent: Intent,
     /// Answered before the first delivery.
@@ -263,8 +303,10 @@ pub enum Request {
     Subscribe(Box<Subscribing>),
     /// UNSUBSCRIBE.
     Unsubscribe {
-        /// Which.
-        subscription: SubscriptionHandle,
+        /// Which of its own; none if it only deletes a durable one that nobody uses.
+        subscription: Option<SubscriptionHandle>,
+        /// A durable subscription that goes with it.
+        deletes: Option<Deletion>,
         /// The last delivery that the session has passed on; later ones were never seen by the client.
         given: DeliveryCounter,
         /// Answered when done.
@@ -356,6 +398,13 @@ pub enum Reply {
     Receipt(ReceiptId),
     /// The same, of a SEND to a temporary destination that has gone: it was dropped.
     Unrouted(ReceiptId),
+    /// The same, of a SEND that repeats another one: it was not enqueued again.
+    Duplicate {
+        /// What is answered.
+        receipt: ReceiptId,
+        /// The message that came first.
+        original: MessageNumber,
+    },
     /// A browser has seen everything.
     BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView,
-    StoreView, TopicView,
+    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
+    PolicyQuery, PolicyView, QueueView, StoreView, TopicView,
 };
 use stompbox_store::Store;
 use tokio::sync::oneshot;
@@ -83,6 +83,10 @@ impl AdminApi for Admin {
 
     fn connections(&self, query: ListQuery) -> Answer<'_, Listing<ConnectionView>> {
         Box::pin(self.look(move |dispatcher, _| dispatcher.list_connections(&query)))
+    }
+
+    fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {
+        Box::pin(self.look(move |dispatcher, _| dispatcher.policy_view(query)))
     }
 
     fn health(&self) -> Health {

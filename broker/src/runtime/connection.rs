@@ -157,14 +157,23 @@ impl Connection {
     }
 
     /// Serves it until it ends.
-    pub(super) async fn serve(mut self, outbox: mpsc::UnboundedSender<ToConnection>) {
-        let attach = Message::Attach(self.id, outbox);
-        if self.context.dispatcher.send(attach).await.is_err() {
-            return;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep the connection twice: as its argument and as its own"
+    )]
+    pub(super) fn serve(
+        mut self,
+        outbox: mpsc::UnboundedSender<ToConnection>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let attach = Message::Attach(self.id, outbox);
+            if self.context.dispatcher.send(attach).await.is_err() {
+                return;
+            }
+            let outcome = self.run().await;
+            // Apart, so that a living connection has no room for it.
+            Box::pin(self.end(outcome)).await;
         }
-        let outcome = self.run().await;
-        // Apart, so that a living connection has no room for it.
-        Box::pin(self.end(outcome)).await;
     }
 
     async fn run(&mut self) -> Outcome {
@@ -409,3 +418,6 @@ fn codec_limits(settings: &SessionSettings) -> Limits {
         unauthenticated_bytes_max: limits.unauthenticated_bytes,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::memory::engine::Engine;
 use crate::memory::state::State;
-use crate::{EventSink, Medium, MessageNumber, StoreEvent, Tally};
+use crate::{EventSink, LogTally, Medium, MessageNumber, ScheduleTally, StoreEvent, Tally};
 
 /// What goes wrong, once each, in the order in which it was injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,12 @@ impl MemoryDisk {
         self.engine().fill(medium);
     }
 
+    /// From now on a full database has no room either for what departs from a subscription's floor, until
+    /// [`MemoryDisk::free`].
+    pub fn tighten(&self) {
+        self.engine().tighten();
+    }
+
     /// There is room on `medium` again. The open store resumes at once when it has refused for the want of it.
     pub fn free(&self, medium: Medium) {
         self.perform(|engine, events| engine.free(medium, events));
@@ -131,6 +137,18 @@ impl MemoryDisk {
     #[must_use]
     pub fn tallies(&self) -> Vec<Tally> {
         self.engine().state_mut().tallies()
+    }
+
+    /// Counts what the logs hold, in order of topic.
+    #[must_use]
+    pub fn log_tallies(&self) -> Vec<LogTally> {
+        self.engine().state_mut().log_tallies()
+    }
+
+    /// Counts what is scheduled, in order of destination.
+    #[must_use]
+    pub fn schedule_tallies(&self) -> Vec<ScheduleTally> {
+        self.engine().state_mut().schedule_tallies()
     }
 
     /// Whether the last life ended with a clean stop.

@@ -6,8 +6,9 @@ use crate::memory::disk::{Events, Fault};
 use crate::memory::refusal::{Full, refuse};
 use crate::memory::state::State;
 use crate::{
-    Append, Backlog, Batch, EntryKey, EventSink, Expired, Medium, Operation, Page, PageRequest,
-    Recovered, StoreError, StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Medium, Operation, Page, PageRequest, Recovered, ScheduleList,
+    ScheduleListRequest, StoreError, StoreEvent, StoreStatistics, Ticket,
 };
 
 /// A life of a store on the disk.
@@ -19,6 +20,10 @@ pub(super) struct Life(u64);
 pub(super) enum Read {
     Page(PageRequest),
     Expired { now_ms: i64, rows_max: usize },
+    Log(LogPageRequest),
+    Due(DueRequest),
+    Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
 }
 
 /// A read, and what it has seen once it has begun.
@@ -30,6 +35,10 @@ struct PendingRead {
 enum Answer {
     Page(PageRequest, Page),
     Expired(Expired),
+    Log(LogPageRequest, Page),
+    Due(Due),
+    Schedule(ScheduleList),
+    Duplicates(Duplicates),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +122,13 @@ impl Engine {
         *self.full.medium(medium) = true;
     }
 
+    pub(super) fn tighten(&mut self) {
+        self.full.spare = true;
+    }
+
     pub(super) fn free(&mut self, medium: Medium, events: &mut Events) {
         *self.full.medium(medium) = false;
+        self.full.spare &= self.full.database;
         if !self.full.database && std::mem::take(&mut self.statistics.is_full) {
             events.push(StoreEvent::Resumed);
         }
@@ -139,7 +153,7 @@ impl Engine {
         let operations = self.batches.iter().flat_map(|(_, batch)| &batch.operations);
         operations.fold(Backlog::default(), |sum, operation| Backlog {
             operations: sum.operations + 1,
-            bytes: sum.bytes + appended_bytes(operation),
+            bytes: sum.bytes + operation.payload_bytes(),
         })
     }
 
@@ -216,6 +230,22 @@ impl Engine {
                 events.push(StoreEvent::Page(page));
             }
             Answer::Expired(expired) => events.push(StoreEvent::Expired(expired)),
+            Answer::Log(request, page) => {
+                for sequence in &page.quarantined {
+                    let aside = self.state.put_log_aside(request.topic, *sequence);
+                    self.statistics.quarantined_count += u64::from(aside);
+                }
+                events.push(StoreEvent::Page(page));
+            }
+            Answer::Due(due) => {
+                for key in &due.quarantined {
+                    let aside = self.state.unschedule(key.id);
+                    self.statistics.quarantined_count += u64::from(aside);
+                }
+                events.push(StoreEvent::Due(due));
+            }
+            Answer::Schedule(list) => events.push(StoreEvent::Schedule(list)),
+            Answer::Duplicates(found) => events.push(StoreEvent::Duplicates(found)),
         }
         true
     }
@@ -260,7 +290,7 @@ impl Engine {
             self.statistics.is_full = refused.iter().any(fills_database);
         }
         let full = match self.statistics.is_full {
-            true => Full::EVERYTHING,
+            true => self.full.found(),
             false => self.full,
         };
         refuse(batches, full)
@@ -325,21 +355,23 @@ fn see(state: &State, read: Read) -> Answer {
     match read {
         Read::Page(request) => Answer::Page(request, state.page(request)),
         Read::Expired { now_ms, rows_max } => Answer::Expired(state.expired(now_ms, rows_max)),
+        Read::Log(request) => Answer::Log(request, state.log_page(request)),
+        Read::Due(request) => Answer::Due(state.due(request)),
+        Read::Schedule(request) => Answer::Schedule(state.schedule_list(request)),
+        Read::Duplicates(request) => Answer::Duplicates(state.duplicates(request)),
     }
 }
 
 fn fills_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         _ => false,
-    }
-}
-
-fn appended_bytes(operation: &Operation) -> usize {
-    match operation {
-        Operation::Append(Append { payload, .. }) => payload.head().len() + payload.body().len(),
-        _ => 0,
     }
 }
 

@@ -5,20 +5,26 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, EntryKey, Medium, Operation};
+use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
 /// Which media take nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Full {
     pub(super) database: bool,
     pub(super) scratch: bool,
+    /// Not even what a full disk takes of what makes it grow.
+    pub(super) spare: bool,
 }
 
 impl Full {
-    pub(super) const EVERYTHING: Self = Self {
-        database: true,
-        scratch: true,
-    };
+    /// What a store that has found its disk full refuses.
+    pub(super) fn found(self) -> Self {
+        Self {
+            database: true,
+            scratch: true,
+            ..self
+        }
+    }
 
     pub(super) fn medium(&mut self, medium: Medium) -> &mut bool {
         match medium {
@@ -53,7 +59,7 @@ pub(super) fn refuse(batches: &mut [Batch], full: Full) -> Vec<Operation> {
         let unit = placed[index].unit;
         placed[index].refused = true;
         for other in &mut placed {
-            let stays = matches!(other.operation, Operation::Create(_) | Operation::Remove(_));
+            let stays = other.operation.is_never_refused();
             other.refused |= unit.is_some() && other.unit == unit && !stays;
         }
     }
@@ -91,6 +97,8 @@ fn placed((at, batch): (usize, &Batch)) -> impl Iterator<Item = Placed<'_>> {
 fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     // By the key under which an entry ends up: the operations that have to be written for that.
     let mut written: BTreeMap<(EntryKey, Medium), Vec<usize>> = BTreeMap::new();
+    let mut scheduled: BTreeMap<ScheduleId, usize> = BTreeMap::new();
+    let (mut others, mut spare) = (None, None);
     for (index, placed) in placed.iter().enumerate().filter(|(_, one)| !one.refused) {
         match placed.operation {
             Operation::Append(append) => {
@@ -105,9 +113,28 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
             Operation::Settle { key, medium } => {
                 written.remove(&(*key, *medium));
             }
-            Operation::Create(_) | Operation::Remove(_) | Operation::Count { .. } => {}
+            Operation::Log(_) | Operation::Remember(_) => others = others.or(Some(index)),
+            Operation::Pass { .. } | Operation::LogCount { .. } => spare = spare.or(Some(index)),
+            Operation::Schedule(record) => {
+                scheduled.insert(record.id, index);
+            }
+            Operation::Unschedule(id) => {
+                scheduled.remove(id);
+            }
+            Operation::Reschedule { .. }
+            | Operation::Create(_)
+            | Operation::Remove(_)
+            | Operation::Count { .. }
+            | Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Floor { .. }
+            | Operation::Trim { .. } => {}
         }
     }
     let blocked = written.iter().filter(|((_, medium), _)| full.has(*medium));
-    blocked.flat_map(|(_, indices)| indices).copied().min()
+    let blocked = blocked.flat_map(|(_, indices)| indices).copied();
+    let others = others.into_iter().chain(scheduled.into_values());
+    let spare = spare.filter(|_| full.spare);
+    let blocked = blocked.chain(others.filter(|_| full.database));
+    blocked.chain(spare).min()
 }

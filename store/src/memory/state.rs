@@ -4,9 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::memory::duplicate::DuplicateBook;
+use crate::memory::log::Logs;
+use crate::memory::schedule::Schedule;
 use crate::{
-    Append, Batch, DestinationId, DestinationRecord, EntryKey, Epoch, Expired, ExpiredRow, Medium,
-    MessageNumber, Move, Operation, Page, PageRequest, PageRow, Recovered, Sequence, Tally,
+    Append, Batch, DestinationId, DestinationRecord, Due, DueRequest, DueRow, DuplicateRequest,
+    Duplicates, EntryKey, Epoch, Expired, ExpiredRow, LogAppend, LogPageRequest, LogTally, Medium,
+    MessageNumber, Move, Operation, Page, PageRequest, PageRow, Payload, Recovered, ScheduleId,
+    ScheduleList, ScheduleListRequest, ScheduleListRow, ScheduleTally, Sequence, SubscriptionId,
+    Tally,
 };
 
 #[derive(Debug, Clone)]
@@ -46,6 +52,9 @@ pub(super) struct State {
     entries: BTreeMap<EntryKey, Entry>,
     /// Each medium has its own: a message may stand in both.
     bodies: BTreeMap<(Medium, MessageNumber), Body>,
+    logs: Logs,
+    schedule: Schedule,
+    duplicates: DuplicateBook,
 }
 
 impl State {
@@ -59,6 +68,9 @@ impl State {
             destinations: BTreeMap::new(),
             entries: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            logs: Logs::default(),
+            schedule: Schedule::default(),
+            duplicates: DuplicateBook::default(),
         }
     }
 
@@ -70,14 +82,27 @@ impl State {
         self.clean = false;
         self.epoch = Epoch(self.epoch.0 + 1);
         self.empty_scratch();
-        Recovered {
+        let gone = self.logs.begin_life();
+        self.release_logged(gone);
+        let mut recovered = Recovered {
             instance: self.instance.clone(),
             epoch: self.epoch,
             uncertain_through: self.uncertain_through,
             destinations: self.destinations.values().cloned().collect(),
             tallies: self.tallies(),
             next_destination: self.next_destination,
-        }
+            subscriptions: Vec::new(),
+            next_subscription: SubscriptionId(1),
+            logs: self.log_tallies(),
+            scheduled: self.schedule_tallies(),
+            next_due_ms: self
+                .schedule
+                .behind(None)
+                .first()
+                .map(|(key, _)| key.due_ms),
+        };
+        self.logs.recover(&mut recovered);
+        recovered
     }
 
     pub(super) fn mark_clean(&mut self) {
@@ -137,10 +162,51 @@ impl State {
         tallies
     }
 
+    /// Counts the rows of the logs.
+    pub(super) fn log_tallies(&self) -> Vec<LogTally> {
+        let mut tallies: Vec<LogTally> = Vec::new();
+        for ((topic, sequence), row) in self.logs.rows() {
+            let body = self.bodies.get(&(Medium::Database, row.number));
+            let bytes = body.map_or(0, |body| body.data.len() as u64);
+            match tallies.last_mut() {
+                Some(tally) if tally.topic == topic => {
+                    tally.count += 1;
+                    tally.bytes += bytes;
+                    tally.last = sequence;
+                }
+                _ => tallies.push(LogTally {
+                    topic,
+                    count: 1,
+                    bytes,
+                    first: sequence,
+                    last: sequence,
+                }),
+            }
+        }
+        tallies
+    }
+
+    /// Counts what is scheduled.
+    pub(super) fn schedule_tallies(&self) -> Vec<ScheduleTally> {
+        let mut tallies: BTreeMap<DestinationId, ScheduleTally> = BTreeMap::new();
+        for row in self.schedule.rows() {
+            let body = self.bodies.get(&(Medium::Database, row.number));
+            let tally = tallies.entry(row.destination).or_insert(ScheduleTally {
+                destination: row.destination,
+                count: 0,
+                bytes: 0,
+            });
+            tally.count += 1;
+            tally.bytes += body.map_or(0, |body| body.data.len() as u64);
+        }
+        tallies.into_values().collect()
+    }
+
     /// What a unique key would refuse. Checked before anything is changed: a batch is all or nothing.
     pub(super) fn conflict(&self, batch: &Batch) -> Option<String> {
         let mut new = BTreeSet::new();
         let mut removed = BTreeSet::new();
+        let mut unsubscribed = BTreeSet::new();
         for operation in &batch.operations {
             let key = match operation {
                 Operation::Append(append) => append.key,
@@ -159,7 +225,38 @@ impl State {
                     removed.insert(*destination);
                     continue;
                 }
-                Operation::Settle { .. } | Operation::Count { .. } => continue,
+                Operation::Unsubscribe(id) => {
+                    unsubscribed.insert(*id);
+                    continue;
+                }
+                Operation::Subscribe(record) => {
+                    let is_there = |id: &SubscriptionId| !unsubscribed.contains(id);
+                    match self
+                        .logs
+                        .namesake(record)
+                        .filter(|other| is_there(&other.id))
+                    {
+                        Some(other) => return Some(format!("{other:?} exists already")),
+                        None => continue,
+                    }
+                }
+                Operation::Log(log) => match self.logs.has((log.topic, log.sequence)) {
+                    true => return Some(format!("{log:?} exists already")),
+                    false => continue,
+                },
+                Operation::Schedule(record) => match self.schedule.has(record.id) {
+                    true => return Some(format!("{record:?} exists already")),
+                    false => continue,
+                },
+                Operation::Settle { .. }
+                | Operation::Count { .. }
+                | Operation::Reschedule { .. }
+                | Operation::Unschedule(_)
+                | Operation::Remember(_)
+                | Operation::Pass { .. }
+                | Operation::Floor { .. }
+                | Operation::LogCount { .. }
+                | Operation::Trim { .. } => continue,
             };
             if self.entries.contains_key(&key) || !new.insert(key) {
                 return Some(format!("{key:?} exists already"));
@@ -184,6 +281,11 @@ impl State {
                 for key in all.copied().collect::<Vec<_>>() {
                     self.take(key);
                 }
+                self.duplicates.remove(destination);
+                let gone = self.schedule.remove(destination);
+                self.release_logged(gone);
+                let gone = self.logs.remove_topic(destination);
+                self.release_logged(gone);
             }
             Operation::Append(append) => self.append(append),
             Operation::Settle { key, medium } => {
@@ -205,7 +307,64 @@ impl State {
                 self.relocate(change);
             }
             Operation::Move(_) => {}
+            Operation::Log(log) => self.log(&log),
+            Operation::Schedule(record) => {
+                let place = (Medium::Database, record.number);
+                self.hold(place, record.timestamp_ms, &*record.payload);
+                self.schedule.insert(record);
+            }
+            Operation::Reschedule {
+                id,
+                due_ms,
+                repeats_left,
+            } => self.schedule.put_off(id, due_ms, repeats_left),
+            Operation::Unschedule(id) => {
+                self.unschedule(id);
+            }
+            Operation::Remember(record) => self.duplicates.remember(record),
+            Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Pass { .. }
+            | Operation::Floor { .. }
+            | Operation::LogCount { .. }
+            | Operation::Trim { .. } => {
+                let gone = self.keep(operation);
+                self.release_logged(gone);
+            }
         }
+    }
+
+    /// What happens to subscriptions; answers what their logs let go of.
+    fn keep(&mut self, operation: Operation) -> Vec<MessageNumber> {
+        match operation {
+            Operation::Subscribe(record) => return self.logs.subscribe(record),
+            Operation::Unsubscribe(id) => return self.logs.unsubscribe(id),
+            Operation::Floor {
+                subscription,
+                floor,
+            } => return self.logs.raise(subscription, floor),
+            Operation::Trim { topic, through } => return self.logs.trim(topic, through),
+            Operation::Pass {
+                subscription,
+                sequence,
+            } => {
+                if let Some(exception) = self.logs.exception(subscription, sequence) {
+                    exception.acknowledged = true;
+                }
+            }
+            Operation::LogCount {
+                subscription,
+                sequence,
+                deliveries,
+                failures,
+            } => {
+                if let Some(exception) = self.logs.exception(subscription, sequence) {
+                    (exception.deliveries, exception.failures) = (deliveries, failures);
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
     }
 
     /// Makes the stored body of a message unreadable.
@@ -227,11 +386,13 @@ impl State {
             id: request.id,
             rows: Vec::new(),
             exhausted: true,
+            through: request.through,
             quarantined: Vec::new(),
         };
         if request.from > request.through {
             return page;
         }
+        let mut looked = Sequence(request.from.0.saturating_sub(1));
         let at = |sequence| EntryKey {
             destination: request.destination,
             rank: request.rank,
@@ -241,9 +402,10 @@ impl State {
         for (key, entry) in self.entries.range(at(request.from)..=at(request.through)) {
             let taken = page.rows.len() + page.quarantined.len();
             if bytes > request.bytes_max || taken >= request.rows_max {
-                page.exhausted = false;
+                (page.exhausted, page.through) = (false, looked);
                 break;
             }
+            looked = key.sequence;
             match self.bodies.get(&entry.body()).filter(|body| body.intact) {
                 Some(body) => {
                     bytes += body.data.len();
@@ -253,6 +415,127 @@ impl State {
             }
         }
         page
+    }
+
+    /// Takes a row out of its log because of its body; `false` when it has gone already.
+    pub(super) fn put_log_aside(&mut self, topic: DestinationId, sequence: Sequence) -> bool {
+        let row = self.logs.take((topic, sequence));
+        self.release_logged(row.map(|row| row.number));
+        row.is_some()
+    }
+
+    pub(super) fn log_page(&self, request: LogPageRequest) -> Page {
+        let mut page = Page {
+            id: request.id,
+            rows: Vec::new(),
+            exhausted: true,
+            through: request.through,
+            quarantined: Vec::new(),
+        };
+        let mut bytes = 0;
+        let mut looked = Sequence(request.from.0.saturating_sub(1));
+        for (sequence, row, exception) in self.logs.range(request) {
+            let taken = page.rows.len() + page.quarantined.len();
+            if bytes > request.bytes_max || taken >= request.rows_max {
+                (page.exhausted, page.through) = (false, looked);
+                break;
+            }
+            looked = sequence;
+            if exception.acknowledged {
+                continue;
+            }
+            let place = (Medium::Database, row.number);
+            let Some(body) = self.bodies.get(&place).filter(|body| body.intact) else {
+                page.quarantined.push(sequence);
+                continue;
+            };
+            bytes += body.data.len();
+            page.rows.push(PageRow {
+                medium: Medium::Database,
+                sequence,
+                number: row.number,
+                timestamp_ms: body.timestamp_ms,
+                expires_ms: row.expires_ms,
+                deliveries: exception.deliveries,
+                failures: exception.failures,
+                annotations: Box::default(),
+                data: body.data.clone(),
+                head_bytes: body.head_bytes,
+                tag: row.tag,
+            });
+        }
+        page
+    }
+
+    /// Takes a message out of the schedule; `false` when it has gone already.
+    pub(super) fn unschedule(&mut self, id: ScheduleId) -> bool {
+        let number = self.schedule.take(id);
+        self.release_logged(number);
+        number.is_some()
+    }
+
+    pub(super) fn due(&self, request: DueRequest) -> Due {
+        let mut due = Due {
+            id: request.id,
+            rows: Vec::new(),
+            exhausted: true,
+            quarantined: Vec::new(),
+        };
+        let mut bytes = 0;
+        let behind = self.schedule.behind(request.after).into_iter();
+        for (key, row) in behind.take_while(|(key, _)| key.due_ms <= request.until_ms) {
+            let taken = due.rows.len() + due.quarantined.len();
+            if bytes > request.bytes_max || taken >= request.rows_max {
+                due.exhausted = false;
+                break;
+            }
+            let place = (Medium::Database, row.number);
+            let Some(body) = self.bodies.get(&place).filter(|body| body.intact) else {
+                due.quarantined.push(key);
+                continue;
+            };
+            bytes += body.data.len();
+            due.rows.push(DueRow {
+                key,
+                repeats_left: row.repeats_left,
+                text: row.text.clone(),
+                destination: row.destination,
+                rank: row.rank,
+                number: row.number,
+                timestamp_ms: body.timestamp_ms,
+                expires_ms: row.expires_ms,
+                data: body.data.clone(),
+                head_bytes: body.head_bytes,
+            });
+        }
+        due
+    }
+
+    pub(super) fn schedule_list(&self, request: ScheduleListRequest) -> ScheduleList {
+        let listed = self.schedule.listed(request);
+        let exhausted = listed.len() <= request.rows_max;
+        let rows = listed.into_iter().take(request.rows_max).map(|(key, row)| {
+            let body = self.bodies.get(&(Medium::Database, row.number));
+            ScheduleListRow {
+                key,
+                repeats_left: row.repeats_left,
+                text: row.text.clone(),
+                destination: row.destination,
+                rank: row.rank,
+                number: row.number,
+                expires_ms: row.expires_ms,
+                bytes: body.map_or(0, |body| body.data.len() as u64),
+            }
+        });
+        ScheduleList {
+            id: request.id,
+            rows: rows.collect(),
+            exhausted,
+        }
+    }
+
+    pub(super) fn duplicates(&self, request: DuplicateRequest) -> Duplicates {
+        self.duplicates.newest(request)
     }
 
     pub(super) fn expired(&self, now_ms: i64, rows_max: usize) -> Expired {
@@ -275,19 +558,16 @@ impl State {
         Expired { rows }
     }
 
+    fn log(&mut self, log: &LogAppend) {
+        if self.logs.append(log) {
+            let place = (Medium::Database, log.number);
+            self.hold(place, log.timestamp_ms, &*log.payload);
+        }
+    }
+
     fn append(&mut self, append: Append) {
         let place = (append.medium, append.number);
-        let body = self.bodies.entry(place).or_insert_with(|| {
-            let (head, body) = (append.payload.head(), append.payload.body());
-            Body {
-                refs: 0,
-                timestamp_ms: append.timestamp_ms,
-                data: [head, body].concat().into_boxed_slice(),
-                head_bytes: head.len(),
-                intact: true,
-            }
-        });
-        body.refs += 1;
+        self.hold(place, append.timestamp_ms, &*append.payload);
         let entry = Entry {
             medium: append.medium,
             number: append.number,
@@ -309,12 +589,37 @@ impl State {
         let Some(entry) = self.entries.remove(&key) else {
             return;
         };
-        let Some(body) = self.bodies.get_mut(&entry.body()) else {
+        self.release(entry.body());
+    }
+
+    /// One more owner of a message.
+    fn hold(&mut self, place: (Medium, MessageNumber), timestamp_ms: i64, payload: &dyn Payload) {
+        let body = self.bodies.entry(place).or_insert_with(|| {
+            let (head, body) = (payload.head(), payload.body());
+            Body {
+                refs: 0,
+                timestamp_ms,
+                data: [head, body].concat().into_boxed_slice(),
+                head_bytes: head.len(),
+                intact: true,
+            }
+        });
+        body.refs += 1;
+    }
+
+    fn release(&mut self, place: (Medium, MessageNumber)) {
+        let Some(body) = self.bodies.get_mut(&place) else {
             return;
         };
         body.refs -= 1;
         if body.refs == 0 {
-            self.bodies.remove(&entry.body());
+            self.bodies.remove(&place);
+        }
+    }
+
+    fn release_logged(&mut self, gone: impl IntoIterator<Item = MessageNumber>) {
+        for number in gone {
+            self.release((Medium::Database, number));
         }
     }
 
@@ -346,5 +651,6 @@ fn row(sequence: Sequence, entry: &Entry, body: &Body) -> PageRow {
         annotations: entry.annotations.clone(),
         data: body.data.clone(),
         head_bytes: body.head_bytes,
+        tag: 0,
     }
 }

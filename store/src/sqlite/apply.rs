@@ -1,10 +1,15 @@
 //! Carries the steps of a commit out on the tables, inside the transaction that the writer has begun.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
+use crate::sqlite::duplicate::DuplicateBook;
 use crate::sqlite::entry::{Entries, EntryRow};
-use crate::sqlite::plan::{Insert, Relocation, Step};
-use crate::sqlite::quarantine::{BadEntry, Quarantine};
+use crate::sqlite::log::Logs;
+use crate::sqlite::plan::{Insert, Plan, Relocation, Step};
+use crate::sqlite::quarantine::{BadEntry, Place, Quarantine};
+use crate::sqlite::schedule::Schedules;
 use crate::sqlite::statement::Statements;
 use crate::sqlite::takeover;
 use crate::sqlite::tally::TallyBook;
@@ -16,6 +21,9 @@ pub(super) struct Tables<'c> {
     entries: Entries<'c>,
     quarantine: Quarantine<'c>,
     tallies: TallyBook,
+    logs: Logs<'c>,
+    schedules: Schedules<'c>,
+    duplicates: DuplicateBook<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -30,15 +38,35 @@ impl<'c> Tables<'c> {
             entries: Entries::prepare(connection, any_shared)?,
             quarantine: Quarantine::prepare(connection)?,
             tallies,
+            logs: Logs::prepare(connection)?,
+            schedules: Schedules::prepare(connection)?,
+            duplicates: DuplicateBook::prepare(connection)?,
         })
     }
 
-    /// One step. The order of steps is the order in which they were asked for.
-    pub(super) fn apply(&mut self, step: &Step<'_>) -> rusqlite::Result<()> {
+    /// All of a commit: first what a destination that goes takes along, last what must be there for a message that fires.
+    /// The order of steps is the order in which they were asked for.
+    pub(super) fn carry_out(&mut self, plan: &Plan<'_>) -> rusqlite::Result<()> {
+        self.logs.keep(plan.ledger())?;
+        self.schedules
+            .book(self.entries.bodies(), plan.timetable())?;
+        for record in plan.remembered() {
+            self.duplicates.remember(record)?;
+        }
+        for step in plan.steps() {
+            self.apply(step)?;
+        }
+        self.schedules
+            .cross_out(self.entries.bodies(), plan.timetable())
+    }
+
+    fn apply(&mut self, step: &Step<'_>) -> rusqlite::Result<()> {
         match step {
             Step::Create(record) => self.statements.create(record),
             Step::Remove(destination) => {
                 self.entries.remove(*destination)?;
+                self.schedules.remove(self.entries.bodies(), *destination)?;
+                self.duplicates.remove(*destination)?;
                 self.tallies.forget(*destination);
                 self.statements.remove(*destination)
             }
@@ -53,6 +81,7 @@ impl<'c> Tables<'c> {
                 failures,
             } => self.statements.count_entry(*key, *deliveries, *failures),
             Step::Move(relocation) => self.relocate(*relocation),
+            Step::Log(log) => self.logs.append(self.entries.bodies(), log),
             Step::Cancelled => Ok(()),
         }
     }
@@ -60,17 +89,37 @@ impl<'c> Tables<'c> {
     /// Takes an untrustworthy entry out of its destination.
     pub(super) fn put_aside(&mut self, entry: &BadEntry, now_ms: i64) -> rusqlite::Result<()> {
         self.quarantine.put_aside(entry, now_ms)?;
-        if let Some(held) = self.entries.delete(entry.key)? {
-            self.tallies
-                .subtract(entry.key, entry.key.sequence, 1, held.bytes);
+        match entry.place {
+            Place::Entry(key) => {
+                if let Some(held) = self.entries.delete(key)? {
+                    self.tallies.subtract(key, key.sequence, 1, held.bytes);
+                }
+                Ok(())
+            }
+            Place::Log { topic, sequence } => {
+                self.logs.delete(self.entries.bodies(), topic, sequence)
+            }
+            Place::Schedule(id) => self.schedules.delete(self.entries.bodies(), id),
         }
-        Ok(())
+    }
+
+    /// Whether there is something for [`Tables::trim`].
+    pub(super) fn are_due(&self) -> bool {
+        self.logs.are_due()
+    }
+
+    /// Removes what nobody needs any more, for about as long as `budget`.
+    pub(super) fn trim(&mut self, budget: Duration) -> rusqlite::Result<()> {
+        self.logs.trim(self.entries.bodies(), budget)
     }
 
     /// What is written once per commit, after all steps.
     pub(super) fn finish(&mut self, closing: bool) -> rusqlite::Result<()> {
         self.entries.sweep()?;
         self.tallies.write(&mut self.statements)?;
+        self.logs.write()?;
+        self.schedules.write()?;
+        self.duplicates.sweep()?;
         if closing {
             self.statements.mark_clean()
         } else {
@@ -86,7 +135,9 @@ impl<'c> Tables<'c> {
         }
         self.entries.rolled_back();
         self.tallies = TallyBook::new(&takeover::tallies(self.connection)?);
-        Ok(())
+        self.duplicates.rolled_back();
+        self.schedules.load(self.connection)?;
+        self.logs.reload(self.connection)
     }
 
     fn insert(&mut self, insert: &Insert<'_>) -> rusqlite::Result<()> {

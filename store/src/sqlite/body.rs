@@ -1,11 +1,12 @@
 //! Body rows: written once a message, counted when it has several owners, deleted with the last of them.
 //!
-//! *Invariant.* A body has a row in `shared` exactly when more than one entry refers to it.
+//! *Invariant.* A body has a row in `shared` exactly when more than one owner refers to it: an entry, a log row or a
+//! scheduled message.
 
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::sqlite::entry::Held;
-use crate::{Append, MessageNumber};
+use crate::{Append, LogAppend, MessageNumber, Payload, ScheduleRecord};
 
 /// A larger body is stored in parts, so that no single row is long in writing or reading.
 pub(super) const INLINE_BYTES_MAX: usize = 1 << 20;
@@ -14,6 +15,43 @@ const PART_BYTES: usize = 256 << 10;
 /// The checksum that a body row carries.
 pub(super) fn checksum(head: &[u8], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(head), body)
+}
+
+/// A message to be written.
+pub(super) struct Message<'a> {
+    number: MessageNumber,
+    timestamp_ms: i64,
+    payload: &'a dyn Payload,
+}
+
+impl<'a> From<&'a Append> for Message<'a> {
+    fn from(append: &'a Append) -> Self {
+        Self {
+            number: append.number,
+            timestamp_ms: append.timestamp_ms,
+            payload: &*append.payload,
+        }
+    }
+}
+
+impl<'a> From<&'a LogAppend> for Message<'a> {
+    fn from(log: &'a LogAppend) -> Self {
+        Self {
+            number: log.number,
+            timestamp_ms: log.timestamp_ms,
+            payload: &*log.payload,
+        }
+    }
+}
+
+impl<'a> From<&'a ScheduleRecord> for Message<'a> {
+    fn from(record: &'a ScheduleRecord) -> Self {
+        Self {
+            number: record.number,
+            timestamp_ms: record.timestamp_ms,
+            payload: &*record.payload,
+        }
+    }
 }
 
 /// The body tables, as the writer changes them.
@@ -51,12 +89,13 @@ impl<'c> Bodies<'c> {
         })
     }
 
-    /// Writes the message of an entry, or counts one more owner when it is already there.
-    pub(super) fn write(&mut self, append: &Append) -> rusqlite::Result<Held> {
-        // The new entry may refer to a body that lost its last owner earlier in this commit.
+    /// Writes the message of an owner, or counts one more owner when it is already there.
+    pub(super) fn write<'a>(&mut self, message: impl Into<Message<'a>>) -> rusqlite::Result<Held> {
+        let message = message.into();
+        // The new owner may refer to a body that lost its last owner earlier in this commit.
         self.sweep()?;
-        let (head, body) = (append.payload.head(), append.payload.body());
-        let number = append.number.0;
+        let (head, body) = (message.payload.head(), message.payload.body());
+        let number = message.number.0;
         let crc = i64::from(checksum(head, body));
         let (inline, parted): (&[u8], &[u8]) = if body.len() > INLINE_BYTES_MAX {
             (&[], body)
@@ -64,7 +103,7 @@ impl<'c> Bodies<'c> {
             (body, &[])
         };
         let parts = parted.len().div_ceil(PART_BYTES) as i64;
-        let row = (number, append.timestamp_ms, crc, parts, head, inline);
+        let row = (number, message.timestamp_ms, crc, parts, head, inline);
         if self.insert.execute(row)? == 0 {
             self.share.execute([number])?;
             self.any_shared = true;
@@ -74,12 +113,12 @@ impl<'c> Bodies<'c> {
             }
         }
         Ok(Held {
-            number: append.number,
+            number: message.number,
             bytes: (head.len() + body.len()) as u64,
         })
     }
 
-    /// An entry has let go of its message.
+    /// An owner has let go of its message.
     pub(super) fn release(&mut self, held: Held) -> rusqlite::Result<()> {
         if self.any_shared && self.has_other_owner(held.number)? {
             return Ok(());

@@ -156,7 +156,12 @@ impl<'c> Entries<'c> {
         Ok(())
     }
 
-    /// Once at the end of a transaction: deletes the bodies that have lost their last entry.
+    /// The messages, which the entries share with other owners.
+    pub(super) fn bodies(&mut self) -> &mut Bodies<'c> {
+        &mut self.bodies
+    }
+
+    /// Once at the end of a transaction: deletes the bodies that have lost their last owner.
     pub(super) fn sweep(&mut self) -> rusqlite::Result<()> {
         self.bodies.sweep()
     }
@@ -177,7 +182,8 @@ impl<'c> Entries<'c> {
     }
 }
 
-fn held(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
+/// The first two columns of a row, `body` and `bytes`.
+pub(super) fn held(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
     Ok(Held {
         number: MessageNumber(row.get(0)?),
         bytes: row.get::<_, i64>(1)?.unsigned_abs(),

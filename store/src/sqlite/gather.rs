@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::sqlite::page::Found;
 use crate::sqlite::plan::Contents;
 use crate::sqlite::quarantine::BadEntry;
-use crate::{Backlog, Batch, Expired, Haste, Operation, Page, PageRequest, Ticket};
+use crate::{Backlog, Batch, Expired, Haste, PageRequest, StoreEvent, Ticket};
 
 /// So many settles are a good commit: waiting for more would only make it longer.
 const PATIENT_OPERATIONS_MAX: usize = 1_000;
@@ -21,8 +21,8 @@ const FULL_OPERATIONS_MAX: usize = 512;
 pub(super) enum Submission {
     /// Work of the owner.
     Batch(Submitted),
-    /// Entries that a page came upon; the page is answered when they are put aside.
-    Quarantine(Page, Vec<BadEntry>),
+    /// Entries that a read came upon; its answer is given when they are put aside.
+    Quarantine(StoreEvent, Vec<BadEntry>),
     /// There is a [`HalfRead`], which overtakes what is queued here.
     Wake,
     /// The last batch, which carries the mark of a clean stop.
@@ -53,9 +53,7 @@ impl Submitted {
         let mut bytes = 0;
         for operation in &batch.operations {
             contents = contents.and(Contents::of(operation));
-            if let Operation::Append(append) = operation {
-                bytes += append.payload.head().len() + append.payload.body().len();
-            }
+            bytes += operation.payload_bytes();
         }
         let load = Backlog {
             operations: batch.operations.len(),
@@ -78,7 +76,7 @@ pub(super) struct Gathered {
     pub(super) through: Option<Ticket>,
     pub(super) load: Backlog,
     pub(super) contents: Contents,
-    pub(super) quarantines: Vec<(Page, Vec<BadEntry>)>,
+    pub(super) quarantines: Vec<(StoreEvent, Vec<BadEntry>)>,
     pub(super) reads: Vec<HalfRead>,
     /// A read waits.
     woken: bool,
@@ -92,7 +90,7 @@ impl Gathered {
     fn add(&mut self, submission: Submission) {
         match submission {
             Submission::Batch(submitted) => self.add_batch(submitted),
-            Submission::Quarantine(page, entries) => self.quarantines.push((page, entries)),
+            Submission::Quarantine(answer, entries) => self.quarantines.push((answer, entries)),
             Submission::Wake => self.woken = true,
             Submission::Close(submitted) => {
                 self.add_batch(submitted);
@@ -228,7 +226,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
-    use crate::{DestinationId, EntryKey, Medium, Rank, Sequence};
+    use crate::{DestinationId, EntryKey, Medium, Operation, Rank, Sequence};
 
     const LONG: Duration = Duration::from_secs(3_600);
     const SHORT: Duration = Duration::from_millis(1);

@@ -5,11 +5,14 @@ use std::iter::Peekable;
 use rusqlite::{Connection, Row, Statement};
 
 use crate::sqlite::body::checksum;
-use crate::sqlite::quarantine::{BadEntry, Fault, Remains};
+use crate::sqlite::quarantine::{BadEntry, Fault, Place, Remains};
 use crate::{
     DestinationId, EntryKey, Expired, ExpiredRow, Medium, MessageNumber, Page, PageRequest,
     PageRow, Rank, Sequence,
 };
+
+/// The parts of a body.
+pub(super) const SELECT_PARTS: &str = "SELECT n, data FROM body_part WHERE id = ? ORDER BY n";
 
 /// An entry, whatever became of its body.
 #[derive(Debug)]
@@ -22,14 +25,21 @@ impl Read {
     fn sequence(&self) -> Sequence {
         match self {
             Self::Good(row) => row.sequence,
-            Self::Bad(entry) => entry.key.sequence,
+            Self::Bad(entry) => entry.place.sequence(),
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Good(row) => row.data.len(),
             Self::Bad(_) => 0,
+        }
+    }
+
+    /// What a log's row was tagged with.
+    pub(super) fn tag(&mut self, tag: u8) {
+        if let Self::Good(row) = self {
+            row.tag = tag;
         }
     }
 }
@@ -43,12 +53,22 @@ pub(super) struct Found {
 }
 
 impl Found {
+    pub(super) fn new(reads: Vec<Read>, exhausted: bool) -> Self {
+        Self { reads, exhausted }
+    }
+
     /// The page, and the entries that cannot be served.
     pub(super) fn into_page(self, request: &PageRequest) -> (Page, Vec<BadEntry>) {
+        let through = match self.reads.last() {
+            _ if self.exhausted => request.through,
+            Some(last) => last.sequence(),
+            None => Sequence(request.from.0.saturating_sub(1)),
+        };
         let mut page = Page {
             id: request.id,
             rows: Vec::with_capacity(self.reads.len()),
             exhausted: self.exhausted,
+            through,
             quarantined: Vec::new(),
         };
         let mut bad = Vec::new();
@@ -56,7 +76,7 @@ impl Found {
             match read {
                 Read::Good(row) => page.rows.push(row),
                 Read::Bad(entry) => {
-                    page.quarantined.push(entry.key.sequence);
+                    page.quarantined.push(entry.place.sequence());
                     bad.push(entry);
                 }
             }
@@ -140,7 +160,7 @@ impl<'c> Queries<'c> {
                  WHERE e.destination = ? AND e.rank = ? AND e.sequence BETWEEN ? AND ?
                  ORDER BY e.sequence",
             )?,
-            parts: connection.prepare("SELECT n, data FROM body_part WHERE id = ? ORDER BY n")?,
+            parts: connection.prepare(SELECT_PARTS)?,
             expired: connection.prepare(
                 "SELECT destination, rank, sequence, body, expires_ms, bytes FROM entry
                  WHERE expires_ms > 0 AND expires_ms <= ? ORDER BY expires_ms LIMIT ?",
@@ -166,7 +186,12 @@ impl<'c> Queries<'c> {
                 found.exhausted = false;
                 break;
             }
-            let read = read(row, request, self.medium, &mut self.parts)?;
+            let place = Place::Entry(EntryKey {
+                destination: request.destination,
+                rank: request.rank,
+                sequence: Sequence(row.get(0)?),
+            });
+            let read = read(row, place, self.medium, &mut self.parts)?;
             bytes += read.bytes();
             found.reads.push(read);
         }
@@ -195,30 +220,66 @@ impl<'c> Queries<'c> {
     }
 }
 
-fn read(
+/// What a row of a page has, whose columns are those of [`Queries::page`].
+pub(super) fn read(
     row: &Row<'_>,
-    request: &PageRequest,
+    place: Place,
     medium: Medium,
     parts: &mut Statement<'_>,
 ) -> rusqlite::Result<Read> {
-    let sequence = Sequence(row.get(0)?);
     let number = MessageNumber(row.get(1)?);
-    let key = EntryKey {
-        destination: request.destination,
-        rank: request.rank,
-        sequence,
+    let good = match stored(row, number, parts)? {
+        Stored::Good(good) => good,
+        Stored::Bad(fault, remains) => {
+            return Ok(Read::Bad(BadEntry {
+                place,
+                number,
+                medium,
+                fault,
+                remains,
+            }));
+        }
     };
-    let bad = |fault, remains| {
-        Ok(Read::Bad(BadEntry {
-            key,
-            number,
-            medium,
-            fault,
-            remains,
-        }))
-    };
+    Ok(Read::Good(PageRow {
+        medium,
+        sequence: place.sequence(),
+        number,
+        timestamp_ms: good.timestamp_ms,
+        expires_ms: row.get(2)?,
+        deliveries: row.get(3)?,
+        failures: row.get(4)?,
+        annotations: row
+            .get_ref(5)?
+            .as_blob_or_null()?
+            .unwrap_or_default()
+            .into(),
+        data: good.data,
+        head_bytes: good.head_bytes,
+        tag: 0,
+    }))
+}
+
+/// A message, whatever became of it.
+pub(super) enum Stored {
+    Good(Message),
+    Bad(Fault, Option<Remains>),
+}
+
+/// A message that can be served.
+pub(super) struct Message {
+    pub(super) timestamp_ms: i64,
+    pub(super) data: Box<[u8]>,
+    pub(super) head_bytes: usize,
+}
+
+/// The message of a row, whose columns 6 to 10 are `sent_ms`, `crc`, `parts`, `head` and `body`.
+pub(super) fn stored(
+    row: &Row<'_>,
+    number: MessageNumber,
+    parts: &mut Statement<'_>,
+) -> rusqlite::Result<Stored> {
     let Some(timestamp_ms) = row.get::<_, Option<i64>>(6)? else {
-        return bad(Fault::Missing, None);
+        return Ok(Stored::Bad(Fault::Missing, None));
     };
     let crc: i64 = row.get(7)?;
     let part_count: i64 = row.get(8)?;
@@ -240,21 +301,10 @@ fn read(
             head: head.into(),
             body: body.into(),
         };
-        return bad(fault, Some(remains));
+        return Ok(Stored::Bad(fault, Some(remains)));
     }
-    Ok(Read::Good(PageRow {
-        medium,
-        sequence,
-        number,
+    Ok(Stored::Good(Message {
         timestamp_ms,
-        expires_ms: row.get(2)?,
-        deliveries: row.get(3)?,
-        failures: row.get(4)?,
-        annotations: row
-            .get_ref(5)?
-            .as_blob_or_null()?
-            .unwrap_or_default()
-            .into(),
         data: data.into_boxed_slice(),
         head_bytes,
     }))

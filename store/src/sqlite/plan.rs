@@ -7,8 +7,13 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::sqlite::ledger::{Counts, Ledger};
 use crate::sqlite::refusal::Refusal;
-use crate::{Append, Batch, DestinationId, DestinationRecord, EntryKey, Medium, Move, Operation};
+use crate::sqlite::timetable::{Timetable, Turn};
+use crate::{
+    Append, Batch, DestinationId, DestinationRecord, DuplicateRecord, EntryKey, LogAppend, Medium,
+    Move, Operation,
+};
 
 /// One change to the database.
 #[derive(Debug)]
@@ -23,6 +28,7 @@ pub(super) enum Step<'b> {
         failures: u32,
     },
     Move(Relocation<'b>),
+    Log(&'b LogAppend),
     /// An insert that was settled or moved on before it was written.
     Cancelled,
 }
@@ -78,12 +84,24 @@ impl Contents {
                 references: true,
                 beyond_settles: false,
             },
+            Operation::Pass { .. }
+            | Operation::Floor { .. }
+            | Operation::LogCount { .. }
+            | Operation::Trim { .. } => Self::default(),
             Operation::Move(_) => Self {
                 appends: false,
                 references: true,
                 beyond_settles: true,
             },
-            Operation::Create(_) | Operation::Remove(_) => Self {
+            Operation::Create(_)
+            | Operation::Remove(_)
+            | Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Log(_)
+            | Operation::Schedule(_)
+            | Operation::Reschedule { .. }
+            | Operation::Unschedule(_)
+            | Operation::Remember(_) => Self {
                 appends: false,
                 references: false,
                 beyond_settles: true,
@@ -113,6 +131,9 @@ enum Origin {
 pub(super) struct Plan<'b> {
     steps: Vec<Step<'b>>,
     spill: Spill<'b>,
+    ledger: Ledger<'b>,
+    timetable: Timetable<'b>,
+    remembered: Vec<&'b DuplicateRecord>,
     settles: Vec<EntryKey>,
     /// What this commit puts where; without the inserts when nothing else refers to an entry.
     origins: FxHashMap<EntryKey, Origin>,
@@ -150,6 +171,30 @@ impl<'b> Plan<'b> {
         &self.spill
     }
 
+    /// What happens to subscriptions, before everything else.
+    pub(super) fn ledger(&self) -> &Ledger<'b> {
+        &self.ledger
+    }
+
+    /// What happens to the schedule, around the steps.
+    pub(super) fn timetable(&self) -> &Timetable<'b> {
+        &self.timetable
+    }
+
+    /// Ids that destinations are to know, before the steps.
+    pub(super) fn remembered(&self) -> &[&'b DuplicateRecord] {
+        &self.remembered
+    }
+
+    /// Whether the database has to be touched for it.
+    pub(super) fn is_empty(&self) -> bool {
+        let idle = |step: &Step<'_>| matches!(step, Step::Cancelled);
+        self.steps.iter().all(idle)
+            && self.ledger.is_empty()
+            && self.timetable.is_empty()
+            && self.remembered.is_empty()
+    }
+
     fn add(&mut self, operation: &'b Operation, pairs: bool) {
         match operation {
             Operation::Append(append) => self.append(append, pairs),
@@ -163,8 +208,47 @@ impl<'b> Plan<'b> {
             Operation::Create(record) => self.push(Step::Create(record)),
             Operation::Remove(destination) => {
                 self.spill.removed.push(*destination);
+                self.ledger.remove_topic(*destination);
                 self.push(Step::Remove(*destination));
             }
+            Operation::Log(log) => self.steps.push(Step::Log(log)),
+            Operation::Subscribe(record) => self.ledger.subscribe(record),
+            Operation::Unsubscribe(id) => self.ledger.unsubscribe(*id),
+            Operation::Pass {
+                subscription,
+                sequence,
+            } => self.ledger.pass(*subscription, *sequence),
+            Operation::Floor {
+                subscription,
+                floor,
+            } => self.ledger.floor(*subscription, *floor),
+            Operation::LogCount {
+                subscription,
+                sequence,
+                deliveries,
+                failures,
+            } => {
+                let counts = Counts {
+                    deliveries: *deliveries,
+                    failures: *failures,
+                };
+                self.ledger.count(*subscription, *sequence, counts);
+            }
+            Operation::Trim { topic, through } => self.ledger.trim(*topic, *through),
+            Operation::Schedule(record) => self.timetable.schedule(record),
+            Operation::Reschedule {
+                id,
+                due_ms,
+                repeats_left,
+            } => {
+                let turn = Turn {
+                    due_ms: *due_ms,
+                    repeats_left: *repeats_left,
+                };
+                self.timetable.put_off(*id, turn);
+            }
+            Operation::Unschedule(id) => self.timetable.unschedule(*id),
+            Operation::Remember(record) => self.remembered.push(record),
         }
     }
 
@@ -368,6 +452,7 @@ mod tests {
             Step::Move(Relocation { from, last }) => {
                 format!("move {} {}", from.sequence.0, last.to.sequence.0)
             }
+            Step::Log(log) => format!("log {}", log.sequence.0),
             Step::Cancelled => "-".to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Statement};
 
-use crate::{EntryKey, Medium, MessageNumber};
+use crate::{DestinationId, EntryKey, Medium, MessageNumber, ScheduleId, Sequence};
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +22,31 @@ impl Fault {
     }
 }
 
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Entry(EntryKey),
+    Log {
+        topic: DestinationId,
+        sequence: Sequence,
+    },
+    Schedule(ScheduleId),
+}
+
+impl Place {
+    pub(super) fn sequence(self) -> Sequence {
+        match self {
+            Self::Entry(key) => key.sequence,
+            Self::Log { sequence, .. } => sequence,
+            Self::Schedule(id) => Sequence(id.0),
+        }
+    }
+}
+
 /// An entry that a page came upon.
 #[derive(Debug)]
 pub(super) struct BadEntry {
-    pub(super) key: EntryKey,
+    pub(super) place: Place,
     pub(super) number: MessageNumber,
     pub(super) medium: Medium,
     pub(super) fault: Fault,
@@ -43,34 +64,69 @@ pub(super) struct Remains {
 
 /// The quarantine table.
 pub(super) struct Quarantine<'c> {
-    insert: Statement<'c>,
+    insert_entry: Statement<'c>,
+    insert_log: Statement<'c>,
+    insert_scheduled: Statement<'c>,
 }
 
 impl<'c> Quarantine<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let insert = connection.prepare(
+        let insert_entry = connection.prepare(
             "INSERT INTO quarantine
-             SELECT NULL, ?4, ?5, destination, rank, sequence, body, ?6, expires_ms, deliveries, failures,
-                    annotations, ?7, ?8
-             FROM entry WHERE destination = ?1 AND rank = ?2 AND sequence = ?3",
+             SELECT NULL, ?1, ?2, destination, rank, sequence, body, ?3, expires_ms, deliveries, failures,
+                    annotations, ?4, ?5
+             FROM entry WHERE destination = ?6 AND rank = ?7 AND sequence = ?8",
         )?;
-        Ok(Self { insert })
+        let insert_log = connection.prepare(
+            "INSERT INTO quarantine
+             SELECT NULL, ?1, ?2, topic, NULL, sequence, body, ?3, expires_ms, 0, 0, NULL, ?4, ?5
+             FROM log WHERE topic = ?6 AND sequence = ?7",
+        )?;
+        let insert_scheduled = connection.prepare(
+            "INSERT INTO quarantine
+             SELECT NULL, ?1, 'scheduled: ' || ?2, destination, rank, id, body, ?3, expires_ms, 0, 0, NULL, ?4, ?5
+             FROM schedule WHERE id = ?6",
+        )?;
+        Ok(Self {
+            insert_entry,
+            insert_log,
+            insert_scheduled,
+        })
     }
 
     /// Copies the entry; it is still to be deleted. Does nothing when it has gone meanwhile.
     pub(super) fn put_aside(&mut self, entry: &BadEntry, now_ms: i64) -> rusqlite::Result<()> {
+        let reason = entry.fault.reason();
         let remains = entry.remains.as_ref();
-        self.insert
-            .execute((
-                entry.key.destination.0,
-                entry.key.rank.0,
-                entry.key.sequence.0,
-                now_ms,
-                entry.fault.reason(),
-                remains.map(|remains| remains.sent_ms),
-                remains.map(|remains| &*remains.head),
-                remains.map(|remains| &*remains.body),
-            ))
-            .map(drop)
+        let sent_ms = remains.map(|remains| remains.sent_ms);
+        let head = remains.map(|remains| &*remains.head);
+        let body = remains.map(|remains| &*remains.body);
+        let inserted = match entry.place {
+            Place::Entry(key) => {
+                let EntryKey {
+                    destination,
+                    rank,
+                    sequence,
+                } = key;
+                let row = (
+                    now_ms,
+                    reason,
+                    sent_ms,
+                    head,
+                    body,
+                    destination.0,
+                    rank.0,
+                    sequence.0,
+                );
+                self.insert_entry.execute(row)
+            }
+            Place::Log { topic, sequence } => self
+                .insert_log
+                .execute((now_ms, reason, sent_ms, head, body, topic.0, sequence.0)),
+            Place::Schedule(id) => self
+                .insert_scheduled
+                .execute((now_ms, reason, sent_ms, head, body, id.0)),
+        };
+        inserted.map(drop)
     }
 }

@@ -8,17 +8,47 @@ use std::sync::mpsc::{Receiver, Sender};
 use rusqlite::Connection;
 
 use crate::sqlite::connection::{disk, is_busy};
+use crate::sqlite::due::DueQueries;
+use crate::sqlite::duplicate::DuplicateQuery;
 use crate::sqlite::gather::{HalfRead, Submission};
 use crate::sqlite::gauge::Gauge;
+use crate::sqlite::log_page::{LogFound, LogQueries};
 use crate::sqlite::page::{Found, Queries};
+use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::report::Reporter;
-use crate::{Expired, Medium, PageRequest, StoreEvent};
+use crate::{
+    DueRequest, DuplicateRequest, Expired, LogPageRequest, Medium, PageRequest,
+    ScheduleListRequest, StoreEvent,
+};
 
 /// What the reader is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ReadRequest {
     Page(PageRequest),
     Expired { now_ms: i64, rows_max: usize },
+    Log(LogPageRequest),
+    Due(DueRequest),
+    Schedule(ScheduleListRequest),
+    Duplicates(DuplicateRequest),
+}
+
+/// What the database is asked with.
+struct Sources<'c> {
+    entries: Queries<'c>,
+    logs: LogQueries<'c>,
+    schedule: DueQueries<'c>,
+    duplicates: DuplicateQuery<'c>,
+}
+
+impl<'c> Sources<'c> {
+    fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            entries: Queries::prepare(connection, Medium::Database)?,
+            logs: LogQueries::prepare(connection)?,
+            schedule: DueQueries::prepare(connection)?,
+            duplicates: DuplicateQuery::prepare(connection)?,
+        })
+    }
 }
 
 /// What the reader is given.
@@ -35,15 +65,15 @@ pub(super) struct Reader {
 
 /// Answers until the owner lets go. Only preparing can fail here; later failures are reported.
 pub(super) fn run(reader: &Reader) {
-    let mut queries = match Queries::prepare(&reader.connection, Medium::Database) {
-        Ok(queries) => queries,
+    let mut sources = match Sources::prepare(&reader.connection) {
+        Ok(sources) => sources,
         Err(error) => return reader.reporter.fail(disk("preparing")(error)),
     };
     while let Ok(request) = reader.requests.recv() {
         if reader.reporter.is_poisoned() {
             continue;
         }
-        if let Err(error) = reader.read(&mut queries, &request) {
+        if let Err(error) = reader.read(&mut sources, &request) {
             reader.reporter.fail(disk("a read")(error));
         }
     }
@@ -51,15 +81,34 @@ pub(super) fn run(reader: &Reader) {
 
 impl Reader {
     /// Answers one request. A foreign lock has lost nothing: it is waited for.
-    fn read(&self, queries: &mut Queries<'_>, request: &ReadRequest) -> rusqlite::Result<()> {
+    fn read(&self, sources: &mut Sources<'_>, request: &ReadRequest) -> rusqlite::Result<()> {
         loop {
             let done = match *request {
-                ReadRequest::Page(request) => queries
+                ReadRequest::Page(request) => sources
+                    .entries
                     .page(&request)
                     .map(|found| self.answer_page(request, found)),
-                ReadRequest::Expired { now_ms, rows_max } => queries
+                ReadRequest::Expired { now_ms, rows_max } => sources
+                    .entries
                     .expired(now_ms, rows_max)
                     .map(|expired| self.answer_expired(now_ms, rows_max, expired)),
+                ReadRequest::Log(request) => sources
+                    .logs
+                    .page(&request)
+                    .map(|found: LogFound| found.into_page(&request))
+                    .map(|(page, bad)| self.give(StoreEvent::Page(page), bad)),
+                ReadRequest::Due(request) => sources
+                    .schedule
+                    .due(&request)
+                    .map(|(due, bad)| self.give(StoreEvent::Due(due), bad)),
+                ReadRequest::Schedule(request) => sources
+                    .schedule
+                    .list(&request)
+                    .map(|list| self.reporter.report(StoreEvent::Schedule(list))),
+                ReadRequest::Duplicates(request) => sources
+                    .duplicates
+                    .newest(&request)
+                    .map(|found| self.reporter.report(StoreEvent::Duplicates(found))),
             };
             match done {
                 Err(error) if is_busy(&error) && !self.reporter.is_poisoned() => {
@@ -70,16 +119,20 @@ impl Reader {
         }
     }
 
-    /// A page with untrustworthy entries is answered by the writer, once they have left their destination.
     fn answer_page(&self, request: PageRequest, found: Found) {
         if self.gauge.has_scratch_entries() {
             return self.complete(HalfRead::Page(request, found));
         }
         let (page, bad) = found.into_page(&request);
+        self.give(StoreEvent::Page(page), bad);
+    }
+
+    /// An answer with untrustworthy entries is given by the writer, once they have left their place.
+    fn give(&self, answer: StoreEvent, bad: Vec<BadEntry>) {
         if bad.is_empty() {
-            self.reporter.report(StoreEvent::Page(page));
+            self.reporter.report(answer);
         } else {
-            self.hand_over(Submission::Quarantine(page, bad));
+            self.hand_over(Submission::Quarantine(answer, bad));
         }
     }
 

@@ -1,35 +1,40 @@
 //! What of a commit is refused when a medium has no room: what must be written there, and each unit of it as a whole.
 //!
 //! An append that is moved on and settled in the same commit need not be written: its operations are a *chain* with
-//! an end. A chain without one must be written. A refused unit may take a chain's end along, and then the chain, and
+//! an end. So are a message that is scheduled and its end. A chain without one must be written. A refused unit may take a chain's end along, and then the chain, and
 //! then the units of its operations: each is looked at once.
 
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use crate::{Batch, EntryKey, Medium, Operation};
+use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
-/// Which media have no room.
+/// What there is no room for. A full disk takes no scratch entries either: they would take the room that deletes live on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Full {
     pub(super) database: bool,
     pub(super) scratch: bool,
+    /// Not even for what a full disk takes.
+    pub(super) spare: bool,
 }
 
 impl Full {
-    /// A full disk takes no scratch entries either: they would take the room that deletes live on.
-    pub(super) const EVERYTHING: Self = Self {
-        database: true,
-        scratch: true,
-    };
-
-    fn has(self, medium: Medium) -> bool {
-        match medium {
-            Medium::Database => self.database,
-            Medium::Scratch => self.scratch,
+    fn has(self, need: Need) -> bool {
+        match need {
+            Need::Room(Medium::Database) => self.database,
+            Need::Room(Medium::Scratch) => self.scratch,
+            Need::Spare => self.spare,
         }
     }
+}
+
+/// What an operation needs room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Room(Medium),
+    /// In the database, little, and the reserve has it for a while: what departs from a subscription's floor.
+    Spare,
 }
 
 /// Which operations of a commit are refused, numbered through all its batches.
@@ -72,12 +77,14 @@ impl Refusal {
     }
 }
 
+const DATABASE: Need = Need::Room(Medium::Database);
+
 /// What puts one entry where it ends up in this commit.
 struct Chain {
-    medium: Medium,
+    need: Need,
     /// An append or a move, and the moves that follow it.
     writes: Vec<usize>,
-    /// It is settled in this commit.
+    /// It is settled or unscheduled in this commit.
     ends: bool,
 }
 
@@ -129,16 +136,20 @@ impl<'b> Commit<'b> {
     fn add_chains(&mut self) {
         // By the key where the entry is so far.
         let mut open: FxHashMap<EntryKey, usize> = FxHashMap::default();
+        let mut scheduled: FxHashMap<ScheduleId, usize> = FxHashMap::default();
         for index in 0..self.operations.len() {
             match self.operations[index] {
                 Operation::Append(append) => {
-                    open.insert(append.key, self.begin_chain(append.medium, index));
+                    open.insert(
+                        append.key,
+                        self.begin_chain(Need::Room(append.medium), index),
+                    );
                 }
                 Operation::Move(change) => {
                     let chain = open
                         .get(&change.from)
                         .copied()
-                        .filter(|chain| self.chains[*chain].medium == Medium::Database);
+                        .filter(|chain| self.chains[*chain].need == DATABASE);
                     let chain = match chain {
                         Some(chain) => {
                             open.remove(&change.from);
@@ -146,27 +157,51 @@ impl<'b> Commit<'b> {
                             self.links[index].chain = Some(chain);
                             chain
                         }
-                        None => self.begin_chain(Medium::Database, index),
+                        None => self.begin_chain(DATABASE, index),
                     };
                     open.insert(change.to, chain);
                 }
                 Operation::Settle { key, medium } => {
                     if let Some(chain) = open.get(key).copied()
-                        && self.chains[chain].medium == *medium
+                        && self.chains[chain].need == Need::Room(*medium)
                     {
                         open.remove(key);
                         self.chains[chain].ends = true;
                         self.links[index].chain = Some(chain);
                     }
                 }
-                Operation::Create(_) | Operation::Remove(_) | Operation::Count { .. } => {}
+                // Nothing ends it: a full disk refuses it even when nobody needs it any more.
+                Operation::Log(_) | Operation::Remember(_) => {
+                    self.begin_chain(DATABASE, index);
+                }
+                Operation::Pass { .. } | Operation::LogCount { .. } => {
+                    self.begin_chain(Need::Spare, index);
+                }
+                Operation::Schedule(record) => {
+                    let chain = self.begin_chain(DATABASE, index);
+                    scheduled.insert(record.id, chain);
+                }
+                Operation::Unschedule(id) => {
+                    if let Some(chain) = scheduled.remove(id) {
+                        self.chains[chain].ends = true;
+                        self.links[index].chain = Some(chain);
+                    }
+                }
+                Operation::Reschedule { .. }
+                | Operation::Create(_)
+                | Operation::Remove(_)
+                | Operation::Count { .. }
+                | Operation::Subscribe(_)
+                | Operation::Unsubscribe(_)
+                | Operation::Floor { .. }
+                | Operation::Trim { .. } => {}
             }
         }
     }
 
-    fn begin_chain(&mut self, medium: Medium, index: usize) -> usize {
+    fn begin_chain(&mut self, need: Need, index: usize) -> usize {
         self.chains.push(Chain {
-            medium,
+            need,
             writes: vec![index],
             ends: false,
         });
@@ -178,7 +213,7 @@ impl<'b> Commit<'b> {
         let unwritable = self
             .chains
             .iter()
-            .filter(|chain| !chain.ends && full.has(chain.medium));
+            .filter(|chain| !chain.ends && full.has(chain.need));
         let mut next: Vec<usize> = unwritable
             .flat_map(|chain| chain.writes.iter().copied())
             .collect();
@@ -191,10 +226,10 @@ impl<'b> Commit<'b> {
             if let Some(unit) = link.unit {
                 // Once: a second visit finds it empty.
                 let members = std::mem::take(&mut self.units[unit]);
-                next.extend(members.filter(|index| !stays(self.operations[*index])));
+                next.extend(members.filter(|index| !self.operations[*index].is_never_refused()));
             }
             if let Some(chain) = link.chain.map(|chain| &self.chains[chain])
-                && full.has(chain.medium)
+                && full.has(chain.need)
             {
                 // What comes before it in its chain has lost its end.
                 let before = chain.writes.iter().copied().filter(|write| *write < index);
@@ -204,19 +239,15 @@ impl<'b> Commit<'b> {
     }
 }
 
-/// Whether later operations build on it.
-fn stays(operation: &Operation) -> bool {
-    matches!(operation, Operation::Create(_) | Operation::Remove(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{DestinationId, Rank, Sequence};
 
-    const DATABASE: Full = Full {
+    const NO_ROOM: Full = Full {
         database: true,
         scratch: false,
+        spare: false,
     };
 
     fn key(sequence: i64) -> EntryKey {
@@ -254,7 +285,7 @@ mod tests {
         // The one before has no unit and shifts the numbers.
         let mut batches = [Batch::default(), batch];
         batches[0].operations.push(settled(99));
-        let refusal = Refusal::of(&batches, DATABASE);
+        let refusal = Refusal::of(&batches, NO_ROOM);
         let found: Vec<usize> = (0..20).filter(|index| refusal.has(index + 1)).collect();
         assert_eq!(found, refused);
         assert_eq!(refusal.take_from(&mut batches).len(), refused.len());

@@ -11,7 +11,22 @@ use crate::sqlite::connection::unopened;
 const APPLICATION_ID: i64 = 0x7374_6278;
 
 /// Entry n leads from version n to n + 1. Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    include_str!("schema_v3.sql"),
+    include_str!("schema_v4.sql"),
+];
+
+/// Makes the newest version's tables and views in a database without any.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    create_version(connection, MIGRATIONS.len())
+}
+
+fn create_version(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    let mut scripts = MIGRATIONS.iter().take(version);
+    scripts.try_for_each(|script| connection.execute_batch(script))
+}
 
 /// Checks that the file is ours and not from the future, before anything is written to it.
 pub(super) fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
@@ -40,12 +55,7 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<(), StoreErr
 /// Tables and indexes that are not as this version of the schema made them. Views are the user's to change.
 fn changed_tables(connection: &Connection, version: i64) -> rusqlite::Result<Vec<String>> {
     let ours = Connection::open_in_memory()?;
-    for script in MIGRATIONS
-        .iter()
-        .take(usize::try_from(version).unwrap_or(0))
-    {
-        ours.execute_batch(script)?;
-    }
+    create_version(&ours, usize::try_from(version).unwrap_or(0))?;
     let mut expected = ours.prepare(
         "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql IS NOT NULL",
     )?;
@@ -62,26 +72,29 @@ fn changed_tables(connection: &Connection, version: i64) -> rusqlite::Result<Vec
     Ok(changed)
 }
 
-/// Brings the file to the newest version, each step in one commit.
+/// Brings the file to the newest version, in one commit.
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = unopened(file);
-    let found = version(connection, file)?;
-    for (from, script) in (0..)
-        .zip(MIGRATIONS)
-        .skip(usize::try_from(found).unwrap_or(0))
-    {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(&failed)?;
+    let known = MIGRATIONS.len();
+    let found = usize::try_from(version(connection, file)?).unwrap_or(known);
+    if found >= known {
+        return Ok(());
+    }
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(&failed)?;
+    for script in MIGRATIONS.iter().skip(found) {
         transaction.execute_batch(script).map_err(&failed)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(&failed)?;
-        transaction
-            .pragma_update(None, "user_version", from + 1)
-            .map_err(&failed)?;
-        transaction.commit().map_err(&failed)?;
-        tracing::info!(version = from + 1, file = %file.display(), "database schema is up to date");
+    }
+    transaction
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(&failed)?;
+    transaction
+        .pragma_update(None, "user_version", known as i64)
+        .map_err(&failed)?;
+    transaction.commit().map_err(&failed)?;
+    if found > 0 {
+        tracing::info!(from = found, to = known, file = %file.display(), "the database has a new schema");
     }
     Ok(())
 }

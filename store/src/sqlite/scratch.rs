@@ -29,7 +29,8 @@ use crate::sqlite::folder;
 use crate::sqlite::gauge::Gauge;
 use crate::sqlite::page::{Found, Queries};
 use crate::sqlite::plan::{Insert, Spill};
-use crate::sqlite::quarantine::BadEntry;
+use crate::sqlite::quarantine::{BadEntry, Place};
+use crate::sqlite::schema;
 use crate::sqlite::space::lacks_room;
 use crate::{DestinationId, EntryKey, Expired, Medium, PageRequest, Rank, Sequence};
 
@@ -77,7 +78,7 @@ impl Generation {
              PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;
              PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA mmap_size=0; BEGIN;"
         ))?;
-        connection.execute_batch(include_str!("schema_v1.sql"))?;
+        schema::create(&connection)?;
         connection.execute_batch("COMMIT")?;
         Ok(self.connection.get_or_init(|| connection))
     }
@@ -202,8 +203,10 @@ impl<'g> Scratch<'g> {
     /// Entries whose body cannot be trusted are lost.
     pub(super) fn drop_bad(&mut self, bad: &[BadEntry]) {
         for entry in bad {
-            tracing::error!(?entry.key, entry.number = entry.number.0, ?entry.fault, "a scratch entry is lost");
-            self.settle(&[entry.key]);
+            tracing::error!(?entry.place, entry.number = entry.number.0, ?entry.fault, "a scratch entry is lost");
+            if let Place::Entry(key) = entry.place {
+                self.settle(&[key]);
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! The first commit of a life: raises the epoch, removes the mark of a clean stop, and reads what is there.
 //!
-//! Reads destinations and counts only. A start takes as long with ten million messages as with none.
+//! Reads destinations, subscriptions and counts only. A start takes as long with ten million messages as with none.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior};
 
 use crate::sqlite::tally::TallyBook;
 use crate::{
-    DestinationId, DestinationKind, DestinationRecord, Epoch, Rank, Recovered, Sequence, Tally,
+    DestinationId, DestinationKind, DestinationRecord, Epoch, LogTally, Rank, Recovered,
+    ScheduleTally, Sequence, SubscriptionId, SubscriptionRecord, Tally,
 };
 
 /// The last epoch that leaves a [`Sequence`] its sign.
@@ -45,6 +46,13 @@ pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Takeove
 
     let destinations = destinations(&transaction)?;
     let tallies = tallies(&transaction)?;
+    let subscriptions = subscriptions(&transaction)?;
+    let used = subscriptions.last().map(|record| record.id);
+    let used = used.max(excepted(&transaction)?.last().copied());
+    let logs = log_tallies(&transaction)?;
+    let scheduled = schedule_tallies(&transaction)?;
+    let next_due_ms =
+        transaction.query_row("SELECT min(due_ms) FROM schedule", [], |row| row.get(0))?;
     let any_shared =
         transaction.query_row("SELECT EXISTS (SELECT 1 FROM shared)", [], |row| row.get(0))?;
     transaction.commit()?;
@@ -58,6 +66,11 @@ pub(super) fn take_over(connection: &mut Connection) -> rusqlite::Result<Takeove
             destinations,
             tallies,
             next_destination: DestinationId(next_destination),
+            subscriptions,
+            next_subscription: SubscriptionId(used.map_or(1, |id| id.0 + 1)),
+            logs,
+            scheduled,
+            next_due_ms,
         },
     })
 }
@@ -128,6 +141,66 @@ pub(super) fn tallies(connection: &Connection) -> rusqlite::Result<Vec<Tally>> {
     rows.collect()
 }
 
+/// All durable subscriptions, in order of their ids.
+pub(super) fn subscriptions(connection: &Connection) -> rusqlite::Result<Vec<SubscriptionRecord>> {
+    let mut query = connection.prepare(
+        "SELECT id, destination, identity, selector, floor, created_ms FROM subscription ORDER BY id",
+    )?;
+    let rows = query.query_map([], |row| {
+        Ok(SubscriptionRecord {
+            id: SubscriptionId(row.get(0)?),
+            topic: DestinationId(row.get(1)?),
+            identity: row.get::<_, String>(2)?.into_boxed_str(),
+            selector: row.get::<_, Option<String>>(3)?.map(String::into_boxed_str),
+            floor: Sequence(row.get(4)?),
+            created_ms: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The subscriptions, also those that are gone, of which there are exceptions, in order: a seek for each.
+pub(super) fn excepted(connection: &Connection) -> rusqlite::Result<Vec<SubscriptionId>> {
+    let mut query = connection.prepare(
+        "WITH RECURSIVE one(id) AS (
+             SELECT min(subscription) FROM subscription_exception
+             UNION ALL
+             SELECT (SELECT min(subscription) FROM subscription_exception WHERE subscription > id)
+             FROM one WHERE id IS NOT NULL)
+         SELECT id FROM one WHERE id IS NOT NULL",
+    )?;
+    let rows = query.query_map([], |row| Ok(SubscriptionId(row.get(0)?)))?;
+    rows.collect()
+}
+
+/// The stored counts of the logs.
+pub(super) fn log_tallies(connection: &Connection) -> rusqlite::Result<Vec<LogTally>> {
+    let mut query = connection.prepare("SELECT topic, count, bytes, first, last FROM log_tally")?;
+    let rows = query.query_map([], |row| {
+        Ok(LogTally {
+            topic: DestinationId(row.get(0)?),
+            count: row.get::<_, i64>(1)?.unsigned_abs(),
+            bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+            first: Sequence(row.get(3)?),
+            last: Sequence(row.get(4)?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// The stored counts of what is scheduled.
+pub(super) fn schedule_tallies(connection: &Connection) -> rusqlite::Result<Vec<ScheduleTally>> {
+    let mut query = connection.prepare("SELECT destination, count, bytes FROM schedule_tally")?;
+    let rows = query.query_map([], |row| {
+        Ok(ScheduleTally {
+            destination: DestinationId(row.get(0)?),
+            count: row.get::<_, i64>(1)?.unsigned_abs(),
+            bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
 /// 128 random bits in base 32: no `-` inside, since it separates the parts of a message id.
 fn random_instance() -> rusqlite::Result<String> {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -146,24 +219,27 @@ fn random_instance() -> rusqlite::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::schema;
 
     #[test]
     fn start_reads_neither_entries_nor_bodies() {
         let mut connection = Connection::open_in_memory().expect("a database");
-        connection
-            .execute_batch(include_str!("schema_v1.sql"))
-            .expect("a schema");
+        schema::create(&connection).expect("a schema");
         connection
             .execute_batch(
                 "INSERT INTO destination VALUES (1, 'queue', 'a', 0);
                  INSERT INTO tally VALUES (1, 4, 1000000, 1, 7, 9);
-                 DROP VIEW v_queue; DROP VIEW v_message;
-                 DROP TABLE entry; DROP TABLE body; DROP TABLE body_part;",
+                 INSERT INTO log_tally VALUES (2, 1000000, 1, 7, 9);
+                 INSERT INTO schedule_tally VALUES (1, 1000000, 1);
+                 DROP VIEW v_queue; DROP VIEW v_message; DROP VIEW v_subscription; DROP VIEW v_scheduled;
+                 DROP TABLE entry; DROP TABLE log; DROP TABLE body; DROP TABLE body_part;",
             )
             .expect("no entries");
         let recovered = take_over(&mut connection).expect("a new life").recovered;
         assert_eq!(recovered.tallies[0].count, 1_000_000);
         assert_eq!(recovered.destinations.len(), 1);
+        assert_eq!(recovered.logs[0].count, 1_000_000);
+        assert_eq!(recovered.scheduled[0].count, 1_000_000);
     }
 
     #[test]

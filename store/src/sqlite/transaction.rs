@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 use crate::StoreError;
 use crate::sqlite::apply::Tables;
 use crate::sqlite::connection::{disk, folder_of, is_busy};
-use crate::sqlite::plan::Step;
+use crate::sqlite::plan::Plan;
 use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::space::{Space, lacks_room};
+use crate::sqlite::trim::Trim;
 
 /// How often it is said that somebody else holds the database: SQLite waits for half a second at a time.
 const BUSY_SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// What one transaction does.
 pub(super) struct Work<'a, 'b> {
-    pub(super) steps: &'a [Step<'b>],
+    pub(super) plan: &'a Plan<'b>,
+    /// How long it may remove what nobody needs.
+    pub(super) trim: Trim,
     /// Entries to be put aside.
     pub(super) bad: Vec<&'a BadEntry>,
     pub(super) now_ms: i64,
@@ -32,12 +35,8 @@ pub(super) struct Work<'a, 'b> {
 }
 
 impl Work<'_, '_> {
-    pub(super) fn is_nothing(&self) -> bool {
-        let steps = self.steps.iter();
-        let idle = steps
-            .into_iter()
-            .all(|step| matches!(step, Step::Cancelled));
-        idle && self.bad.is_empty() && !self.closing && !self.buries
+    fn is_nothing(&self) -> bool {
+        self.plan.is_empty() && self.bad.is_empty() && !self.closing && !self.buries
     }
 }
 
@@ -108,7 +107,7 @@ impl<'c> Database<'c> {
         space: &Space,
         stopped: impl Fn() -> bool,
     ) -> Result<Written, Unwritten> {
-        if work.is_nothing() {
+        if work.is_nothing() && !(work.trim == Trim::Alone && self.are_due()) {
             return Ok(Written::Nothing);
         }
         let begun = Instant::now();
@@ -123,6 +122,11 @@ impl<'c> Database<'c> {
             }
             failed => failed.map(|()| Written::Nothing),
         }
+    }
+
+    /// Whether there is something that nobody needs any more.
+    pub(super) fn are_due(&self) -> bool {
+        self.tables.are_due()
     }
 
     /// Frames in the log, and how many of them are folded back already.
@@ -156,8 +160,12 @@ impl<'c> Database<'c> {
             let put_aside = self.tables.put_aside(entry, work.now_ms);
             put_aside.map_err(unwritten("a quarantine"))?;
         }
-        for step in work.steps {
-            self.tables.apply(step).map_err(unwritten("a change"))?;
+        let begun = Instant::now();
+        let carried_out = self.tables.carry_out(work.plan);
+        carried_out.map_err(unwritten("a change"))?;
+        if let Some(budget) = work.trim.budget(begun.elapsed()) {
+            let trimmed = self.tables.trim(budget);
+            trimmed.map_err(unwritten("a trim"))?;
         }
         self.tables
             .finish(work.closing)
@@ -170,7 +178,11 @@ impl<'c> Database<'c> {
         let (all, free) = pages.map_err(unwritten("a change"))?;
         // What the log cannot be folded back into would keep it from ever starting anew.
         let bytes = (all * self.page_bytes).saturating_sub(self.file_bytes());
-        if !space.is_full() && !space.has_room_for(bytes) {
+        let has_room = match space.is_full() {
+            false => space.has_room_for(bytes),
+            true => !work.plan.ledger().grows() || space.has_spare_room_for(bytes),
+        };
+        if !has_room {
             return Err(Unwritten::NoRoom(NoRoom::Growth { bytes }));
         }
         self.tables

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -24,7 +24,8 @@ use crate::sqlite::scratch::{self, Generation, Scratch};
 use crate::sqlite::space::Space;
 use crate::sqlite::tally::TallyBook;
 use crate::sqlite::transaction::{Database, NoRoom, Unwritten, Work, Written};
-use crate::{Backlog, Batch, Medium, Page, StoreError, StoreEvent};
+use crate::sqlite::trim::{Pace, Trim};
+use crate::{Backlog, Batch, Medium, StoreError, StoreEvent};
 
 /// What the writer is given.
 pub(super) struct Writer {
@@ -84,6 +85,7 @@ pub(super) fn run(writer: Writer) -> Result<(), StoreError> {
         database: Database::new(tables, &file, checkpoint.page_bytes()),
         checkpoint,
         space: writer.space,
+        pace: Pace::new(),
         clock: writer.clock,
         gauge: writer.gauge,
         reporter: writer.reporter,
@@ -139,12 +141,13 @@ enum Effort {
     Again,
 }
 
-type Quarantines = Vec<(Page, Vec<BadEntry>)>;
+type Quarantines = Vec<(StoreEvent, Vec<BadEntry>)>;
 
 struct Commits<'c> {
     database: Database<'c>,
     checkpoint: Checkpoint<'c>,
     space: Space,
+    pace: Pace,
     clock: Clock,
     gauge: Arc<Gauge>,
     reporter: Arc<Reporter>,
@@ -164,6 +167,7 @@ impl Commits<'_> {
                 scratch.patience(),
                 self.space.patience(),
                 self.checkpoint.patience(self.gauge.log_bytes()),
+                self.trim_patience(),
             ];
             let patience = patience.into_iter().flatten().min();
             let room = match self.space.is_full() {
@@ -197,6 +201,7 @@ impl Commits<'_> {
         }
         match next {
             Next::Commit(gathered) => self.commit(gathered, scratch),
+            Next::Idle if self.trim_patience() == Some(Duration::ZERO) => self.trim(),
             Next::Idle if self.checkpoint.patience(self.gauge.log_bytes()).is_some() => {
                 self.checkpoint.fold_back()?;
                 self.look_after_log()
@@ -225,7 +230,10 @@ impl Commits<'_> {
         let done = done?;
         match done.written {
             Written::Nothing => {}
-            Written::All(took) => self.gauge.committed(load.operations, took),
+            Written::All(took) => {
+                self.gauge.committed(load.operations, took);
+                self.pace.committed();
+            }
             Written::GivenUp => return Ok(()),
         }
         let refused = done.refusal.take_from(&mut batches);
@@ -235,10 +243,10 @@ impl Commits<'_> {
         if let Some(ticket) = through {
             self.reporter.report(StoreEvent::Durable(ticket));
         }
-        for (page, entries) in quarantines {
+        for (answer, entries) in quarantines {
             self.gauge
                 .quarantined(if done.put_off { 0 } else { entries.len() });
-            self.reporter.report(StoreEvent::Page(page));
+            self.reporter.report(answer);
         }
         // Last: freeing a thousand messages must not hold up the watermark.
         drop(batches);
@@ -260,14 +268,13 @@ impl Commits<'_> {
     ) -> Result<Done, StoreError> {
         let mut scratch_is_full = false;
         let mut effort = Effort::First;
-        let mut buries = false;
+        let (mut trim, mut buries) = (self.pace.in_passing(), false);
         loop {
-            let full = match self.space.is_full() {
-                true => Full::EVERYTHING,
-                false => Full {
-                    database: false,
-                    scratch: scratch_is_full,
-                },
+            let is_full = self.space.is_full();
+            let full = Full {
+                database: is_full,
+                scratch: is_full || scratch_is_full,
+                spare: self.space.is_tight(),
             };
             let refusal = Refusal::of(batches, full);
             let plan = Plan::new(batches, &refusal, contents);
@@ -279,7 +286,8 @@ impl Commits<'_> {
             let put_off = self.space.is_full();
             let bad = quarantines.iter().flat_map(|(_, entries)| entries);
             let work = Work {
-                steps: plan.steps(),
+                plan: &plan,
+                trim,
                 bad: bad.filter(|_| !put_off).collect(),
                 now_ms: self.clock.now_ms(),
                 closing,
@@ -301,11 +309,63 @@ impl Commits<'_> {
                 Err(Unwritten::Failed(error)) => return Err(error),
                 Err(Unwritten::NoRoom(why)) => {
                     scratch.take_back(&plan.spill().inserts);
-                    buries |= matches!(why, NoRoom::Write(_));
+                    let in_writing = matches!(why, NoRoom::Write(_));
+                    buries |= in_writing;
+                    // What can wait must not cost an attempt.
+                    let tried = std::mem::replace(&mut trim, Trim::Never) != Trim::Never;
+                    if tried && in_writing && self.database.are_due() {
+                        self.let_trims_rest()?;
+                        continue;
+                    }
+                    let is_last_try = effort == Effort::Folded || !in_writing;
+                    if self.space.is_full() && is_last_try && plan.ledger().grows() {
+                        self.space.find_tight();
+                        continue;
+                    }
                     effort = self.make_room(&why, effort)?;
                 }
             }
         }
+    }
+
+    /// Removes some of what nobody needs, when there is nothing else to do.
+    fn trim(&mut self) -> Result<(), StoreError> {
+        let plan = Plan::default();
+        let work = Work {
+            plan: &plan,
+            trim: Trim::Alone,
+            bad: Vec::new(),
+            now_ms: self.clock.now_ms(),
+            closing: false,
+            // What an attempt without room has left in the log may be carried out.
+            buries: false,
+        };
+        let mut effort = Effort::First;
+        loop {
+            let (abandoned, reporter) = (&self.abandoned, &self.reporter);
+            let stopped = || abandoned.load(Ordering::Relaxed) || reporter.is_poisoned();
+            match self.database.write(&work, &self.space, stopped) {
+                Ok(Written::All(took)) => {
+                    self.gauge.committed(0, took);
+                    self.pace.committed();
+                    return self.look_after_log();
+                }
+                Ok(Written::Nothing | Written::GivenUp) => return Ok(()),
+                Err(Unwritten::Failed(error)) => return Err(error),
+                Err(Unwritten::NoRoom(_)) if self.space.is_full() => return self.let_trims_rest(),
+                Err(Unwritten::NoRoom(why)) => effort = self.make_room(&why, effort)?,
+            }
+        }
+    }
+
+    fn let_trims_rest(&mut self) -> Result<(), StoreError> {
+        self.pace.rest();
+        self.checkpoint.fold_back()
+    }
+
+    /// How long until [`Commits::trim`] is due.
+    fn trim_patience(&self) -> Option<Duration> {
+        self.database.are_due().then(|| self.pace.patience())
     }
 
     /// A commit found no room: the log has some when it starts anew, the reserve for deletes.
@@ -351,7 +411,7 @@ impl Commits<'_> {
         &mut self,
         read: HalfRead,
         scratch: &mut Scratch<'_>,
-    ) -> Option<(Page, Vec<BadEntry>)> {
+    ) -> Option<(StoreEvent, Vec<BadEntry>)> {
         match read {
             HalfRead::Expired {
                 now_ms,
@@ -377,7 +437,7 @@ impl Commits<'_> {
                     self.reporter.report(StoreEvent::Page(page));
                     return None;
                 }
-                Some((page, bad))
+                Some((StoreEvent::Page(page), bad))
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
-use stompbox_store::{DestinationId, Medium, MessageNumber, Rank, Sequence, Tally};
+use stompbox_store::{
+    DestinationId, LogTally, Medium, MessageNumber, Rank, Sequence, StoreError, Tally,
+};
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
@@ -19,6 +21,9 @@ pub(crate) trait Harness {
     /// The counts that a look at every durable entry gives, in order of destination and rank.
     fn recount(&self) -> Vec<Tally>;
 
+    /// The counts that a look at every row of the logs gives, in order of topic.
+    fn recount_logs(&self) -> Vec<LogTally>;
+
     /// Makes the stored body of a message fail its checksum.
     fn corrupt(&self, number: MessageNumber);
 
@@ -28,11 +33,17 @@ pub(crate) trait Harness {
     /// From now on there is room for so many bytes only.
     fn leave(&mut self, bytes: u64);
 
+    /// From now on a full disk has no room either for what departs from a subscription's floor.
+    fn tighten(&mut self);
+
     /// There is room again.
     fn free(&mut self, medium: Medium);
 
     /// Bodies and entries must belong together, as far as one can see from outside.
     fn check_bodies(&self) {}
+
+    /// Waits until no subscription departs from its floor, as far as one can see that from outside.
+    fn wait_for_no_exceptions(&self) {}
 }
 
 pub(crate) struct SqliteHarness {
@@ -56,9 +67,20 @@ impl SqliteHarness {
     }
 
     pub(crate) fn open_with(&self, options: SqliteOptions) -> Session {
-        let (sink, receiver) = events();
-        let (store, recovered) = SqliteStore::open(options, 1_000, sink).expect("an open store");
-        Session::new((Box::new(store), recovered), receiver)
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (sink, receiver) = events();
+            match SqliteStore::open(options.clone(), 1_000, sink) {
+                // A process that another test has begun has this one's handles for a moment, and the folder's lock.
+                Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => {
+                    let (store, recovered) = opened.expect("an open store");
+                    return Session::new((Box::new(store), recovered), receiver);
+                }
+            }
+        }
     }
 
     /// Only under [`small_disk::on_small_disk`].
@@ -125,6 +147,26 @@ impl Harness for SqliteHarness {
         rows.and_then(Iterator::collect).expect("counts")
     }
 
+    fn recount_logs(&self) -> Vec<LogTally> {
+        let database = self.database();
+        let mut query = database
+            .prepare(
+                "SELECT topic, count(*), sum(bytes), min(sequence), max(sequence)
+                 FROM log GROUP BY topic ORDER BY topic",
+            )
+            .expect("a query");
+        let rows = query.query_map([], |row| {
+            Ok(LogTally {
+                topic: DestinationId(row.get(0)?),
+                count: row.get::<_, i64>(1)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+                first: Sequence(row.get(3)?),
+                last: Sequence(row.get(4)?),
+            })
+        });
+        rows.and_then(Iterator::collect).expect("counts")
+    }
+
     fn corrupt(&self, number: MessageNumber) {
         let damage = "UPDATE body SET body = x'00' WHERE id = ?";
         self.database().execute(damage, [number.0]).expect("damage");
@@ -145,29 +187,67 @@ impl Harness for SqliteHarness {
         self.apply_limits();
     }
 
+    fn tighten(&mut self) {
+        // Less than what is kept for deletes, once the reserve is gone.
+        let reserve = std::fs::metadata(self.folder.path().join("reserve"));
+        let reserve = reserve.map_or(0, |reserve| reserve.len());
+        let others = small_disk::used(self.folder.path()) - reserve;
+        self.limits.insert("*", others + (2 << 20));
+        self.apply_limits();
+    }
+
     fn free(&mut self, medium: Medium) {
         self.limits.remove(limited(medium));
         self.apply_limits();
     }
 
     fn check_bodies(&self) {
-        let lost = "SELECT count(*) FROM entry WHERE body NOT IN (SELECT id FROM body)";
-        assert_eq!(self.number(lost), 0, "entries without a body");
-        let orphans = "SELECT count(*) FROM body WHERE id NOT IN (SELECT body FROM entry)";
-        assert_eq!(self.number(orphans), 0, "bodies without an entry");
+        let owners = "(SELECT body FROM entry UNION ALL SELECT body FROM log UNION ALL SELECT body FROM schedule)";
+        let count = |query: &str| self.number(&query.replace("OWNERS", owners));
+        let lost = "SELECT count(*) FROM OWNERS WHERE body NOT IN (SELECT id FROM body)";
+        assert_eq!(count(lost), 0, "owners without a body");
+        let orphans = "SELECT count(*) FROM body WHERE id NOT IN OWNERS";
+        assert_eq!(count(orphans), 0, "bodies without an owner");
         let parts =
             "SELECT count(*) FROM body_part WHERE id NOT IN (SELECT id FROM body WHERE parts > 0)";
-        assert_eq!(self.number(parts), 0, "parts without a body");
+        assert_eq!(count(parts), 0, "parts without a body");
         let shared = "SELECT count(*) FROM
-            (SELECT body, count(*) AS n FROM entry GROUP BY body HAVING n > 1) AS seen
+            (SELECT body, count(*) AS n FROM OWNERS GROUP BY body HAVING n > 1) AS seen
             FULL JOIN shared USING (body) WHERE n IS NOT refs";
-        assert_eq!(self.number(shared), 0, "owners miscounted");
+        assert_eq!(count(shared), 0, "owners miscounted");
         let stored = "SELECT count(*) FROM
             (SELECT destination, rank, count(*) AS count, sum(bytes) AS bytes, min(sequence) AS first,
                     max(sequence) AS last FROM entry GROUP BY destination, rank) AS seen
             FULL JOIN tally USING (destination, rank, count, bytes, first, last)
             WHERE seen.count IS NULL OR tally.count IS NULL";
-        assert_eq!(self.number(stored), 0, "tallies that differ from a recount");
+        assert_eq!(count(stored), 0, "tallies that differ from a recount");
+        let logged = "SELECT count(*) FROM
+            (SELECT topic, count(*) AS count, sum(bytes) AS bytes, min(sequence) AS first,
+                    max(sequence) AS last FROM log GROUP BY topic) AS seen
+            FULL JOIN log_tally USING (topic, count, bytes, first, last)
+            WHERE seen.count IS NULL OR log_tally.count IS NULL";
+        assert_eq!(
+            count(logged),
+            0,
+            "counts of logs that differ from a recount"
+        );
+        let scheduled = "SELECT count(*) FROM
+            (SELECT destination, count(*) AS count, sum(bytes) AS bytes FROM schedule GROUP BY destination) AS seen
+            FULL JOIN schedule_tally USING (destination, count, bytes)
+            WHERE seen.count IS NULL OR schedule_tally.count IS NULL";
+        assert_eq!(
+            count(scheduled),
+            0,
+            "counts of the schedule that differ from a recount"
+        );
+    }
+
+    fn wait_for_no_exceptions(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.number("SELECT count(*) FROM subscription_exception") > 0 {
+            assert!(Instant::now() < deadline, "exceptions stay");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -195,6 +275,10 @@ impl Harness for MemoryHarness {
         self.disk.tallies()
     }
 
+    fn recount_logs(&self) -> Vec<LogTally> {
+        self.disk.log_tallies()
+    }
+
     fn corrupt(&self, number: MessageNumber) {
         self.disk.corrupt(number);
     }
@@ -206,6 +290,10 @@ impl Harness for MemoryHarness {
     /// A memory disk is full or not.
     fn leave(&mut self, _bytes: u64) {
         self.disk.fill(Medium::Database);
+    }
+
+    fn tighten(&mut self) {
+        self.disk.tighten();
     }
 
     fn free(&mut self, medium: Medium) {

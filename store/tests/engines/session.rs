@@ -5,11 +5,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use stompbox_store::{
-    Batch, EntryKey, EventSink, Expired, Operation, Page, PageRequest, Recovered, Store,
-    StoreError, StoreEvent, Ticket,
+    Batch, Due, DueRequest, DuplicateRequest, Duplicates, EntryKey, EventSink, Expired,
+    LogPageRequest, Operation, Page, PageRequest, Recovered, ScheduleList, ScheduleListRequest,
+    Store, StoreError, StoreEvent, Ticket,
 };
 
-use crate::message::{awaited, page};
+use crate::message::{awaited, log_page, page};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,29 @@ pub(crate) fn said(operation: &Operation) -> String {
         Operation::Settle { key, .. } => format!("settle {}", place(*key)),
         Operation::Count { key, .. } => format!("count {}", place(*key)),
         Operation::Move(change) => format!("move {} {}", place(change.from), place(change.to)),
+        Operation::Subscribe(record) => format!("subscribe {}", record.id.0),
+        Operation::Unsubscribe(id) => format!("unsubscribe {}", id.0),
+        Operation::Log(log) => format!("log {}/{}", log.topic.0, log.sequence.0),
+        Operation::Pass {
+            subscription,
+            sequence,
+        } => format!("pass {}/{}", subscription.0, sequence.0),
+        Operation::Floor {
+            subscription,
+            floor,
+        } => format!("floor {}/{}", subscription.0, floor.0),
+        Operation::LogCount {
+            subscription,
+            sequence,
+            ..
+        } => format!("count {}/{}", subscription.0, sequence.0),
+        Operation::Trim { topic, through } => format!("trim {}/{}", topic.0, through.0),
+        Operation::Schedule(record) => format!("schedule {}", record.id.0),
+        Operation::Reschedule { id, .. } => format!("reschedule {}", id.0),
+        Operation::Unschedule(id) => format!("unschedule {}", id.0),
+        Operation::Remember(record) => {
+            format!("remember {}/{}", record.destination.0, record.number.0)
+        }
     }
 }
 
@@ -68,7 +92,12 @@ impl Session {
             StoreEvent::Durable(ticket) => self.watermarks.push(*ticket),
             StoreEvent::Refused(operations) => self.refused.extend_from_slice(operations),
             StoreEvent::Resumed => self.resumed += 1,
-            StoreEvent::Page(_) | StoreEvent::Expired(_) | StoreEvent::Failed(_) => {}
+            StoreEvent::Page(_)
+            | StoreEvent::Expired(_)
+            | StoreEvent::Due(_)
+            | StoreEvent::Schedule(_)
+            | StoreEvent::Duplicates(_)
+            | StoreEvent::Failed(_) => {}
         }
         event
     }
@@ -119,9 +148,57 @@ impl Session {
                 StoreEvent::Durable(_)
                 | StoreEvent::Expired(_)
                 | StoreEvent::Refused(_)
+                | StoreEvent::Due(_)
+                | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }
+    }
+
+    pub(crate) fn read_log(&mut self, request: LogPageRequest) -> Page {
+        self.store.read_log(request);
+        self.next_page()
+    }
+
+    pub(crate) fn due(&mut self, request: DueRequest) -> Due {
+        self.store.read_due(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Due(due) => return due,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, request: ScheduleListRequest) -> ScheduleList {
+        self.store.read_schedule(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Schedule(list) => return list,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn duplicates(&mut self, request: DuplicateRequest) -> Duplicates {
+        self.store.read_duplicates(request);
+        loop {
+            match self.next_event() {
+                StoreEvent::Duplicates(found) => return found,
+                StoreEvent::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The positions of everything in a log that a subscription has not acknowledged.
+    pub(crate) fn unacknowledged(&mut self, topic: i64, subscription: i64) -> Vec<i64> {
+        let page = self.read_log(log_page(topic, subscription));
+        assert!(page.exhausted);
+        page.rows.iter().map(|row| row.sequence.0).collect()
     }
 
     /// The positions of everything in a destination and rank.
@@ -140,6 +217,9 @@ impl Session {
                 StoreEvent::Durable(_)
                 | StoreEvent::Page(_)
                 | StoreEvent::Refused(_)
+                | StoreEvent::Due(_)
+                | StoreEvent::Schedule(_)
+                | StoreEvent::Duplicates(_)
                 | StoreEvent::Resumed => {}
             }
         }

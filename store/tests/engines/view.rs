@@ -1,7 +1,7 @@
 //! The file is the user's: views and documented queries answer while the broker runs.
 
 use rusqlite::types::Value;
-use stompbox_store::{Append, EntryKey, Epoch, MessageNumber, Operation, Sequence};
+use stompbox_store::{Append, EntryKey, Epoch, MessageNumber, Operation, ScheduleRecord, Sequence};
 
 use crate::harness::{Harness, SqliteHarness};
 use crate::message::*;
@@ -91,6 +91,62 @@ fn messages_are_shown_in_readable_form() {
         Value::Integer(9),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn subscriptions_are_shown_with_what_they_have_not_acknowledged() {
+    let mut harness = SqliteHarness::new();
+    let mut running = harness.open();
+    running.run([topic(1, "prices"), subscribe(1, 1, 0), subscribe(2, 1, 0)]);
+    running.run((10..20).map(|n| logged(1, n)));
+    running.run([floor(1, 12), pass(1, 15), log_count(1, 16, 1, 1)]);
+    let found = row(
+        &harness.database(),
+        "SELECT topic, identity, selector, floor, pending, created FROM v_subscription
+         WHERE identity = 'client/1'",
+    );
+    let expected = [
+        text("prices"),
+        text("client/1"),
+        Value::Null,
+        Value::Integer(12),
+        Value::Integer(6),
+        text("1970-01-01T00:00:02.000Z"),
+    ];
+    assert_eq!(found, expected);
+    let others = "SELECT pending FROM v_subscription WHERE identity = 'client/2'";
+    assert_eq!(harness.number(others), 10);
+}
+
+#[test]
+fn scheduled_messages_are_shown_with_their_next_time() {
+    let mut harness = SqliteHarness::new();
+    let mut running = harness.open();
+    let record = ScheduleRecord {
+        repeats_left: 9,
+        text: "period=1000 repeat=9".into(),
+        ..schedule((3 << 40) + 7, (3 << 40) + 5, 61_500, 1)
+    };
+    running.run([queue(1, "orders"), Operation::Schedule(record)]);
+    let found = row(
+        &harness.database(),
+        "SELECT kind, name, id, due, schedule, repeats_left, priority, headers, body_bytes FROM v_scheduled",
+    );
+    let number = (3_i64 << 40) + 5;
+    let expected = [
+        text("queue"),
+        text("orders"),
+        text("3-7"),
+        text("1970-01-01T00:01:01.500Z"),
+        text("period=1000 repeat=9"),
+        Value::Integer(9),
+        Value::Integer(5),
+        text(&format!("number:{number}\n")),
+        Value::Integer(format!("body of {number}").len() as i64),
+    ];
+    assert_eq!(found, expected);
+    let suffix = "SELECT count(*) FROM v_scheduled WHERE message_id LIKE 'ID:%-3-5'";
+    assert_eq!(harness.number(suffix), 1);
 }
 
 #[test]

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
 use stompbox_store::{
-    Backlog, Batch, Epoch, EventSink, Operation, PageRequest, Recovered, Store, StoreError,
-    StoreEvent, StoreStatistics, Ticket,
+    Backlog, Batch, DueRequest, DuplicateRequest, Epoch, EventSink, LogPageRequest, Operation,
+    PageRequest, Recovered, ScheduleListRequest, Store, StoreError, StoreEvent, StoreStatistics,
+    Ticket,
 };
 
 /// How long `receipt-before-commit` sits on a batch that it has already reported as durable.
@@ -110,6 +111,9 @@ fn without_deliveries(event: StoreEvent) -> StoreEvent {
         }
         StoreEvent::Durable(_)
         | StoreEvent::Expired(_)
+        | StoreEvent::Due(_)
+        | StoreEvent::Schedule(_)
+        | StoreEvent::Duplicates(_)
         | StoreEvent::Refused(_)
         | StoreEvent::Resumed
         | StoreEvent::Failed(_) => event,
@@ -144,6 +148,22 @@ impl Store for Forgetful {
 
     fn read_expired(&mut self, now_ms: i64, rows_max: usize) {
         self.inner.read_expired(now_ms, rows_max);
+    }
+
+    fn read_log(&mut self, request: LogPageRequest) {
+        self.inner.read_log(request);
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        self.inner.read_due(request);
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        self.inner.read_schedule(request);
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        self.inner.read_duplicates(request);
     }
 
     fn statistics(&self) -> StoreStatistics {
@@ -241,6 +261,22 @@ impl Store for Queued {
         lock(&self.inner).read_expired(now_ms, rows_max);
     }
 
+    fn read_log(&mut self, request: LogPageRequest) {
+        lock(&self.inner).read_log(request);
+    }
+
+    fn read_due(&mut self, request: DueRequest) {
+        lock(&self.inner).read_due(request);
+    }
+
+    fn read_schedule(&mut self, request: ScheduleListRequest) {
+        lock(&self.inner).read_schedule(request);
+    }
+
+    fn read_duplicates(&mut self, request: DuplicateRequest) {
+        lock(&self.inner).read_duplicates(request);
+    }
+
     fn statistics(&self) -> StoreStatistics {
         lock(&self.inner).statistics()
     }
@@ -280,6 +316,9 @@ fn queue_events(plant: Plant, sink: EventSink, tickets: Tickets) -> EventSink {
         }
         StoreEvent::Page(_)
         | StoreEvent::Expired(_)
+        | StoreEvent::Due(_)
+        | StoreEvent::Schedule(_)
+        | StoreEvent::Duplicates(_)
         | StoreEvent::Refused(_)
         | StoreEvent::Resumed
         | StoreEvent::Failed(_) => sink(event),

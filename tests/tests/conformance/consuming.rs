@@ -1,32 +1,12 @@
 //! Who gets what: selectors, groups, exclusive consumers, browsers, lists, patterns, virtual topics, temporary
 //! destinations (dialect, sections 3 to 5).
 
-use stompbox_tests::broker::Broker;
 use stompbox_tests::wire::{Frame, Version, Wire};
 
 use super::fixture::{
-    VERSIONS, await_depth, connect, expect_quiet, expect_refusal, header, start, start_watched,
+    VERSIONS, await_depth, connect, consumer, expect_quiet, expect_refusal, header, send, start,
+    start_watched, take,
 };
-
-fn send(wire: &mut Wire, to: &str, headers: &[(&str, &str)], body: &str) {
-    wire.send_receipted(to, headers, body);
-}
-
-/// The next messages' bodies, each acknowledged.
-fn take(wire: &mut Wire, count: usize) -> Vec<String> {
-    let mut next = || {
-        let message = wire.expect_message();
-        wire.ack(&message, &[]);
-        message.text()
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-fn consumer(broker: &Broker, to: &str, headers: &[(&str, &str)]) -> Wire {
-    let mut wire = connect(broker);
-    wire.subscribe_with("s", to, "client-individual", headers);
-    wire
-}
 
 /// D5.14
 #[test]

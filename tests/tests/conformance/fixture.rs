@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// Every version of the protocol.
 pub(crate) const VERSIONS: [Version; 3] = [Version::V10, Version::V11, Version::V12];
 
+/// A topic that nobody names.
+const NOBODY: &str = "/topic/nobody";
+
 /// How often something is looked at that cannot be waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -139,12 +142,54 @@ pub(crate) fn bodies(wire: &mut Wire, count: usize) -> Vec<String> {
 /// Checks that nothing was dispatched to this connection which the test has not taken. What the dispatcher answers
 /// comes in order, so that the receipt of a SEND proves what did not come before it.
 pub(crate) fn expect_quiet(wire: &mut Wire) {
-    wire.send_receipted("/topic/nobody", &[("persistent", "false")], "");
+    wire.send_receipted(NOBODY, &[("persistent", "false")], "");
     match wire.try_first(Duration::ZERO, |frame| frame.command == "MESSAGE") {
         Err(WireError::TimedOut(_)) => {}
         Err(error) => wire.fail(&format!("expected no message: {error}")),
         Ok(frame) => wire.fail(&format!("expected no message, got {frame}")),
     }
+}
+
+/// Sends and waits for the receipt.
+pub(crate) fn send(wire: &mut Wire, to: &str, headers: &[(&str, &str)], body: &str) {
+    wire.send_receipted(to, headers, body);
+}
+
+/// The next messages' bodies, each acknowledged.
+pub(crate) fn take(wire: &mut Wire, count: usize) -> Vec<String> {
+    let mut next = || {
+        let message = wire.expect_message();
+        wire.ack(&message, &[]);
+        message.text()
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// A connection with the subscription `s`, in `client-individual` mode.
+pub(crate) fn consumer(broker: &Broker, to: &str, headers: &[(&str, &str)]) -> Wire {
+    let mut wire = connect(broker);
+    wire.subscribe_with("s", to, "client-individual", headers);
+    wire
+}
+
+/// Everything that was dispatched to this connection and not taken, as [`expect_quiet`] would find it.
+pub(crate) fn drain(wire: &mut Wire) -> Vec<Frame> {
+    wire.send_receipted(NOBODY, &[("persistent", "false")], "");
+    let mut found = Vec::new();
+    loop {
+        match wire.try_first(Duration::ZERO, |frame| frame.command == "MESSAGE") {
+            // A pattern may hear that, too.
+            Ok(frame) if frame.header("destination") == Some(NOBODY) => {}
+            Ok(frame) => found.push(frame),
+            Err(WireError::TimedOut(_)) => return found,
+            Err(error) => wire.fail(&format!("expected messages or none: {error}")),
+        }
+    }
+}
+
+/// The bodies of [`drain`].
+pub(crate) fn drained(wire: &mut Wire) -> Vec<String> {
+    drain(wire).iter().map(Frame::text).collect()
 }
 
 /// A header that must be there.

@@ -4,6 +4,9 @@
 //! module `table` checks that the two agree.
 
 mod acknowledge;
+mod advisories;
+mod browsing;
+mod composites;
 mod connect;
 mod consuming;
 mod dead_letter;
@@ -12,14 +15,25 @@ mod expiry;
 mod fixture;
 mod flow;
 mod frames;
+mod grouping;
 mod heart_beats;
+mod lasting;
 mod later;
 mod limits;
 mod message;
+mod patterns;
+mod policy;
+mod preferring;
 mod receipts;
 mod redelivery;
 mod restart;
+mod scheduled;
+mod selecting;
 mod send;
+mod statistics;
 mod subscribe;
 mod table;
+mod temporary;
 mod transactions;
+mod virtual_topics;
+mod wishing;

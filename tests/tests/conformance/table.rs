@@ -5,15 +5,16 @@ use std::fs;
 use std::path::Path;
 
 /// Rules of each section of the dialect that is in the table.
-const SECTIONS: [(u32, u32); 8] = [
+const SECTIONS: [(u32, u32); 9] = [
     (1, 56),
-    (2, 18),
-    (3, 16),
-    (4, 21),
-    (5, 17),
+    (2, 19),
+    (3, 28),
+    (4, 29),
+    (5, 29),
     (6, 49),
     (7, 9),
     (8, 15),
+    (9, 10),
 ];
 
 /// What a row may say of its rule.

@@ -35,6 +35,44 @@ async fn lists_and_overview_are_json() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_policy_of_a_destination_says_where_each_value_comes_from() -> Result<()> {
+    let routes = Routes::over(Fake::default());
+    let reply = routes
+        .get("/api/v1/policy?kind=topic&name=orders%2Feu")
+        .await?;
+    let json = reply.json()?;
+    assert_eq!(
+        (&json["kind"], &json["name"]),
+        (&"topic".into(), &"orders/eu".into())
+    );
+    let setting = &json["settings"][0];
+    assert_eq!(
+        (&setting["key"], &setting["value"], &setting["from"]),
+        (
+            &"max_messages".into(),
+            &7.into(),
+            &"[[destination]] orders.>".into()
+        )
+    );
+    for query in [
+        "",
+        "?kind=queue",
+        "?name=a",
+        "?kind=stream&name=a",
+        "?kind=queue&name=a&limit=1",
+    ] {
+        let reply = routes.get(&format!("/api/v1/policy{query}")).await?;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{query}");
+        let message = reply.json()?["error"]["message"].to_string();
+        assert!(
+            message.contains("kind (queue or topic) and name"),
+            "{message}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn hostile_names_survive_json_unchanged() -> Result<()> {
     let reply = Routes::over(Fake::default()).get("/api/v1/queues").await?;
     let json = reply.json()?;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview, QueueView,
-    StoreView, TopicView,
+    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
+    PolicyQuery, PolicyView, QueueView, SettingView, StoreView, TopicView,
 };
 
 /// Names that break out of quotes, lines, tags and reading direction wherever they are not escaped.
@@ -133,6 +133,20 @@ impl AdminApi for Fake {
         self.answer(page(vec![connection], &query, |connection| {
             &connection.session
         }))
+    }
+
+    fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {
+        self.answer(PolicyView {
+            kind: query.kind,
+            name: query.name,
+            exists: true,
+            declared: false,
+            settings: vec![SettingView {
+                key: "max_messages".to_owned(),
+                value: 7.into(),
+                from: "[[destination]] orders.>".to_owned(),
+            }],
+        })
     }
 
     fn health(&self) -> Health {

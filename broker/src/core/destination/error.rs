@@ -49,6 +49,12 @@ pub enum NameError {
     /// `a,b` in a `reply-to` that begins as a temporary destination's name.
     #[error("a temporary reply-to names one destination: name it alone")]
     ReplyToList,
+    /// A name that the broker itself speaks through.
+    #[error(
+        "'{0}' is the broker's own to publish on or to be asked by: send to another name, and ask for statistics one \
+         name at a time"
+    )]
+    BrokersOwn(String),
     /// Options where a name is needed.
     #[error("a destination takes options behind '?' in SUBSCRIBE only: name it without them")]
     Options,

@@ -12,6 +12,7 @@
 //! ```
 
 mod address;
+mod brokers_own;
 mod error;
 mod list;
 mod name;
@@ -25,6 +26,7 @@ mod subscribe_target;
 mod virtual_topic;
 
 pub use address::{Address, RemoteTemporary, TemporaryName};
+pub use brokers_own::{StatisticsQuery, is_advisory_topic, may_match_advisories, reply_name};
 pub use error::{NameError, OptionError};
 pub use list::COMPOSITE_NAMES_MAX;
 pub use name::{DestinationName, NAME_BYTES_MAX};

@@ -20,8 +20,10 @@ impl Dispatcher {
         now: Now,
     ) {
         let Some((slot, key)) = self.find(peer, target) else {
+            self.answered_late(peer, target);
             return self.stale(peer, receipt);
         };
+        self.answered(key);
         let operations = self.batch.operations.len();
         for (slot, outcome) in self.meant(key, slot, verdict) {
             match transaction {
@@ -70,8 +72,8 @@ impl Dispatcher {
             let refusal = Refusal::new(
                 "stale acknowledgement",
                 "the delivery that this frame acknowledges is no longer open: it was acknowledged \
-                 before, or taken back by UNSUBSCRIBE, ABORT or an administrator; the message may \
-                 be delivered again",
+                 before, or taken back by UNSUBSCRIBE, ABORT, ack_timeout or an administrator; the message \
+                 may be delivered again",
             );
             self.refuse(peer, refusal, receipt);
         }
@@ -101,7 +103,7 @@ impl Dispatcher {
     }
 
     /// Takes an open delivery out of its subscription, which gets its credit back.
-    fn take_open(&mut self, key: SubscriptionKey, slot: Slot) -> Option<Delivered> {
+    pub(super) fn take_open(&mut self, key: SubscriptionKey, slot: Slot) -> Option<Delivered> {
         self.free(key, slot);
         self.deliveries.close(slot)
     }
@@ -207,7 +209,6 @@ impl Dispatcher {
         self.counters.acknowledged += 1;
         if let Origin::Queue(key, rank) = delivered.origin {
             let queue = &mut self.queues[key.0];
-            queue.in_flight -= 1;
             queue.counters.acknowledged += 1;
             queue.came_back(&delivered.entry);
             self.remove(key, rank, delivered.sequence, &delivered.entry);
@@ -224,7 +225,11 @@ impl Dispatcher {
     ) {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, entry);
-        if let Some(medium) = entry.medium() {
+        if queue.is_durable() {
+            if entry.is_stored() {
+                self.done_with(key, sequence);
+            }
+        } else if let Some(medium) = entry.medium() {
             let stored = queue.key(rank, sequence);
             self.leaves(stored, entry.expires_ms);
             self.store(

@@ -10,7 +10,7 @@ use super::delivery::Origin;
 use super::entry::Entry;
 use super::key::{QueueKey, SubscriptionKey};
 use super::property::{Place, Seen};
-use super::queue::{LANE_COUNT, Paging, Purpose};
+use super::queue::{LANE_COUNT, Purpose};
 use crate::core::clock::Now;
 use crate::core::port::Reply;
 
@@ -20,23 +20,29 @@ const STEPS_MAX: usize = 1_000;
 /// How far a walk has come.
 #[derive(Debug)]
 pub(super) struct Walk {
+    /// Whose it is.
+    key: SubscriptionKey,
     pub(super) queue: QueueKey,
     rank: Rank,
     /// In this rank everything before this was looked at.
     at: Sequence,
     /// What was allocated after this came after the beginning.
     end: Sequence,
+    /// Whether it stands among those that wait for a page.
+    waits_for_page: bool,
     has_ended: bool,
 }
 
 impl Walk {
     /// A walk through what waits in a queue now.
-    pub(super) fn new(queue: QueueKey, end: Sequence) -> Self {
+    pub(super) fn new(key: SubscriptionKey, queue: QueueKey, end: Sequence) -> Self {
         Self {
+            key,
             queue,
             rank: Rank(0),
             at: Sequence(i64::MIN),
             end,
+            waits_for_page: false,
             has_ended: false,
         }
     }
@@ -44,6 +50,12 @@ impl Walk {
     /// Whether there is more to come.
     pub(super) fn goes_on(&self) -> bool {
         !self.has_ended
+    }
+
+    /// The page of this queue that it waits for.
+    pub(super) fn wish(&self, queue: QueueKey) -> Option<(Rank, Purpose)> {
+        let waits = self.waits_for_page && self.queue == queue;
+        waits.then_some((self.rank, Purpose::Walk(self.key, self.at)))
     }
 
     fn next_rank(&mut self) {
@@ -73,6 +85,9 @@ impl Dispatcher {
             let Some(walk) = subscription.walk.as_ref().filter(|walk| walk.goes_on()) else {
                 return;
             };
+            if walk.waits_for_page {
+                return;
+            }
             let has_credit = subscription.credit.is_left();
             let (rank, queue, at) = (walk.rank, walk.queue, walk.at);
             match self.next_step(walk, now) {
@@ -88,9 +103,11 @@ impl Dispatcher {
                     }
                 }
                 Step::Paged => {
-                    // If another page is under way, the walk goes on when that has come.
-                    self.queues[queue.0].walkers.push(key);
-                    return self.want_page_for(queue, rank, Purpose::Walk(key, at));
+                    if let Some(walk) = self.walk_mut(key) {
+                        walk.waits_for_page = true;
+                    }
+                    self.want_page(queue, rank, Purpose::Walk(key, at));
+                    return self.mark(queue);
                 }
                 Step::End => return self.end_walk(key),
             }
@@ -107,7 +124,15 @@ impl Dispatcher {
             return Step::End;
         };
         let lane = queue.lane(walk.rank);
+        let parked = queue.groups.parked().first_from(walk.rank, walk.at);
         let resident = lane.resident_from(walk.at);
+        let resident = match (resident, parked) {
+            (Some((sequence, _)), Some((before, entry))) if before < sequence => {
+                Some((before, entry))
+            }
+            (None, Some(parked)) => Some(parked),
+            (resident, _) => resident.map(|(sequence, entry)| (sequence, Some(entry))),
+        };
         let resident = resident.filter(|(sequence, _)| *sequence <= walk.end);
         let paged = lane
             .paged()
@@ -118,7 +143,8 @@ impl Dispatcher {
             (None, None) => Step::NextRank,
             (None, Some(_)) => Step::Paged,
             (Some((sequence, _)), Some(paged)) if paged < sequence => Step::Paged,
-            (Some((sequence, entry)), _) => {
+            (Some((_, None)), _) => Step::Paged,
+            (Some((sequence, Some(entry))), _) => {
                 if self.is_shown(entry, now) {
                     Step::Show(sequence, entry.clone())
                 } else {
@@ -180,10 +206,13 @@ impl Dispatcher {
         last: Sequence,
     ) -> Option<(Sequence, Sequence)> {
         let walk = self.subscriptions.get(key.0)?.walk.as_ref()?;
-        let lane = self.queues.get(walk.queue.0)?.lane(walk.rank);
+        let queue = self.queues.get(walk.queue.0)?;
         let from = first.max(walk.at);
-        let resident = lane.resident_from(from).map(|(sequence, _)| sequence);
-        let before = resident.map_or(Sequence::MAX, |sequence| Sequence(sequence.0 - 1));
+        let resident = queue.lane(walk.rank).resident_from(from);
+        let resident = resident.map_or(Sequence::MAX, |(sequence, _)| sequence);
+        let parked = queue.groups.parked().first_body_from(walk.rank, from);
+        let before = resident.min(parked.unwrap_or(Sequence::MAX));
+        let before = Sequence(before.0.saturating_sub(1));
         let through = last.min(before).min(walk.end);
         (from <= through).then_some((from, through))
     }
@@ -210,7 +239,13 @@ impl Dispatcher {
         let is_there = self.walk_mut(key).is_some_and(is_it);
         for row in page.rows {
             let sequence = row.sequence;
-            if !is_there || self.queues[queue.0].knows(rank, sequence) {
+            let found = &self.queues[queue.0];
+            let is_parked = found
+                .groups
+                .parked()
+                .group_of_stored((rank, sequence))
+                .is_some();
+            if !is_there || (found.knows(rank, sequence) && !is_parked) {
                 continue;
             }
             if !self.subscriptions[key.0].credit.is_left() {
@@ -229,12 +264,15 @@ impl Dispatcher {
         self.mark(queue);
     }
 
-    /// A page has come, whoever wanted it: walks that wait for the disk may go on.
-    pub(super) fn wake_walks(&mut self, key: QueueKey) {
-        if self.queues[key.0].paging == Paging::Idle {
-            for walker in std::mem::take(&mut self.queues[key.0].walkers) {
-                self.look_at(walker);
-            }
+    /// A browser's turn to have a page read is over.
+    pub(super) fn wake_walk(&mut self, key: QueueKey, purpose: &Purpose) {
+        let &Purpose::Walk(walker, _) = purpose else {
+            return;
+        };
+        self.queues[key.0].page_turn.walked(walker);
+        if let Some(walk) = self.walk_mut(walker).filter(|walk| walk.queue == key) {
+            walk.waits_for_page = false;
+            self.look_at(walker);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::Dispatcher;
+use super::advisory::Change;
 use super::delivery::{Delivered, Hold, Outcome};
 use super::effect::Promise;
 use super::key::{PeerKey, SubscriptionKey};
@@ -23,7 +24,7 @@ impl Dispatcher {
         self.connections.insert(connection, peer);
         self.counters.connections += 1;
         let Some(client_id) = &opening.client_id else {
-            return self.reply(peer, Reply::Opened);
+            return self.opened(peer);
         };
         let older = self.client_ids.get(client_id).copied();
         match (older, self.settings.client_id) {
@@ -47,7 +48,13 @@ impl Dispatcher {
             (None, _) => {}
         }
         self.client_ids.insert(client_id.clone(), peer);
+        self.opened(peer);
+    }
+
+    fn opened(&mut self, peer: PeerKey) {
+        self.peers[peer.0].was_opened = true;
         self.reply(peer, Reply::Opened);
+        self.advise_connection(peer, Change::Start);
     }
 
     pub(super) fn disconnect(
@@ -76,6 +83,9 @@ impl Dispatcher {
         now: Now,
     ) {
         self.release(peer, ending, written, now);
+        if self.peers[peer.0].was_opened {
+            self.advise_connection(peer, Change::Stop);
+        }
         let gone = self.peers.remove(peer.0);
         self.connections.remove(&gone.connection);
         self.replied.retain(|replied| *replied != peer);
@@ -95,6 +105,7 @@ impl Dispatcher {
         for (delivered, outcome) in returning {
             self.conclude_unseen(delivered, outcome, seen, now);
         }
+        self.end_producer(peer);
         self.remove_temporaries(peer);
         self.unblock_gone(peer);
         self.free_client_id(peer);

@@ -1,27 +1,33 @@
 //! Subscriptions come and go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Dispatcher;
 use super::browse::Walk;
+use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
+use super::identity::Identity;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::peer::Claims;
+use super::queue::Queue;
 use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
+use crate::core::destination::{
+    DestinationKind, DestinationName, Pattern, StatisticsQuery, is_advisory_topic, names_matching,
+};
 use crate::core::port::{
-    AckMode, DeliveryCounter, Intent, Prefetch, ReceiptId, Refusal, Source, Subscribing,
-    SubscriptionHandle,
+    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Memory, Prefetch, ReceiptId, Refusal,
+    Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
-    pub(super) fn subscribe(&mut self, peer: PeerKey, subscribing: Subscribing, now: Now) {
+    pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
         if let Err(refusal) = self.check_subscriptions() {
             return self.refuse(peer, refusal, subscribing.receipt);
         }
@@ -30,16 +36,7 @@ impl Dispatcher {
             let Source::One(name) = source else { continue };
             match self.ensure(name, now) {
                 Ok(Some(place)) if self.may_consume(peer, name, place) => places.push(place),
-                Ok(_) => {
-                    let refusal = Refusal::new(
-                        "not your temporary destination",
-                        format!(
-                            "{name} has gone, or belongs to another connection: only the one that made a \
-                             temporary destination may SUBSCRIBE to it"
-                        ),
-                    );
-                    return self.refuse(peer, refusal, subscribing.receipt);
-                }
+                Ok(_) => return self.refuse(peer, not_to_consume(name), subscribing.receipt),
                 Err(refusal) => return self.refuse(peer, refusal, subscribing.receipt),
             }
         }
@@ -47,6 +44,23 @@ impl Dispatcher {
             return self.browse(peer, subscribing, &places, now);
         }
         let receipt = subscribing.receipt.clone();
+        let mut promise = Promise::Kept;
+        if let Some(lasting) = subscribing.lasting.take() {
+            if subscribing.memory == Memory::Retroactive {
+                return self.refuse(peer, lasts_and_remembers(), receipt);
+            }
+            let found = self.lasting_place(peer, &lasting, &subscribing, &places, now);
+            let queue = match found {
+                Ok(queue) => queue,
+                Err(refusal) => return self.refuse(peer, refusal, receipt),
+            };
+            if self.queues[queue.0].opens_at > self.watermark {
+                promise = Promise::WithBatch;
+            }
+            // What it takes is its subscription's affair, whoever consumes from it.
+            subscribing.selector = None;
+            places = SmallVec::from_elem(Place::Queue(queue), 1);
+        }
         let patterns: Vec<Arc<Pattern>> = subscribing
             .sources
             .iter()
@@ -55,13 +69,55 @@ impl Dispatcher {
                 Source::Matching(pattern) => Some(Arc::clone(pattern)),
             })
             .collect();
+        let place = place_bytes(subscribing.selector.is_some());
+        let matching = patterns
+            .iter()
+            .map(|pattern| self.queues_matching(pattern).count());
+        if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
+            return self.refuse(peer, refusal, receipt);
+        }
+        let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
-        self.answer(peer, receipt, Promise::Kept);
+        self.answer(peer, receipt, promise);
         for place in places {
             self.take_from(key, place);
+            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
+                self.recall_of(key, topic, now);
+            }
         }
         for pattern in patterns {
             self.take_from_matching(key, &pattern);
+            if memory == Memory::Retroactive {
+                self.recall_matching(key, &pattern, now);
+            }
+        }
+    }
+
+    /// The queue of a durable or shared subscription: its topic feeds it.
+    fn lasting_place(
+        &mut self,
+        peer: PeerKey,
+        lasting: &Lasting,
+        subscribing: &Subscribing,
+        places: &[Place],
+        now: Now,
+    ) -> Result<QueueKey, Refusal> {
+        match *places {
+            [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
+                Err(Refusal::new(
+                    "advisories are not kept",
+                    "a durable or shared subscription of an advisory topic would have no bound, as nobody can be held \
+                     back: subscribe without a name for the subscription",
+                ))
+            }
+            [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+                self.ensure_lasting(peer, topic, lasting, subscribing, now)
+            }
+            _ => Err(Refusal::new(
+                "a durable or shared subscription is of one topic",
+                "a subscription with a name of its own needs a destination that names one topic: subscribe to \
+                 /topic/NAME, without wildcards or a list. A queue keeps its messages without any",
+            )),
         }
     }
 
@@ -78,7 +134,7 @@ impl Dispatcher {
         };
         let key = self.insert_subscription(peer, subscribing, places, Vec::new());
         self.answer(peer, receipt, Promise::Kept);
-        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(queue, self.last_sequence)));
+        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(key, queue, self.last_sequence)));
         self.walk_on(key, now);
     }
 
@@ -97,23 +153,29 @@ impl Dispatcher {
         let mode = subscribing.mode;
         let credit = self.credit_for(places.first(), patterns.first(), &subscribing);
         let names_messages = self.peers[peer.0].opening.version < stompbox_protocol::Version::V1_2;
-        let has_queues = subscribing.sources.iter().any(Source::is_of_queues);
+        let has_queues = subscribing.sources.iter().any(Source::is_of_queues)
+            || places.iter().any(|place| matches!(place, Place::Queue(_)));
         let keeps_deliveries =
             mode != AckMode::Auto || (has_queues && subscribing.intent == Intent::Consume);
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
             peer,
             handle,
             consumers: Default::default(),
-            parked: Vec::new(),
+            parked: VecDeque::new(),
+            is_offered: false,
+            queues: Default::default(),
+            places_charge: self.settings.budget.charge_bytes(0),
             topics: Default::default(),
             selector: subscribing.selector,
             priority: subscribing.priority,
             exclusivity: subscribing.exclusivity,
             locality: subscribing.locality,
+            pending_max: subscribing.pending_max,
             is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
             keeps_deliveries,
             credit,
+            passed_over: None,
             patterns,
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
@@ -122,8 +184,11 @@ impl Dispatcher {
             pending: Pending::new(self.crowd.pending()),
             full_for: Default::default(),
             has_claims: false,
+            is_slow: false,
+            discarded: 0,
         }));
         self.peers[peer.0].subscriptions.insert(handle, key);
+        self.advisories.hear(key, &subscribing.sources);
         key
     }
 
@@ -138,6 +203,7 @@ impl Dispatcher {
                     .push((topic, members.len()));
                 members.push(key);
                 self.topics[topic.0].audience_at = None;
+                self.advise_consumer(key, place);
             }
         }
     }
@@ -148,15 +214,17 @@ impl Dispatcher {
         if pattern.kind() == DestinationKind::Topic {
             return;
         }
-        let queues: Vec<QueueKey> = names_matching(pattern, &self.ordered_names)
-            .filter_map(|(_, place)| match place {
-                Place::Queue(queue) => Some(*queue),
-                Place::Topic(_) => None,
-            })
-            .collect();
+        let queues: Vec<QueueKey> = self.queues_matching(pattern).collect();
         for queue in queues {
             self.join(key, queue);
         }
+    }
+
+    fn queues_matching<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = QueueKey> + 'a {
+        names_matching(pattern, &self.ordered_names).filter_map(|(_, place)| match place {
+            Place::Queue(queue) => Some(*queue),
+            Place::Topic(_) => None,
+        })
     }
 
     /// The first place that a subscription takes from decides what it may hold.
@@ -216,19 +284,56 @@ impl Dispatcher {
     pub(super) fn unsubscribe(
         &mut self,
         peer: PeerKey,
-        handle: SubscriptionHandle,
+        handle: Option<SubscriptionHandle>,
+        deletes: Option<Deletion>,
         given: DeliveryCounter,
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
-        if let Some(&key) = self.peers[peer.0].subscriptions.get(&handle) {
+        let operations = self.batch.operations.len();
+        let identity = match self.identity_to_delete(peer, handle, deletes) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
+        };
+        if let Some(handle) = handle
+            && let Some(&key) = self.peers[peer.0].subscriptions.get(&handle)
+        {
             let mut returning = Vec::new();
             self.end_subscriptions(&[key], &mut returning);
             for (delivered, outcome) in returning {
                 self.conclude_unseen(delivered, outcome, given, now);
             }
         }
-        self.answer(peer, receipt, Promise::Kept);
+        let mut promise = Promise::Kept;
+        if let Some(identity) = identity {
+            if let Err(refusal) = self.delete_lasting(&identity) {
+                return self.refuse(peer, refusal, receipt);
+            }
+            promise = self.promise_since(operations);
+        }
+        self.answer(peer, receipt, promise);
+    }
+
+    /// The durable subscription that an UNSUBSCRIBE deletes: that which its own subscription is, or the one that it names.
+    fn identity_to_delete(
+        &self,
+        peer: PeerKey,
+        handle: Option<SubscriptionHandle>,
+        deletes: Option<Deletion>,
+    ) -> Result<Option<Box<str>>, Refusal> {
+        let Some(deletion) = deletes else {
+            return Ok(None);
+        };
+        let own = handle.and_then(|handle| self.peers[peer.0].subscriptions.get(&handle));
+        let consumers = own.map(|key| &self.subscriptions[key.0].consumers);
+        let queue = consumers.and_then(|consumers| consumers.first());
+        let queue = queue.map(|consumer| &self.queues[self.consumers[consumer.0].queue.0]);
+        if let Some(cursor) = queue.and_then(Queue::cursor) {
+            return Ok(Some(cursor.identity.text.clone()));
+        }
+        let client_id = self.peers[peer.0].opening.client_id.as_deref();
+        let identity = Identity::of(&deletion.lasting, client_id, deletion.topic.as_deref())?;
+        Ok(Some(identity.text))
     }
 
     /// Ends subscriptions of one connection and hands over what they held, in order. What a transaction has
@@ -254,6 +359,8 @@ impl Dispatcher {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
         };
+        self.advisories.unhear(key);
+        let places = self.advised_places(&subscription);
         let peer = &mut self.peers[subscription.peer.0];
         peer.subscriptions.remove(&subscription.handle);
         if subscription.has_claims {
@@ -282,6 +389,7 @@ impl Dispatcher {
         for consumer in &subscription.consumers {
             self.leave(*consumer);
         }
+        self.places_bytes -= subscription.places_charge.bytes();
         // Deliveries that are in no list are gone with it.
         if !subscription.keeps_deliveries {
             let out = subscription.credit.messages;
@@ -295,9 +403,10 @@ impl Dispatcher {
         for pattern in &subscription.patterns {
             self.patterns.remove(pattern, &key);
         }
-        for (topic, place) in subscription.topics {
+        for (topic, place) in std::mem::take(&mut subscription.topics) {
             self.leave_topic(topic, place);
         }
+        self.advise_consumer_gone(&subscription, places);
     }
 
     /// A subscription gives up its place; the last one takes it.
@@ -312,6 +421,33 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Why nobody, or not this connection, may subscribe to what has this name.
+fn not_to_consume(name: &DestinationName) -> Refusal {
+    if StatisticsQuery::is_asked_by(name) {
+        return Refusal::new(
+            "statistics are asked for",
+            format!(
+                "nothing ever lies in {name}: SEND to it with the header 'reply-to', and subscribe to what that names"
+            ),
+        );
+    }
+    Refusal::new(
+        "not your temporary destination",
+        format!(
+            "{name} has gone, or belongs to another connection: only the one that made a temporary destination may \
+             SUBSCRIBE to it"
+        ),
+    )
+}
+
+fn lasts_and_remembers() -> Refusal {
+    Refusal::new(
+        "a durable or shared subscription is not retroactive",
+        "activemq.retroactive begins with the last messages of a topic, for one consumer: subscribe without it, or without \
+         a subscription name",
+    )
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {

@@ -11,8 +11,9 @@
 //!   Excluded: another one has the queue for itself
 //! ```
 
-use super::Dispatcher;
 use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
+use super::{Dispatcher, Place};
+use crate::core::port::Refusal;
 
 /// Which consumers are served first (`activemq.priority`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -58,8 +59,8 @@ pub(super) struct Consumer {
     pub(super) serial: Serial,
     /// Where it stands among the consumers of its queue.
     place: usize,
-    /// Whether it has ever owned a message group.
-    pub(super) has_groups: bool,
+    /// Whether it stands in its subscription's list of those that wait for credit.
+    pub(super) waits_for_credit: bool,
     pub(super) subscription: SubscriptionKey,
     pub(super) queue: QueueKey,
     pub(super) priority: ConsumerPriority,
@@ -69,14 +70,48 @@ pub(super) struct Consumer {
     pub(super) scan: Option<ScanKey>,
 }
 
+/// What the place of a subscription to several destinations costs, and what its selector keeps of the queue.
+const PLACE_BYTES: usize = 256;
+const SCAN_BYTES: usize = 512;
+
+/// Part of the memory that such places may take.
+const PLACES_SHARE: usize = 4;
+
+/// What a place of a subscription to several destinations costs.
+pub(super) fn place_bytes(has_selector: bool) -> usize {
+    PLACE_BYTES + if has_selector { SCAN_BYTES } else { 0 }
+}
+
 impl Dispatcher {
+    /// Whether subscriptions to several destinations may have so many bytes of places more.
+    pub(super) fn check_places(&self, more_bytes: usize) -> Result<(), Refusal> {
+        let limit = self.settings.budget.limit_bytes() / PLACES_SHARE;
+        if self.places_bytes + more_bytes <= limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many places of subscriptions",
+            format!(
+                "subscriptions with wildcards or lists have {} bytes of places at queues, {more_bytes} more are \
+                 needed, and a quarter of memory_limit, {limit} bytes, is allowed: subscribe to a narrower pattern, or \
+                 raise memory_limit",
+                self.places_bytes
+            ),
+        ))
+    }
+
     /// Gives a subscription a place at a queue.
     pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
-        let subscription = &self.subscriptions[key.0];
-        let is_there = |consumer: &ConsumerKey| self.consumers[consumer.0].queue == queue;
-        if subscription.consumers.iter().any(is_there) {
-            return;
+        let subscription = &mut self.subscriptions[key.0];
+        if subscription.is_manifold {
+            if !subscription.queues.insert(queue) {
+                return;
+            }
+            let bytes = place_bytes(subscription.selector.is_some());
+            subscription.places_charge.grow(bytes);
+            self.places_bytes += bytes;
         }
+        let subscription = &self.subscriptions[key.0];
         let (priority, exclusivity) = (subscription.priority, subscription.exclusivity);
         let scan = subscription
             .selector
@@ -86,7 +121,7 @@ impl Dispatcher {
         let consumer = ConsumerKey(self.consumers.insert(Consumer {
             serial: self.last_serial,
             place: self.queues[queue.0].consumers.len(),
-            has_groups: false,
+            waits_for_credit: false,
             subscription: key,
             queue,
             priority,
@@ -97,6 +132,10 @@ impl Dispatcher {
         self.subscriptions[key.0].consumers.push(consumer);
         let joined = &mut self.queues[queue.0];
         joined.consumers.push(consumer);
+        if joined.consumers.len() == 1 {
+            self.wake(queue);
+        }
+        let joined = &mut self.queues[queue.0];
         if joined.policy.group_rebalance {
             joined.groups.rebalance();
         }
@@ -107,6 +146,7 @@ impl Dispatcher {
         if exclusive.is_none_or(|exclusive| exclusive == consumer) {
             self.enter_round(consumer);
         }
+        self.advise_consumer(key, Place::Queue(queue));
     }
 
     /// A consumer may be given something again.
@@ -129,7 +169,11 @@ impl Dispatcher {
     pub(super) fn choose_exclusive(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
         let wants = |consumer: &&ConsumerKey| {
-            self.consumers[consumer.0].exclusivity == Exclusivity::Exclusive
+            let consumer = &self.consumers[consumer.0];
+            let answers = self.subscriptions[consumer.subscription.0]
+                .passed_over
+                .is_none();
+            consumer.exclusivity == Exclusivity::Exclusive && answers
         };
         let claim = |consumer: &ConsumerKey| {
             let consumer = &self.consumers[consumer.0];
@@ -151,7 +195,10 @@ impl Dispatcher {
             let standing = self.consumers[member.0].standing;
             match (is_in, standing) {
                 (true, Standing::Excluded) => self.enter_round(member),
-                (false, _) => self.consumers[member.0].standing = Standing::Excluded,
+                (false, _) => {
+                    self.consumers[member.0].standing = Standing::Excluded;
+                    self.queues[key.0].groups.release(member);
+                }
                 (true, Standing::InRound | Standing::Parked | Standing::Idle) => {}
             }
         }
@@ -173,6 +220,10 @@ impl Dispatcher {
         if let Some(moved) = queue.consumers.get(gone.place) {
             self.consumers[moved.0].place = gone.place;
         }
+        if queue.consumers.is_empty() {
+            self.lose_consumers(gone.queue);
+        }
+        let queue = &mut self.queues[gone.queue.0];
         if gone.standing == Standing::InRound {
             queue.round.left(&self.consumers);
         }
@@ -182,9 +233,7 @@ impl Dispatcher {
         if queue.exclusive == Some(member) {
             self.succeed_exclusive(gone.queue);
         }
-        if gone.has_groups {
-            self.release_groups(gone.queue, member);
-        }
+        self.queues[gone.queue.0].groups.release(member);
         self.mark(gone.queue);
     }
 
@@ -209,7 +258,7 @@ impl Consumer {
         Self {
             serial,
             place: 0,
-            has_groups: false,
+            waits_for_credit: false,
             subscription: SubscriptionKey(0),
             queue: QueueKey(0),
             priority,

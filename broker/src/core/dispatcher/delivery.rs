@@ -88,6 +88,8 @@ pub(super) struct Delivered {
     pub(super) sequence: Sequence,
     pub(super) entry: Entry,
     pub(super) hold: Hold,
+    /// When it was made: an uptime.
+    pub(super) since: Duration,
     previous: Option<Slot>,
     next: Option<Slot>,
 }
@@ -101,6 +103,7 @@ impl Delivered {
         origin: Origin,
         sequence: Sequence,
         entry: Entry,
+        since: Duration,
     ) -> Self {
         Self {
             peer,
@@ -110,6 +113,7 @@ impl Delivered {
             sequence,
             entry,
             hold: Hold::Acquired,
+            since,
             previous: None,
             next: None,
         }

@@ -1,4 +1,5 @@
-//! The names of queues and topics: destinations are made on first use, temporary ones go with their connection.
+//! The names of queues and topics: destinations are made on first use or declared, temporary ones go with their
+//! connection, unused ones when it is time.
 //!
 //! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
 
@@ -8,12 +9,17 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
+use super::advisory::{Change, adapt};
+use super::consumer::place_bytes;
+use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::queue::Queue;
 use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
+use crate::core::destination::{
+    DestinationName, StatisticsQuery, is_advisory_topic, is_virtual_topic, virtual_topic_of,
+};
 use crate::core::port::Refusal;
 
 impl Dispatcher {
@@ -31,7 +37,8 @@ impl Dispatcher {
             let target = policy.dead_letter_queue_of(name.name());
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
         });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        let mut queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        queue.keep_last_values(&self.settings.budget);
         let key = QueueKey(self.queues.insert(queue));
         self.queue_ids.insert(id, key);
         self.names.insert(Arc::clone(&name), Place::Queue(key));
@@ -42,7 +49,9 @@ impl Dispatcher {
         self.patterns.matches(&name, |subscription| {
             matched.insert(*subscription);
         });
-        self.ordered_names.insert(name, Place::Queue(key));
+        self.ordered_names
+            .insert(Arc::clone(&name), Place::Queue(key));
+        self.advise_destination(&name, Change::Start);
         for subscription in matched {
             self.join(subscription, key);
         }
@@ -66,7 +75,7 @@ impl Dispatcher {
         self.insert_queue(id, Arc::clone(name))
     }
 
-    fn next_destination(&mut self) -> DestinationId {
+    pub(super) fn next_destination(&mut self) -> DestinationId {
         let id = self.next_destination;
         self.next_destination = DestinationId(id.0 + 1);
         id
@@ -76,15 +85,17 @@ impl Dispatcher {
         if let Some(Place::Topic(key)) = self.names.get(name) {
             return *key;
         }
-        let policy = self
+        let mut policy = self
             .settings
             .policies
             .effective(DestinationKind::Topic, name.name());
+        adapt(name, &mut policy);
         let topic = Topic::new(Arc::clone(name), Arc::new(policy));
         let key = TopicKey(self.topics.insert(topic));
         self.names.insert(Arc::clone(name), Place::Topic(key));
         self.ordered_names
             .insert(Arc::clone(name), Place::Topic(key));
+        self.advise_destination(name, Change::Start);
         key
     }
 
@@ -97,14 +108,67 @@ impl Dispatcher {
         if let Some(place) = self.names.get(name) {
             return Ok(Some(*place));
         }
-        if name.is_temporary() {
+        if name.is_temporary() || StatisticsQuery::is_asked_by(name) {
             return Ok(None);
         }
+        self.check_made_by_use(name)?;
         self.check_destinations(1)?;
+        self.check_matching(name)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
             DestinationKind::Topic => Place::Topic(self.ensure_topic(name)),
         }))
+    }
+
+    /// Whether the subscriptions whose patterns match a new queue may have places there.
+    fn check_matching(&self, name: &DestinationName) -> Result<(), Refusal> {
+        if name.kind() == DestinationKind::Topic || self.patterns.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = 0;
+        self.patterns.matches(name, |subscription| {
+            let subscription = &self.subscriptions[subscription.0];
+            bytes += place_bytes(subscription.selector.is_some());
+        });
+        self.check_places(bytes)
+    }
+
+    /// Destinations that the configuration declares are there from the start, and so are routes. Comes before the first
+    /// turn.
+    pub fn declare(&mut self, now: Now) {
+        self.lay_routes(now);
+        let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
+        for name in declared {
+            match name.kind() {
+                DestinationKind::Queue => {
+                    self.ensure_queue(&name, now);
+                }
+                DestinationKind::Topic => {
+                    self.ensure_topic(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether a client may make this destination by naming it.
+    pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
+        let policies = &self.settings.policies;
+        let is_own = is_advisory_topic(name) || StatisticsQuery::is_asked_by(name);
+        if is_own || policies.effective(name.kind(), name.name()).auto_create {
+            return Ok(());
+        }
+        let kind = match name.kind() {
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
+        };
+        Err(Refusal::new(
+            "unknown destination",
+            format!(
+                "{name} is not there, and its policy says auto_create = false: use one that is there, or \
+                 declare it in the broker's configuration as [[destination]] match = \"{}\", kind = \"{kind}\"",
+                name.name()
+            ),
+        ))
     }
 
     /// Whether so many more destinations may be made.
@@ -148,32 +212,41 @@ impl Dispatcher {
         }
     }
 
-    fn remove_queue(&mut self, key: QueueKey) {
+    /// A queue goes, and with it what is in it. Nothing of it is with a consumer.
+    pub(super) fn remove_queue(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.try_remove(key.0) else {
             return;
         };
         self.forget_name(&queue.name);
+        self.advise_destination(&queue.name, Change::Stop);
+        if let Some(topic) = virtual_topic_of(&queue.name)
+            && let Some(keys) = self.virtual_queues.get_mut(&topic)
+        {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.virtual_queues.remove(&topic);
+            }
+        }
         self.queue_ids.remove(&queue.id);
+        self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
-        if queue.has_stored() {
+        if !queue.name.is_temporary() || queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
+        self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
-    fn remove_topic(&mut self, key: TopicKey) {
+    pub(super) fn remove_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };
-        self.forget_name(&topic.name);
-        for peer in topic.blocked {
-            self.peers[peer.0]
-                .blocked_by
-                .retain(|blocker| *blocker != super::flow::Blocker::Topic(key));
-            if !self.peers[peer.0].is_blocked() {
-                self.reply(peer, crate::core::port::Reply::Unblock);
-            }
+        if let Some(id) = topic.id {
+            self.forget_window(id);
         }
+        self.forget_name(&topic.name);
+        self.advise_destination(&topic.name, Change::Stop);
+        self.let_go_on(topic.blocked, Blocker::Topic(key));
     }
 
     fn forget_name(&mut self, name: &Arc<DestinationName>) {

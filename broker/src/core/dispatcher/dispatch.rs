@@ -8,9 +8,9 @@ use super::Dispatcher;
 use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
-use super::group::Claim;
+use super::group::{Claim, Membership};
 use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
-use super::queue::Next;
+use super::queue::{Next, Purpose};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::port::{Delivery, DeliveryCounter, DeliveryTag, Reply, SubscriptionHandle};
@@ -73,14 +73,15 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        if subscription.parked.is_empty() {
+        // One at a time, the one that has waited longest: there may be credit for no more.
+        let Some(consumer) = subscription.parked.pop_front() else {
             return;
+        };
+        if !subscription.parked.is_empty() && !std::mem::replace(&mut subscription.is_offered, true)
+        {
+            self.offered.push(key);
         }
-        for consumer in std::mem::take(&mut subscription.parked) {
-            if self.consumers[consumer.0].standing == Standing::Parked {
-                self.enter_round(consumer);
-            }
-        }
+        self.has_credit(consumer);
     }
 
     /// Hands out what can be handed out.
@@ -90,7 +91,16 @@ impl Dispatcher {
                 self.drain_pending(key, now);
             }
             let Some(key) = self.dirty_queues.pop() else {
-                return;
+                if self.offered.is_empty() {
+                    return;
+                }
+                for key in std::mem::take(&mut self.offered) {
+                    if let Some(subscription) = self.subscriptions.get_mut(key.0) {
+                        subscription.is_offered = false;
+                        self.offer(key);
+                    }
+                }
+                continue;
             };
             if let Some(queue) = self.queues.get_mut(key.0) {
                 queue.dirty = false;
@@ -99,17 +109,20 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
-        if self.queues[key.0].is_heads_turn {
-            self.read_ahead(key);
+    pub(super) fn dispatch_queue(&mut self, key: QueueKey, now: Now) {
+        if self.queues[key.0].opens_at > self.watermark {
+            return;
         }
+        self.queues[key.0].page_turn.begin();
         self.advance_scans(key, now);
         self.serve_parked(key, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
+        // Turns in a row for which there was nothing: when all have had one, there is nothing for anybody.
+        let mut barren_count = 0;
         let expired_before = self.counters.expired;
         while let Some(consumer) = self.next_consumer(key) {
-            if dry == Some(consumer) {
+            if dry == Some(consumer) || barren_count > self.queues[key.0].consumers.len() {
                 break;
             }
             if self.counters.expired - expired_before >= EXPIRED_A_TURN {
@@ -117,35 +130,43 @@ impl Dispatcher {
                 break;
             }
             let found = match self.consumers[consumer.0].scan {
+                _ if self.queues[key.0].groups.is_full() => None,
                 Some(scan) => self.next_found(key, consumer, scan, now),
                 None if dry.is_some() => None,
                 None => self.next_front(key, consumer, now),
             };
             if let Some((rank, sequence)) = found {
+                barren_count = 0;
                 self.take_and_give(key, consumer, rank, sequence, now);
             } else if self.consumers[consumer.0].standing == Standing::InRound {
                 dry = dry.or(Some(consumer));
+                barren_count += 1;
                 if !self.queues[key.0].scans.has_found() {
                     break;
                 }
                 self.queues[key.0].round.rotate();
             }
         }
+        // What was parked meanwhile has to wait where its owner's credit will find it.
+        self.serve_parked(key, now);
+        self.keep_bound(key);
+        self.read_values(key);
         self.read_ahead(key);
+        self.begin_page(key);
     }
 
     /// The consumer whose turn it is; those without credit leave the round.
     fn next_consumer(&mut self, key: QueueKey) -> Option<ConsumerKey> {
-        let queue = &mut self.queues[key.0];
-        while let Some(next) = queue.round.first(&self.consumers) {
+        while let Some(next) = self.queues[key.0].round.first(&self.consumers) {
+            let queue = &mut self.queues[key.0];
             let consumer = &mut self.consumers[next.0];
-            let subscription = &mut self.subscriptions[consumer.subscription.0];
+            let subscription = &self.subscriptions[consumer.subscription.0];
             if subscription.credit.is_left() {
                 return Some(next);
             }
             consumer.standing = Standing::Parked;
-            subscription.parked.push(next);
             queue.round.pop();
+            self.wait_for_credit(next);
         }
         None
     }
@@ -159,7 +180,6 @@ impl Dispatcher {
     ) -> Option<(Rank, Sequence)> {
         match self.queues[key.0].next(self.watermark, now) {
             Next::Nothing => None,
-            Next::Ready(..) | Next::Paged(_) if self.queues[key.0].groups.is_full() => None,
             Next::Ready(rank, sequence) => Some((rank, sequence)),
             Next::Paged(rank) => {
                 // While the memory is full a consumer gets no more from the disk before it has acknowledged
@@ -169,7 +189,7 @@ impl Dispatcher {
                 if self.settings.budget.is_over() && holds {
                     self.wait_for_memory(key);
                 } else {
-                    self.want_page(key, rank);
+                    self.want_page(key, rank, Purpose::Head);
                 }
                 None
             }
@@ -193,11 +213,12 @@ impl Dispatcher {
             queue.round.pop();
             let waiting = &mut self.consumers[consumer.0];
             waiting.standing = Standing::Idle;
+            let priority = waiting.priority;
             let seat = Seat {
                 key: consumer,
                 serial: waiting.serial,
             };
-            self.queues[key.0].scans.wait(scan, seat);
+            self.queues[key.0].scans.wait(scan, priority, seat);
             self.advance_scans(key, now);
         }
         found
@@ -220,16 +241,21 @@ impl Dispatcher {
         }
         let Some(group) = entry.message.group() else {
             self.queues[key.0].round.rotate();
-            return self.give(key, consumer, rank, sequence, entry);
+            return self.give(key, consumer, rank, sequence, entry, Membership::Stranger);
         };
         let id = Arc::clone(&group.id);
-        match self.claim_group(key, &id, consumer) {
-            Claim::Park => self.park(key, rank, sequence, entry),
+        let position = (rank, sequence);
+        match self.claim_group(key, &id, position, &entry, consumer) {
+            Claim::Park => self.park(key, &id, position, entry),
+            Claim::Past => {
+                self.queues[key.0].round.rotate();
+                self.give(key, consumer, rank, sequence, entry, Membership::Stranger);
+            }
             Claim::To(owner) => {
                 if owner == consumer {
                     self.queues[key.0].round.rotate();
                 }
-                self.give(key, owner, rank, sequence, entry);
+                self.give(key, owner, rank, sequence, entry, Membership::Member);
             }
         }
     }
@@ -241,10 +267,11 @@ impl Dispatcher {
         rank: Rank,
         sequence: Sequence,
         entry: Entry,
+        membership: Membership,
     ) {
-        self.gave_group(key, &entry);
+        self.gave_group(key, &entry, membership);
         let queue = &mut self.queues[key.0];
-        queue.in_flight += 1;
+        queue.went_out(&entry);
         queue.counters.dispatched += 1;
         if entry.deliveries > 0 {
             queue.counters.redelivered += 1;
@@ -294,7 +321,15 @@ impl Dispatcher {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
+            let delivered = Delivered::new(
+                dealt.peer,
+                to,
+                counter,
+                origin,
+                sequence,
+                entry,
+                self.uptime,
+            );
             self.deliveries.open(&mut subscription.open, delivered);
         } else {
             self.crowd.set_out();

@@ -1,7 +1,10 @@
 //! What a turn leaves behind: replies, one batch for the store, requests for pages; and the replies that wait
 //! for the disk.
 
-use stompbox_store::{Batch, Haste, Operation, PageRequest, Ticket};
+use stompbox_store::{
+    Batch, DueRequest, DuplicateRequest, Haste, LogPageRequest, Operation, PageRequest,
+    ScheduleListRequest, Ticket,
+};
 
 use super::key::{PeerKey, QueueKey};
 use super::{Dispatcher, Place};
@@ -13,6 +16,14 @@ use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply};
 pub enum Read {
     /// Entries in order.
     Page(PageRequest),
+    /// Messages of a topic's log, as one subscription has them.
+    Log(LogPageRequest),
+    /// Scheduled messages whose time has come.
+    Due(DueRequest),
+    /// What is scheduled.
+    Schedule(ScheduleListRequest),
+    /// The ids that a destination knows.
+    Duplicates(DuplicateRequest),
     /// Entries that have expired by now.
     Expired {
         /// Now, ms since 1970.
@@ -74,7 +85,7 @@ impl Dispatcher {
 
     /// What may be promised after changes that began when the batch had so many operations.
     pub(super) fn promise_since(&self, operations: usize) -> Promise {
-        if self.batch.operations.len() > operations {
+        if self.batch.operations.len() > operations || !self.unsettled.is_empty() {
             Promise::WithBatch
         } else {
             Promise::Kept
@@ -147,11 +158,14 @@ impl Dispatcher {
             .pop_front_if(|revocable| revocable.ticket <= ticket)
             .is_some()
         {}
+        self.passes_hold(ticket);
+        self.go_on_with_agenda(now);
         self.page_out_durable();
         self.request_waiting_pages();
     }
 
     pub(super) fn take_turn(&mut self) -> Turn {
+        self.replaced.clear();
         let wanted = !self.batch.operations.is_empty() || self.batch.haste == Haste::Awaited;
         let batch = wanted.then(|| {
             let ticket = self.next_ticket;

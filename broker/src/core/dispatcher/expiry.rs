@@ -6,12 +6,12 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use stompbox_store::{EntryKey, Expired, Medium, Move, Operation, Rank, Sequence, Ticket};
 
-use super::Dispatcher;
 use super::effect::Read;
 use super::entry::Entry;
 use super::full::{Home, Undo};
 use super::key::QueueKey;
 use super::redelivery::{Reason, annotate};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
 use crate::core::message::DeliveryMode;
@@ -63,6 +63,8 @@ impl Dispatcher {
         self.counters.expired += 1;
         let queue = &mut self.queues[key.0];
         queue.counters.expired += 1;
+        self.advise_expired(Place::Queue(key), entry.number);
+        let queue = &self.queues[key.0];
         let is_kept = entry.mode == DeliveryMode::Persistent
             && queue.policy.dead_letter_expired
             && queue.dead_letter.is_some();
@@ -117,7 +119,7 @@ impl Dispatcher {
             }
             self.expired_read.to_sweep.pop();
             let queue = &mut self.queues[key.0];
-            queue.paged_may_expire &= queue.paged_count() > 0;
+            queue.paged_may_expire &= queue.has_on_disk_only();
             self.expired_read.is_paged |= queue.paged_may_expire;
             if queue.first_expiring().is_none() && !queue.paged_may_expire {
                 self.expiring_queues.remove(&key);
@@ -140,7 +142,7 @@ impl Dispatcher {
                 return false;
             }
             *steps -= 1;
-            let Some(entry) = self.queues[key.0].take_at(rank, sequence) else {
+            let Some(entry) = self.queues[key.0].take_waiting((rank, sequence)) else {
                 return true;
             };
             self.expire(key, rank, sequence, entry, now);
@@ -209,6 +211,8 @@ impl Dispatcher {
             taken += 1;
             self.leaves(row.key, row.expires_ms);
             self.counters.expired += 1;
+            self.mark(key);
+            self.advise_expired(Place::Queue(key), row.number);
             let queue = &mut self.queues[key.0];
             queue.counters.expired += 1;
             match target {
@@ -223,6 +227,8 @@ impl Dispatcher {
                     queue.counters.dead_lettered += 1;
                     let annotations = annotate(&queue.name, Reason::Expired, 0, now);
                     self.counters.dead_lettered += 1;
+                    let reason = Reason::Expired.as_str();
+                    self.advise_dead_letter(Place::Queue(key), row.number, reason, &target);
                     let target = self.ensure_queue(&target, now);
                     let to = self.next_sequence();
                     let to_key = self.queues[target.0].key(rank, to);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
+use super::Place::Topic;
 use super::delivery::Origin;
 use super::dispatch::{Dealt, NO_SLOT};
 use super::entry::{Durability, Entry};
@@ -29,13 +30,18 @@ impl Dispatcher {
     ) {
         if publication.expires_ms != 0 && publication.expires_ms <= now.wall_ms {
             self.counters.expired += 1;
+            self.advise_expired(Topic(key), number);
             return;
         }
+        self.retain(key, number, &publication);
         let sequence = Sequence(number.0);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
         self.refresh_audience(key);
         let count = self.topics[key.0].audience.len();
+        if count == 0 {
+            return self.advise_no_consumer(key, number);
+        }
         // The last one takes the message: it is not cloned for one subscriber.
         let messages = std::iter::repeat_n(publication.message, count);
         for (index, message) in messages.enumerate() {
@@ -107,9 +113,10 @@ impl Dispatcher {
         publisher: Sender,
     ) -> bool {
         let subscription = &self.subscriptions[to.0];
-        if subscription.locality == Locality::NoLocal
-            && self.peers[subscription.peer.0].connection.0 == publisher.0
-        {
+        let peer = &self.peers[subscription.peer.0];
+        let is_own = peer.connection.0 == publisher.0;
+        let is_unwanted = subscription.locality == Locality::NoLocal && is_own;
+        if is_unwanted || peer.standing == Standing::Ending {
             return false;
         }
         let Some(selector) = &subscription.selector else {
@@ -125,12 +132,28 @@ impl Dispatcher {
     fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
         let policy = &self.topics[key.0].policy;
         let pending = &self.subscriptions[to.0].pending;
-        pending.len() > policy.pending_messages || pending.bytes > policy.pending_bytes
+        pending.len() > policy.pending_messages
+            || pending.bytes > policy.pending_bytes
+            || self.is_over_own_limit(to)
+    }
+
+    /// Whether more waits for a subscription than it wants to be kept for it.
+    fn is_over_own_limit(&self, to: SubscriptionKey) -> bool {
+        let subscription = &self.subscriptions[to.0];
+        let pending_max = subscription.pending_max;
+        pending_max.is_some_and(|max| subscription.pending.len() > max as usize)
     }
 
     /// A subscription does not keep up: the policy says who pays.
     fn curb(&mut self, key: TopicKey, to: SubscriptionKey) {
-        match self.topics[key.0].policy.slow_consumer {
+        if !std::mem::replace(&mut self.subscriptions[to.0].is_slow, true) {
+            self.advise_slow(key, to, self.shortage(key, to));
+        }
+        let policy = match self.is_over_own_limit(to) {
+            true => SlowConsumer::DropOldest,
+            false => self.topics[key.0].policy.slow_consumer,
+        };
+        match policy {
             SlowConsumer::Block => {
                 let subscription = &mut self.subscriptions[to.0];
                 if !subscription.full_for.contains(&key) {
@@ -140,11 +163,13 @@ impl Dispatcher {
             }
             SlowConsumer::DropOldest => {
                 while self.is_over_pending_limit(key, to) {
-                    let Some(topic) = self.subscriptions[to.0].pending.drop_oldest() else {
+                    let Some((topic, number)) = self.drop_one(key, to) else {
                         return;
                     };
+                    self.subscriptions[to.0].discarded += 1;
                     self.topics[topic.0].counters.dropped += 1;
                     self.counters.dropped += 1;
+                    self.advise_discarded(topic, to, number);
                 }
             }
             SlowConsumer::Disconnect => {
@@ -162,9 +187,30 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
+                let waited: Vec<TopicKey> = self.subscriptions[to.0].pending.topics().collect();
+                for topic in waited {
+                    self.topics[topic.0].counters.dropped += 1;
+                    self.counters.dropped += 1;
+                }
                 self.subscriptions[to.0].pending.clear();
             }
         }
+    }
+
+    /// Drops the oldest message that waits for a subscription, or, where its topic's policy keeps that, the newcomer.
+    fn drop_one(
+        &mut self,
+        key: TopicKey,
+        to: SubscriptionKey,
+    ) -> Option<(TopicKey, MessageNumber)> {
+        let is_its_wish = self.is_over_own_limit(to);
+        let pending = &mut self.subscriptions[to.0].pending;
+        let oldest = pending.oldest()?;
+        let drops = self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest;
+        if drops || is_its_wish {
+            return pending.drop_oldest();
+        }
+        pending.drop_latest(key)
     }
 
     /// Hands a subscription what waits for it of its topics, as far as its credit goes.
@@ -182,10 +228,14 @@ impl Dispatcher {
             };
             if entry.is_expired(now.wall_ms) {
                 self.counters.expired += 1;
+                self.advise_expired(Topic(key), entry.number);
             } else {
                 self.topics[key.0].counters.dispatched += 1;
                 self.hand_over(to, Origin::Topic(key), sequence, entry);
             }
+        }
+        if self.subscriptions[to.0].pending.len() == 0 {
+            self.subscriptions[to.0].is_slow = false;
         }
         self.note_recovery(to);
     }

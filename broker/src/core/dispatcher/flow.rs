@@ -1,5 +1,5 @@
-//! Producers are held back at a limit (dialect, Flow control): a topic's subscriber that does not keep up, the
-//! memory, the disk, the write-ahead log. Only those that send to what is full; a session that is told so goes on
+//! Producers are held back at a limit (dialect, Flow control): a topic's subscriber that does not keep up, a queue's
+//! own, the memory, the disk, the write-ahead log. Only those that send to what is full; a session that is told so goes on
 //! acknowledging.
 
 use stompbox_store::StoreStatistics;
@@ -31,6 +31,10 @@ impl DiskLimits {
 pub(super) enum Blocker {
     /// A subscription of this topic is at its pending limit.
     Topic(TopicKey),
+    /// This queue is at its own limit.
+    Queue(QueueKey),
+    /// The ids are being read by which a repeat of what it sent would be known.
+    Recall,
     /// Messages in memory have reached `limits.memory_bytes`.
     Memory,
     /// What is stored has reached `store.disk_bytes_max`.
@@ -42,6 +46,7 @@ pub(super) enum Blocker {
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
+    recall: Vec<PeerKey>,
     memory: Vec<PeerKey>,
     disk: Vec<PeerKey>,
     log: Vec<PeerKey>,
@@ -49,12 +54,19 @@ pub(super) struct Flow {
     starved: Vec<QueueKey>,
     is_disk_over: bool,
     is_log_over: bool,
+    /// Bytes of what is stored, as of the last look.
+    stored_bytes: Option<u64>,
 }
 
 impl Flow {
     /// Whether what is stored has reached its limit.
     pub(super) fn is_disk_over(&self) -> bool {
         self.is_disk_over || self.is_log_over
+    }
+
+    /// Bytes of what is stored, if anybody has looked.
+    pub(super) fn stored_bytes(&self) -> Option<u64> {
+        self.stored_bytes
     }
 
     fn is_anyone_waiting(&self) -> bool {
@@ -77,11 +89,13 @@ pub(super) enum Relief {
 impl Dispatcher {
     /// After a SEND: holds the connection's next ones back if what it sent to is full.
     pub(super) fn hold_producer_back(&mut self, key: PeerKey, place: Place, mode: DeliveryMode) {
+        let before = self.peers[key.0].blocked_by.len();
         if let Place::Topic(topic) = place
             && self.topics[topic.0].full_count > 0
         {
             self.block(key, Blocker::Topic(topic));
         }
+        self.hold_back_by_bound(key, place);
         if self.flow.is_disk_over() && self.is_stored(place, mode) {
             if self.flow.is_disk_over {
                 self.block(key, Blocker::Disk);
@@ -93,9 +107,10 @@ impl Dispatcher {
         if self.is_memory_over {
             self.block(key, Blocker::Memory);
         }
+        self.advise_full(key, place, before);
     }
 
-    fn block(&mut self, key: PeerKey, blocker: Blocker) {
+    pub(super) fn block(&mut self, key: PeerKey, blocker: Blocker) {
         let peer = &mut self.peers[key.0];
         if peer.blocked_by.contains(&blocker) {
             return;
@@ -111,14 +126,28 @@ impl Dispatcher {
     fn waiting(&mut self, blocker: Blocker) -> &mut Vec<PeerKey> {
         match blocker {
             Blocker::Topic(topic) => &mut self.topics[topic.0].blocked,
+            Blocker::Queue(queue) => &mut self.queues[queue.0].bound.blocked,
+            Blocker::Recall => &mut self.flow.recall,
             Blocker::Memory => &mut self.flow.memory,
             Blocker::Disk => &mut self.flow.disk,
             Blocker::Log => &mut self.flow.log,
         }
     }
 
+    /// One connection no longer waits for this.
+    pub(super) fn unblock_one(&mut self, key: PeerKey, blocker: Blocker) {
+        self.waiting(blocker).retain(|waiting| *waiting != key);
+        self.let_go_on(vec![key], blocker);
+    }
+
     pub(super) fn unblock(&mut self, blocker: Blocker) {
-        for key in std::mem::take(self.waiting(blocker)) {
+        let waiting = std::mem::take(self.waiting(blocker));
+        self.let_go_on(waiting, blocker);
+    }
+
+    /// These no longer wait for this.
+    pub(super) fn let_go_on(&mut self, waiting: Vec<PeerKey>, blocker: Blocker) {
+        for key in waiting {
             let peer = &mut self.peers[key.0];
             peer.blocked_by.retain(|other| *other != blocker);
             if !peer.is_blocked() {
@@ -144,10 +173,12 @@ impl Dispatcher {
         }
     }
 
-    /// What the console calls it: the key of the limit, or the topic.
+    /// What the console calls it: the key of the limit, or the destination.
     pub(super) fn name_of(&self, blocker: Blocker) -> String {
         match blocker {
             Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
+            Blocker::Queue(queue) => self.queues[queue.0].name.to_string(),
+            Blocker::Recall => "duplicate detection".to_owned(),
             Blocker::Memory => "limits.memory_bytes".to_owned(),
             Blocker::Disk => "store.disk_bytes_max".to_owned(),
             Blocker::Log => "store.wal_bytes_max".to_owned(),
@@ -182,6 +213,7 @@ impl Dispatcher {
         let limits = self.settings.disk;
         let used = (statistics.database_bytes + statistics.wal_bytes + statistics.scratch_bytes)
             .saturating_sub(statistics.database_free_bytes);
+        self.flow.stored_bytes = Some(used);
         let is_over = crosses(self.flow.is_disk_over, used, limits.bytes_max);
         if is_over != self.flow.is_disk_over {
             tracing::warn!(used, limit = ?limits.bytes_max, is_over, "disk_bytes_max");

@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use stompbox_store::{EntryKey, Medium, MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
+use stompbox_store::{
+    EntryKey, LogAppend, Medium, MessageNumber, Operation, Rank, Sender, Sequence, SubscriptionId,
+    Ticket,
+};
 
 use super::Dispatcher;
 use super::delivery::{Delivered, Origin};
@@ -18,7 +21,9 @@ use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::publish::AllPlaced;
 use super::redelivery::Reason;
 use super::timer::Timer;
+use super::topic_log::LOG_RANK;
 use crate::core::clock::Now;
+use crate::core::message::DeliveryMode;
 use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply, SubscriptionHandle};
 
 /// The sender of what the broker appends by itself: there is nobody to be told.
@@ -58,6 +63,13 @@ pub(super) struct Acknowledged {
     entry: Entry,
 }
 
+impl Acknowledged {
+    /// An entry that is about to be settled.
+    pub(super) fn new(key: EntryKey, entry: Entry) -> Self {
+        Self { key, entry }
+    }
+}
+
 /// What has to be done if an operation is refused.
 #[derive(Debug)]
 pub(super) enum Undo {
@@ -85,21 +97,59 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
     match operation {
         Operation::Append(append) => Some(append.key),
         Operation::Move(change) => Some(change.to),
+        Operation::Log(append) => Some(place_of(append)),
+        Operation::Schedule(record) => Some(EntryKey {
+            destination: record.destination,
+            rank: SCHEDULE_RANK,
+            sequence: Sequence(record.id.0),
+        }),
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
-        | Operation::Count { .. } => None,
+        | Operation::Count { .. }
+        | Operation::Subscribe(_)
+        | Operation::Unsubscribe(_)
+        | Operation::Pass { .. }
+        | Operation::Floor { .. }
+        | Operation::LogCount { .. }
+        | Operation::Trim { .. }
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_)
+        | Operation::Remember(_) => None,
+    }
+}
+
+/// What no queue has: names scheduled messages among entries.
+const SCHEDULE_RANK: Rank = Rank(u8::MAX);
+
+/// The key of a message of a log, whose topic no queue has the id of.
+fn place_of(append: &LogAppend) -> EntryKey {
+    EntryKey {
+        destination: append.topic,
+        rank: LOG_RANK,
+        sequence: append.sequence,
     }
 }
 
 fn is_for_database(operation: &Operation) -> bool {
     match operation {
         Operation::Append(append) => append.medium == Medium::Database,
-        Operation::Move(_) => true,
+        Operation::Move(_)
+        | Operation::Log(_)
+        | Operation::Schedule(_)
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
-        | Operation::Count { .. } => false,
+        | Operation::Count { .. }
+        | Operation::Subscribe(_)
+        | Operation::Unsubscribe(_)
+        | Operation::Floor { .. }
+        | Operation::Trim { .. }
+        | Operation::Reschedule { .. }
+        | Operation::Unschedule(_) => false,
     }
 }
 
@@ -144,9 +194,10 @@ impl Dispatcher {
     }
 
     /// The disk has room again.
-    pub(super) fn disk_resumed(&mut self) {
+    pub(super) fn disk_resumed(&mut self, now: Now) {
         tracing::info!("the disk has room again: persistent messages are accepted");
         self.is_disk_full = false;
+        self.agenda_resumes(now);
     }
 
     /// The store has not carried these out.
@@ -175,11 +226,45 @@ impl Dispatcher {
                     }
                 }
                 Operation::Settle { key, .. } if returned.contains(key) => {}
+                Operation::Pass {
+                    subscription,
+                    sequence,
+                } if self.is_back(*subscription, *sequence, &returned) => {}
                 // They stood beside what was refused, and hold all the same.
-                Operation::Settle { .. } | Operation::Count { .. } => {
+                Operation::Settle { .. }
+                | Operation::Count { .. }
+                | Operation::Pass { .. }
+                | Operation::Floor { .. }
+                | Operation::LogCount { .. }
+                | Operation::Trim { .. } => {
                     self.batch.operations.push(operation.clone());
                 }
-                Operation::Move(_) | Operation::Create(_) | Operation::Remove(_) => {}
+                Operation::Log(append) => {
+                    if append.sender != NOBODY {
+                        told.insert(ConnectionId(append.sender.0));
+                    }
+                    self.take_out_of_log(append, &mut strays);
+                }
+                Operation::Schedule(record) => {
+                    self.agenda.was_refused();
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                Operation::Remember(record) => {
+                    told.extend(self.forget_id(record));
+                    if record.sender != NOBODY {
+                        told.insert(ConnectionId(record.sender.0));
+                    }
+                }
+                // What was refused with its firing stays scheduled.
+                Operation::Unschedule(_) => self.agenda.came_back(),
+                Operation::Reschedule { .. } => {}
+                Operation::Move(_)
+                | Operation::Create(_)
+                | Operation::Remove(_)
+                | Operation::Subscribe(_)
+                | Operation::Unsubscribe(_) => {}
             }
         }
         self.disown(&strays);
@@ -203,7 +288,12 @@ impl Dispatcher {
         self.revocable = others;
         for Revocable { made, undo, .. } in refused {
             match undo {
-                Undo::Burial { home, entry } => self.exhume(made, home, entry, now),
+                Undo::Burial { home, entry } => {
+                    if let Home::Queue(home, _) = home {
+                        back.insert(home);
+                    }
+                    self.exhume(made, home, entry, now);
+                }
                 Undo::Commit {
                     connection,
                     placed,
@@ -228,6 +318,46 @@ impl Dispatcher {
         back
     }
 
+    fn is_back(
+        &self,
+        subscription: SubscriptionId,
+        sequence: Sequence,
+        returned: &FxHashSet<EntryKey>,
+    ) -> bool {
+        let key = self.durables.get(&subscription);
+        key.is_some_and(|key| returned.contains(&self.queues[key.0].key(LOG_RANK, sequence)))
+    }
+
+    /// A message is not in its topic's log after all. One that is not persistent stays with the subscriptions that have
+    /// taken notice of it.
+    fn take_out_of_log(&mut self, append: &LogAppend, strays: &mut FxHashSet<EntryKey>) {
+        let sequence = append.sequence;
+        let queues: Vec<QueueKey> = self.durables.values().copied().collect();
+        for key in queues {
+            let queue = &mut self.queues[key.0];
+            if queue
+                .cursor()
+                .is_none_or(|cursor| cursor.log != append.topic)
+            {
+                continue;
+            }
+            if let Some(entry) = queue.delayed.get_mut(&(LOG_RANK, sequence)) {
+                entry.durability = Durability::Volatile;
+                queue.disown(LOG_RANK, sequence);
+            } else if let Some(entry) = queue.resident_mut(LOG_RANK, sequence) {
+                if entry.mode == DeliveryMode::NonPersistent {
+                    entry.durability = Durability::Volatile;
+                } else if let Some(entry) = queue.take_at(LOG_RANK, sequence) {
+                    queue.forget(LOG_RANK, sequence, &entry);
+                    self.settle_later(key);
+                    self.mark(key);
+                }
+            } else {
+                strays.insert(queue.key(LOG_RANK, sequence));
+            }
+        }
+    }
+
     fn unplace(&mut self, placed: Placed) {
         match placed {
             Placed::Queue(placed) => {
@@ -235,7 +365,7 @@ impl Dispatcher {
                     return;
                 };
                 let queue = &mut self.queues[key.0];
-                if let Some(entry) = queue.take_at(placed.rank, placed.sequence) {
+                if let Some(entry) = queue.take_waiting((placed.rank, placed.sequence)) {
                     queue.forget(placed.rank, placed.sequence, &entry);
                     self.mark(key);
                 }
@@ -262,12 +392,7 @@ impl Dispatcher {
                 let counters = &mut self.queues[key.0].counters;
                 counters.dead_lettered = counters.dead_lettered.saturating_sub(1);
                 self.queues[key.0].recall(rank, sequence, &entry);
-                if entry.medium() == Some(Medium::Database) {
-                    let count = Operation::Count {
-                        key: home,
-                        deliveries: entry.deliveries,
-                        failures: entry.failures,
-                    };
+                if let Some(count) = self.queues[key.0].count_of(rank, sequence, &entry) {
                     self.store(key, count);
                 }
                 self.stay(key, rank, sequence, entry, reason, now);
@@ -345,7 +470,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane or for its time.
+    /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane, with its
+    /// group or for its time.
     fn take_out(&mut self, key: EntryKey, medium: Medium) -> bool {
         let Some(&queue_key) = self.queue_ids.get(&key.destination) else {
             return true;
@@ -358,13 +484,14 @@ impl Dispatcher {
         }
         match medium {
             Medium::Database => {
-                let is_there = queue.lane(key.rank).contains(key.sequence);
+                let is_there = queue.waiting_mut((key.rank, key.sequence)).is_some();
                 self.unplace(Placed::Queue(key));
                 is_there
             }
-            Medium::Scratch => match queue.resident_mut(key.rank, key.sequence) {
+            Medium::Scratch => match queue.waiting_mut((key.rank, key.sequence)) {
                 Some(entry) => {
                     entry.durability = Durability::Volatile;
+                    queue.disown(key.rank, key.sequence);
                     true
                 }
                 None => false,

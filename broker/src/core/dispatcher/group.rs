@@ -1,62 +1,85 @@
 //! Message groups of a queue: messages of one group go to one consumer, in order (`JMSXGroupID`).
 //!
-//! A message whose owner has no credit is parked, so that other groups pass it: in memory at the head of its group,
-//! behind that by name only when it is on the disk. *Invariants*: nothing of a group is given while something of it
-//! that stands before is parked; what is parked and stored is `held` by the queue.
+//! Owns who has which group and what of it is parked, so that other groups pass it: a message whose owner has no credit,
+//! one that waits out a redelivery delay, and whatever comes behind them. *Invariants*: nothing of a group is given while
+//! something of it that stands before is parked; a group with something parked stands in its owner's list, among those
+//! that sleep, or among those that want a page.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use stompbox_store::{Page, Rank, Sequence};
 
-use super::Dispatcher;
-use super::consumer::Standing;
 use super::entry::Entry;
-use super::key::{ConsumerKey, QueueKey};
-use super::queue::{Purpose, Queue};
-use super::timer::Timer;
-use crate::core::clock::Now;
+use super::key::ConsumerKey;
+use super::parked::{ParkedList, Position, Unparked};
 
 /// A group's name.
 pub(super) type GroupId = Arc<[u8]>;
 
-/// Parked messages of a group that keep their bodies.
-const RESIDENT_MAX: usize = 64;
-
 /// Parked messages of a queue: beyond that its consumers wait for the owners.
 const PARKED_MAX: usize = 500_000;
 
-/// Groups of a queue that are remembered although nothing of them is in flight or parked.
+/// Groups of a queue beyond which those are forgotten of which nothing is in flight or parked.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// A message that waits for its group's owner.
-#[derive(Debug)]
-enum Parked {
-    Resident(Entry),
-    /// On the disk.
-    Stored,
-}
+/// Groups that are looked at for one that may be forgotten: those that were used lately get another round.
+const FORGET_STEPS: usize = 8;
 
 /// A group of a queue.
 #[derive(Debug, Default)]
 struct Group {
     owner: Option<ConsumerKey>,
     in_flight: usize,
-    /// Whether it stands in its owner's list of groups with something parked.
+    parked: BTreeSet<Position>,
+    /// Whether it stands in its owner's list.
     is_listed: bool,
-    parked: BTreeMap<(Rank, Sequence), Parked>,
-    /// Resident ones behind the head, the first parked first: they leave memory when they are durable.
-    behind: VecDeque<(Rank, Sequence)>,
+    /// Whether it stands among those that want a page.
+    is_wanting: bool,
+    /// Whether it stands among those that may be forgotten, and whether it was used since.
+    is_forgettable: bool,
+    was_used: bool,
+}
+
+impl Group {
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.parked.is_empty()
+    }
+}
+
+/// A consumer that has groups.
+#[derive(Debug, Default)]
+struct Owner {
+    groups: BTreeSet<GroupId>,
+    /// Those with something parked that it may be given.
+    list: VecDeque<GroupId>,
+    /// Whether it stands among those to be served.
+    is_woken: bool,
 }
 
 /// The groups of a queue.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     by_id: HashMap<GroupId, Group>,
-    parked_count: usize,
-    /// Groups with something parked, by their owner.
-    waiting: FxHashMap<ConsumerKey, VecDeque<GroupId>>,
+    owners: FxHashMap<ConsumerKey, Owner>,
+    parked: ParkedList,
+    /// Owners to be served as far as their credit goes.
+    woken: VecDeque<ConsumerKey>,
+    /// Groups whose first message is not due before this, or has to be given back to its lane then.
+    asleep: BTreeSet<(Duration, GroupId)>,
+    /// Groups whose first message is on disk only and has an owner that would take it.
+    wanting: VecDeque<GroupId>,
+    forgettable: VecDeque<GroupId>,
+}
+
+/// Whether a group's owner may be given a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fitness {
+    Takes,
+    HasNoCredit,
+    /// Its selector does not match.
+    IsNotMeant,
 }
 
 /// Where a message of a group may go.
@@ -64,344 +87,386 @@ pub(super) struct Groups {
 pub(super) enum Claim {
     /// To this consumer.
     To(ConsumerKey),
-    /// It waits for its owner.
+    /// To whoever takes it: the owner's selector does not match, and it is no part of the owner's group.
+    Past,
+    /// It waits with its group.
     Park,
 }
 
+/// Whether a message goes out as one of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    Member,
+    /// It has no group, or its group's owner is not meant.
+    Stranger,
+}
+
 impl Groups {
-    /// Whether nothing waits for its owner.
-    pub(super) fn has_parked(&self) -> bool {
-        self.parked_count > 0
+    pub(super) fn parked(&self) -> &ParkedList {
+        &self.parked
+    }
+
+    pub(super) fn parked_mut(&mut self) -> &mut ParkedList {
+        &mut self.parked
     }
 
     /// Whether no more may be parked.
     pub(super) fn is_full(&self) -> bool {
-        self.parked_count >= PARKED_MAX
+        self.parked.count() >= PARKED_MAX
     }
 
-    /// How many messages wait for their owner.
-    pub(super) fn parked_count(&self) -> usize {
-        self.parked_count
+    /// Whether something of this group is parked.
+    pub(super) fn has_parked(&self, id: &GroupId) -> bool {
+        let group = self.by_id.get(id);
+        group.is_some_and(|group| !group.parked.is_empty())
     }
 
-    /// Who gets the next message of a group. `taker` becomes its owner if it has none.
-    fn claim(
+    pub(super) fn owner_of(&self, id: &GroupId) -> Option<ConsumerKey> {
+        self.by_id.get(id)?.owner
+    }
+
+    /// The first parked message of a group.
+    pub(super) fn head_of(&self, id: &GroupId) -> Option<Position> {
+        self.by_id.get(id)?.parked.first().copied()
+    }
+
+    /// All that is parked of a group.
+    pub(super) fn all_parked(&self, id: &GroupId) -> Vec<Position> {
+        let group = self.by_id.get(id);
+        group
+            .map(|group| group.parked.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Who gets a message of a group. `taker` becomes its owner if it has none.
+    pub(super) fn claim(
         &mut self,
         id: &GroupId,
+        position: Position,
         taker: ConsumerKey,
-        can_take: impl Fn(ConsumerKey) -> bool,
+        fitness: impl Fn(ConsumerKey) -> Fitness,
     ) -> Claim {
-        if self.by_id.len() >= REMEMBERED_MAX && !self.by_id.contains_key(id) {
-            self.by_id
-                .retain(|_, group| group.in_flight > 0 || !group.parked.is_empty());
-        }
+        self.make_room_for(id);
         let group = self.by_id.entry(Arc::clone(id)).or_default();
-        if !group.parked.is_empty() {
+        let others = group.owner.filter(|owner| *owner != taker).map(fitness);
+        if others == Some(Fitness::IsNotMeant) {
+            return Claim::Past;
+        }
+        if group.parked.first().is_some_and(|first| *first < position) {
             return Claim::Park;
         }
-        let owner = *group.owner.get_or_insert(taker);
-        if owner == taker || can_take(owner) {
-            Claim::To(owner)
-        } else {
-            Claim::Park
+        match (group.owner, others) {
+            (Some(owner), None | Some(Fitness::Takes)) => Claim::To(owner),
+            (Some(_), Some(_)) => Claim::Park,
+            (None, _) => {
+                group.owner = Some(taker);
+                let owner = self.owners.entry(taker).or_default();
+                owner.groups.insert(Arc::clone(id));
+                self.enlist(id);
+                Claim::To(taker)
+            }
         }
     }
 
-    /// A message of the group goes out; `closes` ends the group.
-    fn gave(&mut self, id: &GroupId, closes: bool) {
-        if let Some(group) = self.by_id.get_mut(id) {
-            group.in_flight += 1;
-            if closes {
-                group.owner = None;
-            }
-        }
+    /// A message of the group goes out.
+    pub(super) fn gave(&mut self, id: &GroupId) {
+        let group = self.by_id.entry(Arc::clone(id)).or_default();
+        group.in_flight += 1;
+        group.was_used = true;
     }
 
     /// A message of the group is no longer with a consumer.
     pub(super) fn came_back(&mut self, id: &GroupId) {
         if let Some(group) = self.by_id.get_mut(id) {
             group.in_flight = group.in_flight.saturating_sub(1);
+            self.note_idle(id);
+        }
+    }
+
+    /// The group has no owner any more: the next to take something of it becomes that.
+    pub(super) fn close(&mut self, id: &GroupId) {
+        let Some(group) = self.by_id.get_mut(id) else {
+            return;
+        };
+        if let Some(owner) = group.owner.take() {
+            group.is_listed = false;
+            if let Some(owner) = self.owners.get_mut(&owner) {
+                owner.groups.remove(id);
+            }
+        }
+        self.enlist(id);
+        self.note_idle(id);
+    }
+
+    /// The owner has gone or may take no more.
+    pub(super) fn release(&mut self, owner: ConsumerKey) {
+        let Some(Owner { groups, .. }) = self.owners.remove(&owner) else {
+            return;
+        };
+        for id in groups {
+            self.close(&id);
         }
     }
 
     /// Groups with nothing in flight or parked get a new owner with their next message.
     pub(super) fn rebalance(&mut self) {
-        self.by_id
-            .retain(|_, group| group.in_flight > 0 || !group.parked.is_empty());
+        for id in std::mem::take(&mut self.forgettable) {
+            if let Some(group) = self.by_id.get_mut(&id) {
+                group.is_forgettable = false;
+                if group.is_idle() {
+                    self.forget(&id);
+                }
+            }
+        }
     }
 
-    fn park(
-        &mut self,
-        id: &GroupId,
-        place: (Rank, Sequence),
-        entry: Entry,
-        is_droppable: impl Fn(&Entry) -> bool,
-    ) {
+    pub(super) fn park(&mut self, position: Position, id: &GroupId, entry: Entry) {
         let group = self.by_id.entry(Arc::clone(id)).or_default();
-        if !group.is_listed
-            && let Some(owner) = group.owner
+        group.parked.insert(position);
+        self.parked.insert(position, Arc::clone(id), entry);
+        self.enlist(id);
+    }
+
+    pub(super) fn unpark(&mut self, position: Position) -> Option<Unparked> {
+        let (id, unparked) = self.parked.remove(position)?;
+        if let Some(group) = self.by_id.get_mut(&id) {
+            group.parked.remove(&position);
+        }
+        self.enlist(&id);
+        self.note_idle(&id);
+        Some(unparked)
+    }
+
+    /// A group with something parked takes its place where it will be looked at.
+    pub(super) fn enlist(&mut self, id: &GroupId) {
+        let Some(group) = self.by_id.get_mut(id) else {
+            return;
+        };
+        let Some(head) = group.parked.first().copied() else {
+            return;
+        };
+        let Some(key) = group.owner else {
+            let due = self
+                .parked
+                .get(head)
+                .map_or(Duration::ZERO, |entry| entry.not_before);
+            self.asleep.insert((due, Arc::clone(id)));
+            return;
+        };
+        if group.is_listed || group.is_wanting {
+            return;
+        }
+        group.is_listed = true;
+        let owner = self.owners.entry(key).or_default();
+        owner.list.push_back(Arc::clone(id));
+        self.wake(key);
+    }
+
+    /// An owner is to be served.
+    pub(super) fn wake(&mut self, key: ConsumerKey) {
+        if let Some(owner) = self.owners.get_mut(&key)
+            && !owner.list.is_empty()
+            && !std::mem::replace(&mut owner.is_woken, true)
         {
-            group.is_listed = true;
-            self.waiting
-                .entry(owner)
-                .or_default()
-                .push_back(Arc::clone(id));
-        }
-        if group.parked.len() >= RESIDENT_MAX {
-            group.behind.push_back(place);
-        }
-        group.parked.insert(place, Parked::Resident(entry));
-        self.parked_count += 1;
-        while let Some(first) = group.behind.front().copied() {
-            match group.parked.get_mut(&first) {
-                Some(parked @ Parked::Resident(_)) => {
-                    if !matches!(parked, Parked::Resident(entry) if is_droppable(entry)) {
-                        break;
-                    }
-                    *parked = Parked::Stored;
-                }
-                Some(Parked::Stored) | None => {}
-            }
-            group.behind.pop_front();
+            self.woken.push_back(key);
         }
     }
 
-    /// The group of this owner whose turn it is, and its first message.
-    fn first_waiting(&mut self, owner: ConsumerKey) -> Option<(GroupId, (Rank, Sequence))> {
-        let ids = self.waiting.get_mut(&owner)?;
-        while let Some(id) = ids.front() {
-            if let Some(group) = self.by_id.get_mut(id) {
-                if let Some((place, _)) = group.parked.first_key_value() {
-                    return Some((Arc::clone(id), *place));
-                }
-                group.is_listed = false;
+    /// The next owner to be served.
+    pub(super) fn next_woken(&mut self) -> Option<ConsumerKey> {
+        while let Some(key) = self.woken.pop_front() {
+            if let Some(owner) = self.owners.get_mut(&key) {
+                owner.is_woken = false;
+                return Some(key);
             }
-            ids.pop_front();
         }
-        self.waiting.remove(&owner);
         None
     }
 
-    /// The last message of a group and rank that is parked on the disk.
-    pub(super) fn last_stored(&self, id: &GroupId, rank: Rank) -> Option<Sequence> {
-        let group = self.by_id.get(id)?;
-        let all = (rank, Sequence(i64::MIN))..=(rank, Sequence::MAX);
-        let stored = group
-            .parked
-            .range(all)
-            .rev()
-            .find(|(_, parked)| matches!(parked, Parked::Stored));
-        stored.map(|((_, sequence), _)| *sequence)
+    /// Whether a group waits for this owner.
+    pub(super) fn waits_for(&self, owner: ConsumerKey) -> bool {
+        let owner = self.owners.get(&owner);
+        owner.is_some_and(|owner| !owner.list.is_empty())
     }
 
-    /// Whether a consumer has this group.
-    pub(super) fn has_owner(&self, id: &GroupId) -> bool {
-        self.by_id
-            .get(id)
-            .is_some_and(|group| group.owner.is_some())
-    }
-
-    /// Resident entries that are parked.
-    pub(super) fn resident(&self) -> impl Iterator<Item = ((Rank, Sequence), &Entry)> {
-        let parked = self.by_id.values().flat_map(|group| &group.parked);
-        parked.filter_map(|(place, parked)| match parked {
-            Parked::Resident(entry) => Some((*place, entry)),
-            Parked::Stored => None,
-        })
-    }
-}
-
-impl Queue {
-    fn parked(&self, id: &GroupId, place: (Rank, Sequence)) -> Option<&Parked> {
-        self.groups.by_id.get(id)?.parked.get(&place)
-    }
-
-    fn take_parked(&mut self, id: &GroupId, place: (Rank, Sequence)) -> Option<Entry> {
-        let group = self.groups.by_id.get_mut(id)?;
-        match group.parked.remove(&place)? {
-            Parked::Resident(entry) => {
-                self.groups.parked_count -= 1;
-                Some(entry)
-            }
-            Parked::Stored => {
-                group.parked.insert(place, Parked::Stored);
-                None
-            }
-        }
-    }
-}
-
-impl Dispatcher {
-    /// Whether a message of a group goes to the consumer whose turn it is, to its owner, or is parked.
-    pub(super) fn claim_group(&mut self, key: QueueKey, id: &GroupId, taker: ConsumerKey) -> Claim {
-        let (consumers, subscriptions) = (&self.consumers, &self.subscriptions);
-        let can_take = |owner: ConsumerKey| {
-            let owner = &consumers[owner.0];
-            owner.standing == Standing::InRound
-                && subscriptions[owner.subscription.0].credit.is_left()
-        };
-        let claim = self.queues[key.0].groups.claim(id, taker, can_take);
-        if claim == Claim::To(taker) {
-            self.consumers[taker.0].has_groups = true;
-        }
-        claim
-    }
-
-    /// A message of a group is given: it is in flight, and may have been the group's last.
-    pub(super) fn gave_group(&mut self, key: QueueKey, entry: &Entry) {
-        if let Some(group) = entry.message.group() {
-            self.queues[key.0].groups.gave(&group.id, group.closes);
-        }
-    }
-
-    /// A message waits for its owner. It is in no lane.
-    pub(super) fn park(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
-        let Some(group) = entry.message.group() else {
-            return self.put_back(key, rank, sequence, entry);
-        };
-        let id = Arc::clone(&group.id);
-        let watermark = self.watermark;
-        let is_droppable = |entry: &Entry| {
-            entry.is_durable(watermark) && entry.deliveries == 0 && entry.failures == 0
-        };
-        self.queues[key.0]
-            .groups
-            .park(&id, (rank, sequence), entry, is_droppable);
-    }
-
-    /// Gives owners what is parked for them, as far as their credit goes.
-    pub(super) fn serve_parked(&mut self, key: QueueKey, now: Now) {
-        if !self.queues[key.0].groups.has_parked() {
-            return;
-        }
-        let owners: Vec<ConsumerKey> = self.queues[key.0].groups.waiting.keys().copied().collect();
-        for owner in owners {
-            let subscription = self.consumers[owner.0].subscription;
-            let mut turns = self.queues[key.0]
-                .groups
-                .waiting
-                .get(&owner)
-                .map_or(0, VecDeque::len);
-            while turns > 0 && self.subscriptions[subscription.0].credit.is_left() {
-                let Some((id, place)) = self.queues[key.0].groups.first_waiting(owner) else {
-                    break;
-                };
-                if !self.serve_group(key, owner, &id, place, now) {
-                    turns -= 1;
-                    if let Some(ids) = self.queues[key.0].groups.waiting.get_mut(&owner) {
-                        ids.rotate_left(1);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gives an owner the first message of its group; `false` if that cannot be given now.
-    fn serve_group(
-        &mut self,
-        key: QueueKey,
-        owner: ConsumerKey,
-        id: &GroupId,
-        place: (Rank, Sequence),
-        now: Now,
-    ) -> bool {
-        let (rank, sequence) = place;
-        let watermark = self.watermark;
-        match self.queues[key.0].parked(id, place) {
-            Some(Parked::Resident(entry)) => {
-                let is_due = entry.not_before <= now.uptime && entry.visible_after <= watermark;
-                if !is_due && !entry.is_expired(now.wall_ms) {
-                    return false;
-                }
-            }
-            Some(Parked::Stored) => {
-                let purpose = Purpose::Group(Arc::clone(id), sequence);
-                self.want_page_for(key, rank, purpose);
-                return false;
-            }
-            None => return false,
-        }
-        let Some(entry) = self.queues[key.0].take_parked(id, place) else {
-            return false;
-        };
-        if entry.is_expired(now.wall_ms) {
-            self.expire(key, rank, sequence, entry, now);
-        } else {
-            let closes = entry.message.group().is_some_and(|group| group.closes);
-            self.give(key, owner, rank, sequence, entry);
-            if closes {
-                self.unpark(key, id);
-            }
-        }
-        true
-    }
-
-    /// Rows have come for a group: those that are parked get their bodies.
-    pub(super) fn group_page_came(&mut self, key: QueueKey, rank: Rank, id: &GroupId, page: Page) {
-        for sequence in &page.quarantined {
-            let groups = &mut self.queues[key.0].groups;
-            if let Some(group) = groups.by_id.get_mut(id)
-                && group.parked.remove(&(rank, *sequence)).is_some()
+    /// The group of this owner whose turn it is.
+    pub(super) fn next_listed(&mut self, key: ConsumerKey) -> Option<GroupId> {
+        let owner = self.owners.get_mut(&key)?;
+        while let Some(id) = owner.list.pop_front() {
+            // It may have been closed since, and have another owner.
+            if let Some(group) = self.by_id.get_mut(&id)
+                && group.owner == Some(key)
             {
-                groups.parked_count -= 1;
-                self.queues[key.0].lose_held(rank, *sequence);
+                group.is_listed = false;
+                return Some(id);
             }
         }
-        for row in page.rows {
-            let place = (rank, row.sequence);
-            let group = self.queues[key.0].groups.by_id.get(id);
-            let is_wanted = matches!(
-                group.and_then(|group| group.parked.get(&place)),
-                Some(Parked::Stored)
-            );
-            if !is_wanted {
-                continue;
-            }
-            let entry = self.entry_of(row, rank);
-            if let Some(group) = self.queues[key.0].groups.by_id.get_mut(id) {
-                group.parked.insert(place, Parked::Resident(entry));
-            }
-        }
-        self.mark(key);
+        None
     }
 
-    /// An owner has gone: what is parked for it returns to its place, and the next to take it becomes the owner.
-    pub(super) fn release_groups(&mut self, key: QueueKey, owner: ConsumerKey) {
-        let groups = &mut self.queues[key.0].groups;
-        groups.waiting.remove(&owner);
-        let orphans: Vec<GroupId> = groups
-            .by_id
-            .iter()
-            .filter(|(_, group)| group.owner == Some(owner))
-            .map(|(id, _)| Arc::clone(id))
-            .collect();
-        for id in orphans {
-            self.unpark(key, &id);
+    /// A group's first message is not due.
+    pub(super) fn sleep(&mut self, id: &GroupId, due: Duration) {
+        self.asleep.insert((due, Arc::clone(id)));
+    }
+
+    /// A group that has slept long enough.
+    pub(super) fn next_awake(&mut self, uptime: Duration) -> Option<GroupId> {
+        let (due, _) = self.asleep.first()?;
+        if *due > uptime {
+            return None;
+        }
+        self.asleep.pop_first().map(|(_, id)| id)
+    }
+
+    /// A group's first message is on disk only.
+    pub(super) fn want_page(&mut self, id: &GroupId) {
+        if let Some(group) = self.by_id.get_mut(id)
+            && !std::mem::replace(&mut group.is_wanting, true)
+        {
+            self.wanting.push_back(Arc::clone(id));
         }
     }
 
-    /// Puts everything that is parked of a group back where it stood.
-    fn unpark(&mut self, key: QueueKey, id: &GroupId) {
-        let queue = &mut self.queues[key.0];
-        let Some(group) = queue.groups.by_id.get_mut(id) else {
+    /// The first group that wants a page, and where it begins.
+    pub(super) fn first_wanting(&mut self) -> Option<(GroupId, Position)> {
+        while let Some(id) = self.wanting.front().cloned() {
+            if let Some(head) = self.head_of(&id)
+                && self.parked.group_of_stored(head).is_some()
+            {
+                return Some((id, head));
+            }
+            self.has_page(&id);
+        }
+        None
+    }
+
+    /// A page has come for a group, or it wants none.
+    pub(super) fn has_page(&mut self, id: &GroupId) {
+        self.wanting.retain(|wanting| wanting != id);
+        if let Some(group) = self.by_id.get_mut(id) {
+            group.is_wanting = false;
+        }
+        self.enlist(id);
+    }
+
+    /// The last message of a group and of this position's rank.
+    pub(super) fn last_beside(&self, id: &GroupId, (rank, _): Position) -> Option<Position> {
+        let all =
+            (rank, stompbox_store::Sequence(i64::MIN))..=(rank, stompbox_store::Sequence::MAX);
+        self.by_id.get(id)?.parked.range(all).next_back().copied()
+    }
+
+    /// A group of which nothing is in flight or parked may be forgotten: at once, if nobody has it.
+    fn note_idle(&mut self, id: &GroupId) {
+        let Some(group) = self.by_id.get_mut(id).filter(|group| group.is_idle()) else {
             return;
         };
-        group.owner = None;
-        group.is_listed = false;
-        group.behind.clear();
-        let parked = std::mem::take(&mut group.parked);
-        queue.groups.parked_count -= parked.len();
-        for ((rank, sequence), parked) in parked {
-            match parked {
-                Parked::Stored => self.queues[key.0].return_to_disk(rank, sequence),
-                Parked::Resident(entry) if entry.failures > 0 && !entry.not_before.is_zero() => {
-                    let due = entry.not_before;
-                    self.queues[key.0].delayed.insert((rank, sequence), entry);
-                    self.timers.set(due, Timer::Redeliver(key, rank, sequence));
-                }
-                Parked::Resident(entry) => self.put_back(key, rank, sequence, entry),
+        if group.owner.is_none() && !group.is_forgettable {
+            self.by_id.remove(id);
+        } else if !std::mem::replace(&mut group.is_forgettable, true) {
+            group.was_used = false;
+            self.forgettable.push_back(Arc::clone(id));
+        }
+    }
+
+    fn make_room_for(&mut self, id: &GroupId) {
+        if self.by_id.len() < REMEMBERED_MAX || self.by_id.contains_key(id) {
+            return;
+        }
+        for step in 1..=FORGET_STEPS {
+            let Some(id) = self.forgettable.pop_front() else {
+                return;
+            };
+            let Some(group) = self.by_id.get_mut(&id) else {
+                continue;
+            };
+            if !group.is_idle() {
+                group.is_forgettable = false;
+            } else if group.was_used && step < FORGET_STEPS {
+                group.was_used = false;
+                self.forgettable.push_back(id);
+            } else {
+                return self.forget(&id);
             }
         }
-        self.mark(key);
+    }
+
+    fn forget(&mut self, id: &GroupId) {
+        if let Some(Group {
+            owner: Some(owner), ..
+        }) = self.by_id.remove(id)
+            && let Some(owner) = self.owners.get_mut(&owner)
+        {
+            owner.groups.remove(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stompbox_store::{Rank, Sequence};
+
+    use super::*;
+
+    const OWNER: ConsumerKey = ConsumerKey(7);
+
+    fn id(number: usize) -> GroupId {
+        Arc::from(number.to_string().as_bytes())
+    }
+
+    fn take(groups: &mut Groups, number: usize) {
+        let position = (Rank(5), Sequence(number as i64));
+        let claim = groups.claim(&id(number), position, OWNER, |_| Fitness::Takes);
+        assert_eq!(claim, Claim::To(OWNER));
+        groups.gave(&id(number));
+    }
+
+    #[test]
+    fn groups_that_are_busy_are_kept_without_a_search_and_idle_ones_make_room() {
+        let mut groups = Groups::default();
+        // A search through all of them for each of the later half would take minutes.
+        for number in 0..2 * REMEMBERED_MAX {
+            take(&mut groups, number);
+        }
+        assert_eq!(groups.by_id.len(), 2 * REMEMBERED_MAX);
+        for number in 0..REMEMBERED_MAX + 2 {
+            groups.came_back(&id(number));
+        }
+        for number in 0..REMEMBERED_MAX + 2 {
+            take(&mut groups, 2 * REMEMBERED_MAX + number);
+        }
+        assert_eq!(groups.by_id.len(), 2 * REMEMBERED_MAX);
+        assert!(groups.by_id.contains_key(&id(REMEMBERED_MAX + 2)), "busy");
+        assert!(!groups.by_id.contains_key(&id(0)), "idle");
+        assert_eq!(groups.owners[&OWNER].groups.len(), groups.by_id.len());
+    }
+
+    #[test]
+    fn a_group_that_is_used_again_and_again_outlives_one_that_is_not() {
+        let mut groups = Groups::default();
+        for number in 0..REMEMBERED_MAX {
+            take(&mut groups, number);
+            groups.came_back(&id(number));
+        }
+        for number in 0..100 {
+            take(&mut groups, 0);
+            groups.came_back(&id(0));
+            take(&mut groups, REMEMBERED_MAX + number);
+            groups.came_back(&id(REMEMBERED_MAX + number));
+        }
+        assert!(groups.by_id.contains_key(&id(0)));
+        assert!(!groups.by_id.contains_key(&id(1)));
+        assert_eq!(groups.by_id.len(), REMEMBERED_MAX);
+    }
+
+    #[test]
+    fn a_group_that_was_closed_and_has_nothing_left_is_forgotten() {
+        let mut groups = Groups::default();
+        take(&mut groups, 1);
+        groups.close(&id(1));
+        assert_eq!(groups.owner_of(&id(1)), None);
+        groups.came_back(&id(1));
+        assert!(groups.by_id.is_empty());
+        assert!(groups.owners[&OWNER].groups.is_empty());
     }
 }

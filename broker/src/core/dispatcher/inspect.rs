@@ -1,10 +1,14 @@
 //! What the console sees, and the last batch of a clean stop.
 
-use stompbox_console::{ConnectionView, ListQuery, Listing, Overview, QueueView, TopicView};
-use stompbox_store::{Batch, Haste, Medium, Operation, Rank, Ticket};
+use stompbox_console::{
+    ConnectionView, Kind, ListQuery, Listing, Overview, PolicyQuery, PolicyView, QueueView,
+    SettingView, TopicView,
+};
+use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
 use super::key::{QueueKey, TopicKey};
 use super::{Dispatcher, Place};
+use crate::core::destination::DestinationName;
 
 /// Items of a list when the query names no limit.
 const LIST_LIMIT_DEFAULT: usize = 100;
@@ -34,6 +38,8 @@ impl Dispatcher {
             expired_total: counters.expired,
             dropped_total: counters.dropped,
             stale_acks_total: counters.stale_acks,
+            duplicates_total: counters.duplicates,
+            scheduled: self.agenda.count(),
             memory_bytes: budget.used_bytes() as u64,
             memory_limit_bytes: budget.limit_bytes() as u64,
             ..Overview::default()
@@ -98,6 +104,31 @@ impl Dispatcher {
         })
     }
 
+    /// The policy of a destination, whether it is there or not.
+    #[must_use]
+    pub fn policy_view(&self, query: PolicyQuery) -> PolicyView {
+        let kind = match query.kind {
+            Kind::Queue => DestinationKind::Queue,
+            Kind::Topic => DestinationKind::Topic,
+        };
+        let name = DestinationName::new(kind, &query.name);
+        let policies = &self.settings.policies;
+        let settings = policies.explain(kind, &query.name).into_iter();
+        PolicyView {
+            kind: query.kind,
+            exists: self.names.contains_key(&name),
+            declared: policies.declares(&name),
+            name: query.name,
+            settings: settings
+                .map(|setting| SettingView {
+                    key: setting.key.to_owned(),
+                    value: setting.json(),
+                    from: setting.from.to_string(),
+                })
+                .collect(),
+        }
+    }
+
     fn queue_view(&self, key: QueueKey) -> QueueView {
         let queue = &self.queues[key.0];
         QueueView {
@@ -106,7 +137,7 @@ impl Dispatcher {
             depth_bytes: queue.depth_bytes,
             in_flight: queue.in_flight,
             delayed: queue.delayed.len() as u64,
-            parked: queue.groups.parked_count() as u64,
+            parked: queue.groups.parked().count() as u64,
             paged: queue.paged_count(),
             consumers: queue.consumers.len() as u64,
             enqueued_total: queue.counters.enqueued,
@@ -115,6 +146,8 @@ impl Dispatcher {
             redelivered_total: queue.counters.redelivered,
             dead_lettered_total: queue.counters.dead_lettered,
             expired_total: queue.counters.expired,
+            dropped_total: queue.counters.dropped,
+            replaced_total: queue.counters.replaced,
         }
     }
 
@@ -149,14 +182,11 @@ impl Dispatcher {
                         .map(move |(sequence, entry)| ((rank, sequence), entry))
                 });
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
-            let parked = queue.groups.resident();
+            let parked = queue.groups.parked().bodies_from_behind();
             for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
-                if entry.medium() == Some(Medium::Database) && entry.deliveries > 0 {
-                    self.batch.operations.push(Operation::Count {
-                        key: queue.key(rank, sequence),
-                        deliveries: entry.deliveries,
-                        failures: entry.failures,
-                    });
+                if entry.deliveries > 0 {
+                    let count = queue.count_of(rank, sequence, entry);
+                    self.batch.operations.extend(count);
                 }
             }
         }

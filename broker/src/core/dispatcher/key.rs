@@ -12,9 +12,9 @@ macro_rules! keys {
 keys! {
     /// A connection.
     PeerKey;
-    /// A queue; queues are never removed, so this names one for the life of the process.
+    /// A queue: a temporary one goes with its connection, that of a subscription with the subscription.
     QueueKey;
-    /// A topic; as a queue's.
+    /// A topic.
     TopicKey;
     /// A subscription.
     SubscriptionKey;

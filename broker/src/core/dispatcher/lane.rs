@@ -82,6 +82,16 @@ impl Lane {
         Some((*at, entry))
     }
 
+    /// The first position, resident or on disk only.
+    pub(super) fn first(&self) -> Option<Sequence> {
+        let resident = self.resident.first_key_value();
+        let paged = self.paged.map(|range| range.first);
+        [resident.map(|(sequence, _)| *sequence), paged]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// The last resident position before this one.
     pub(super) fn resident_before(&self, sequence: Sequence) -> Option<Sequence> {
         let (before, _) = self.resident.range(..sequence).next_back()?;

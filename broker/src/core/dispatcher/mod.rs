@@ -8,14 +8,20 @@
 //! Nothing here waits.
 
 mod acknowledge;
+mod advisory;
+mod agenda;
+mod bound;
 mod browse;
+mod claim;
 mod connect;
 mod consume;
 mod consumer;
 mod crowd;
+mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
+mod duplicate;
 mod effect;
 mod entry;
 mod expiry;
@@ -23,21 +29,35 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod hung;
+mod identity;
+mod idle;
 mod inspect;
 mod key;
 mod lane;
+mod last_value;
+mod lasting;
+mod page_turn;
 mod paging;
+mod parked;
 mod peer;
 mod pressure;
+mod producer;
 mod property;
 mod publish;
 mod queue;
 mod redelivery;
+mod report;
+mod retained;
 mod round;
+mod route;
 mod scan;
+mod scheduler;
+mod statistics;
 mod subscription;
 mod timer;
 mod topic;
+mod topic_log;
 mod transaction;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
@@ -47,11 +67,13 @@ pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use stompbox_store::{
-    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent, Ticket,
+    Batch, DestinationId, DestinationKind, Epoch, PageId, Recovered, Sequence, StoreEvent,
+    SubscriptionId, Ticket,
 };
 
 use super::clock::Now;
@@ -59,6 +81,7 @@ use super::destination::DestinationName;
 use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
+use super::schedule::TimeZone;
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
 use crowd::Crowd;
@@ -66,7 +89,7 @@ use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
-use peer::{Peer, Standing};
+use peer::Peer;
 use queue::Queue;
 use subscription::Subscription;
 use timer::Timers;
@@ -87,10 +110,12 @@ pub struct Settings {
     pub window: Window,
     /// What may be stored.
     pub disk: DiskLimits,
+    /// Where the cron expressions of scheduled messages are read.
+    pub zone: TimeZone,
 }
 
 /// A destination's place in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -108,6 +133,7 @@ struct Counters {
     expired: u64,
     dropped: u64,
     stale_acks: u64,
+    duplicates: u64,
 }
 
 /// The single owner of all destinations.
@@ -127,6 +153,21 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
+    /// Topics that somebody is durably subscribed to, or was.
+    topic_ids: FxHashMap<DestinationId, TopicKey>,
+    /// Queues of durable and shared subscriptions, by identity.
+    lasting: HashMap<Box<str>, QueueKey>,
+    /// The durable ones.
+    durables: FxHashMap<SubscriptionId, QueueKey>,
+    next_subscription: SubscriptionId,
+    /// Those whose last consumer has gone in this turn.
+    deserted: Vec<QueueKey>,
+    /// Those that have something to tell the store at the end of this turn.
+    unsettled: Vec<QueueKey>,
+    /// What durable subscriptions have done with in a batch that may be refused.
+    passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Whether what is done now is refused by a full disk together with something else.
+    is_in_unit: bool,
     peers: Slab<Peer>,
     connections: BTreeMap<ConnectionId, PeerKey>,
     client_ids: HashMap<Box<str>, PeerKey>,
@@ -136,6 +177,8 @@ pub struct Dispatcher {
     virtual_queues: HashMap<DestinationName, Vec<QueueKey>>,
     subscriptions: Slab<Subscription>,
     consumers: Slab<Consumer>,
+    /// What subscriptions to several destinations take by their places at queues.
+    places_bytes: usize,
     last_serial: Serial,
     deliveries: Deliveries,
 
@@ -153,6 +196,8 @@ pub struct Dispatcher {
     /// The same of browsers.
     walks_unfinished: Vec<SubscriptionKey>,
     dirty_subscriptions: Vec<SubscriptionKey>,
+    /// Subscriptions that may have credit for more of their queues.
+    offered: Vec<SubscriptionKey>,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
     page_outs: VecDeque<paging::PageOut>,
@@ -162,6 +207,11 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    routes: route::Routes,
+    watch: hung::Watch,
+    caretaker: idle::Caretaker,
+    /// As of the last request or turn.
+    uptime: Duration,
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
@@ -169,6 +219,15 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    /// What the messages that came in last have replaced in last-value queues.
+    replaced: Vec<full::Acknowledged>,
+    advisories: advisory::Advisories,
+    producers: producer::Producers,
+    agenda: agenda::Agenda,
+    /// Requests to manage the schedule that wait for the store.
+    jobs: FxHashMap<PageId, scheduler::Job>,
+    windows: duplicate::Windows,
+    totals: Option<statistics::Totals>,
     counters: Counters,
 }
 
@@ -178,6 +237,10 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
+            routes: route::Routes::default(),
+            watch: hung::Watch::new(&settings.policies),
+            caretaker: idle::Caretaker::new(&settings.policies),
+            uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
@@ -188,6 +251,14 @@ impl Dispatcher {
             queues: Slab::new(),
             queue_ids: FxHashMap::default(),
             topics: Slab::new(),
+            topic_ids: FxHashMap::default(),
+            lasting: HashMap::new(),
+            durables: FxHashMap::default(),
+            next_subscription: recovered.next_subscription,
+            deserted: Vec::new(),
+            unsettled: Vec::new(),
+            passes: VecDeque::new(),
+            is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
             client_ids: HashMap::new(),
@@ -195,6 +266,7 @@ impl Dispatcher {
             virtual_queues: HashMap::new(),
             subscriptions: Slab::new(),
             consumers: Slab::new(),
+            places_bytes: 0,
             last_serial: Serial::default(),
             deliveries: Deliveries::default(),
             batch: Batch::default(),
@@ -207,6 +279,7 @@ impl Dispatcher {
             unfinished: Vec::new(),
             walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
+            offered: Vec::new(),
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
             page_waits: VecDeque::new(),
@@ -221,6 +294,13 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            replaced: Vec::new(),
+            advisories: advisory::Advisories::default(),
+            producers: producer::Producers::default(),
+            agenda: agenda::Agenda::recovered(recovered),
+            jobs: FxHashMap::default(),
+            windows: duplicate::Windows::default(),
+            totals: None,
             counters: Counters::default(),
         };
         dispatcher.recover(recovered);
@@ -229,9 +309,16 @@ impl Dispatcher {
 
     fn recover(&mut self, recovered: &Recovered) {
         for record in &recovered.destinations {
-            if record.kind == DestinationKind::Queue {
-                let name = Arc::new(DestinationName::new(record.kind, &record.name));
-                self.insert_queue(record.id, name);
+            let name = Arc::new(DestinationName::new(record.kind, &record.name));
+            match record.kind {
+                DestinationKind::Queue => {
+                    self.insert_queue(record.id, name);
+                }
+                DestinationKind::Topic => {
+                    let topic = self.ensure_topic(&name);
+                    self.topics[topic.0].id = Some(record.id);
+                    self.topic_ids.insert(record.id, topic);
+                }
             }
         }
         for tally in &recovered.tallies {
@@ -242,14 +329,23 @@ impl Dispatcher {
                     count: tally.count,
                 };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
+                self.queues[queue].has_unread_values();
+                self.mark(QueueKey(queue));
                 self.expiring_queues.insert(QueueKey(queue));
             }
         }
+        for tally in &recovered.scheduled {
+            if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
+                self.queues[queue].is_scheduled_for = true;
+            }
+        }
+        self.recover_subscriptions(recovered);
     }
 
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
         // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.uptime = now.uptime;
         self.is_memory_over = self.settings.budget.is_over();
         let mut peer = self.connections.get(&connection).copied();
         for request in requests {
@@ -259,13 +355,10 @@ impl Dispatcher {
                 continue;
             }
             let Some(peer) = peer else { return };
-            if let Request::Closed { ending, written } = request {
-                return self.close(peer, ending, written, now);
-            }
-            if self.peers[peer.0].standing == Standing::Open
-                || matches!(request, Request::Written { .. })
-            {
-                self.act(peer, request, now);
+            if !self.peers[peer.0].deferred.is_empty() {
+                self.peers[peer.0].deferred.push_back(request);
+            } else if !self.perform(peer, request, now) {
+                return;
             }
         }
     }
@@ -281,10 +374,11 @@ impl Dispatcher {
             Request::Subscribe(subscribing) => self.subscribe(peer, *subscribing, now),
             Request::Unsubscribe {
                 subscription,
+                deletes,
                 given,
                 receipt,
             } => {
-                self.unsubscribe(peer, subscription, given, receipt, now);
+                self.unsubscribe(peer, subscription, deletes, given, receipt, now);
             }
             Request::Acknowledge {
                 target,
@@ -318,21 +412,30 @@ impl Dispatcher {
 
     /// Acts on what the store reports. A failed store is the runtime's affair.
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
+        self.uptime = now.uptime;
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
-            StoreEvent::Resumed => self.disk_resumed(),
+            StoreEvent::Resumed => self.disk_resumed(now),
+            StoreEvent::Due(due) => self.due_came(due, now),
+            StoreEvent::Schedule(list) => self.schedule_came(&list, now),
+            StoreEvent::Duplicates(found) => self.duplicates_came(found, now),
             StoreEvent::Failed(_) => {}
         }
     }
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
+        self.uptime = now.uptime;
         self.run_timers(now);
+        self.look_at_agenda(now);
+        self.watch_consumers(now);
+        self.remove_unused(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
+        self.part_from_deserted();
         for queue in std::mem::take(&mut self.unfinished) {
             self.mark(queue);
         }
@@ -340,7 +443,9 @@ impl Dispatcher {
             self.look_at(walker);
         }
         self.dispatch_dirty(now);
+        self.publish_advisories(now);
         self.relieve_pressure(now);
+        self.settle_cursors();
         self.take_turn()
     }
 

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use stompbox_store::{Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
+use stompbox_store::{LogPageRequest, Page, PageId, PageRequest, PageRow, Rank, Sequence, Ticket};
 
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::{Durability, Entry};
-use super::key::QueueKey;
+use super::key::{QueueKey, SubscriptionKey};
 use super::lane::Range;
 use super::queue::{Paging, Purpose, Queue};
+use super::topic_log::{LOG_RANK, read_tag};
 use crate::core::clock::Now;
-use crate::core::message::Message;
+use crate::core::message::{Message, Priority};
 
 /// How much of a queue's head is resident, and how much is read back at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,34 @@ pub(super) struct PageOut {
     pub(super) sequence: Sequence,
 }
 
+impl Queue {
+    /// Lets go of a durable entry that was never delivered, if it stands far behind the head of its lane, or of what is
+    /// parked.
+    pub(super) fn page_out_durable(
+        &mut self,
+        rank: Rank,
+        sequence: Sequence,
+        watermark: Ticket,
+        window: &Window,
+    ) {
+        let (lane, parked) = (self.lane(rank), self.groups.parked());
+        let (entry, is_far) = match lane.get(sequence) {
+            Some(entry) => {
+                let is_behind = lane.paged().is_some_and(|range| range.first < sequence);
+                (Some(entry), is_behind || self.is_deep(window))
+            }
+            None => (parked.get((rank, sequence)), parked.is_deep(window)),
+        };
+        let may = entry.is_some_and(|entry| {
+            entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
+        });
+        let is_asleep = self.is_durable() && self.consumers.is_empty();
+        if may && (is_far || is_asleep) {
+            self.page_out(rank, sequence);
+        }
+    }
+}
+
 impl Dispatcher {
     /// A new entry that stands far behind the head leaves memory when it is durable.
     pub(super) fn may_page_out(
@@ -74,38 +103,34 @@ impl Dispatcher {
     pub(super) fn page_out_durable(&mut self) {
         let (watermark, window) = (self.watermark, self.window());
         while let Some(out) = self.page_outs.pop_front_if(|out| out.ticket <= watermark) {
-            let Some(queue) = self.queues.get_mut(out.queue.0) else {
-                continue;
-            };
-            let lane = queue.lane(out.rank);
-            let is_behind = lane.paged().is_some_and(|range| range.first < out.sequence);
-            let may = lane.get(out.sequence).is_some_and(|entry| {
-                entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
-            });
-            if may && (is_behind || queue.is_deep(&window)) {
-                queue.page_out(out.rank, out.sequence);
+            if let Some(queue) = self.queues.get_mut(out.queue.0) {
+                queue.page_out_durable(out.rank, out.sequence, watermark, &window);
             }
         }
     }
 
-    /// A consumer waits for what is on disk.
-    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank) {
-        self.want_page_for(key, rank, Purpose::Head);
-    }
-
-    /// Somebody waits for what is on disk.
-    pub(super) fn want_page_for(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
-        if self.queues[key.0].paging != Paging::Idle {
-            return;
-        }
+    /// Somebody waits for what is on disk. Who gets it is decided at the end of the queue's turn.
+    pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
         // Browsers wait by themselves.
         let waits = !matches!(purpose, Purpose::Walk(..));
         if waits && self.is_at_ceiling() {
             return self.wait_for_memory(key);
         }
+        self.queues[key.0].page_turn.wish(rank, purpose);
+    }
+
+    /// Has the page read whose turn it is, if none is being read.
+    pub(super) fn begin_page(&mut self, key: QueueKey) {
+        let subscriptions = &self.subscriptions;
         let queue = &mut self.queues[key.0];
+        if queue.paging != Paging::Idle {
+            return;
+        }
+        let walk = |walker: SubscriptionKey| subscriptions.get(walker.0)?.walk.as_ref()?.wish(key);
+        let Some((rank, purpose)) = queue.page_turn.next(walk) else {
+            return;
+        };
         let after = queue.last_ticket;
-        queue.is_heads_turn = purpose != Purpose::Head;
         queue.paging = Paging::Waiting {
             rank,
             after,
@@ -130,6 +155,23 @@ impl Dispatcher {
         self.batch.haste = stompbox_store::Haste::Awaited;
     }
 
+    /// Whatever may be on disk only of a queue is: nobody is there to be given it.
+    pub(super) fn page_out_all(&mut self, key: QueueKey) {
+        let queue = &self.queues[key.0];
+        let outs = queue.lane(LOG_RANK).resident();
+        let outs = outs.filter_map(|(sequence, entry)| match entry.durability {
+            Durability::Volatile => None,
+            Durability::Pending(ticket) => Some(PageOut {
+                ticket,
+                queue: key,
+                rank: LOG_RANK,
+                sequence,
+            }),
+        });
+        self.page_outs.extend(outs);
+        self.page_out_durable();
+    }
+
     /// Reads ahead while consumers still have something to go on with.
     pub(super) fn read_ahead(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
@@ -144,7 +186,7 @@ impl Dispatcher {
             .occupied()
             .find(|rank| queue.lane(*rank).paged().is_some());
         if let Some(rank) = wanted {
-            self.want_page(key, rank);
+            self.want_page(key, rank, Purpose::Head);
         }
     }
 
@@ -164,13 +206,16 @@ impl Dispatcher {
             return;
         };
         let Paging::Waiting {
-            rank, ref purpose, ..
+            rank,
+            after,
+            ref purpose,
         } = queue.paging
         else {
             return;
         };
         let purpose = purpose.clone();
-        let after = queue.paged_ticket;
+        // The wait may be one that another queue left behind, which had this key.
+        let after = after.max(queue.paged_ticket);
         if after > self.watermark {
             queue.paging = Paging::Waiting {
                 rank,
@@ -182,7 +227,7 @@ impl Dispatcher {
         let bounds = queue.bounds_of_page(rank, &purpose);
         let Some((from, through)) = bounds.and_then(|bounds| self.cut_for(&purpose, bounds)) else {
             self.queues[key.0].end_page();
-            self.wake_walks(key);
+            self.wake_walk(key, &purpose);
             return self.mark(key);
         };
         let queue = &mut self.queues[key.0];
@@ -195,15 +240,27 @@ impl Dispatcher {
             purpose,
         };
         self.page_reads.insert(id, key);
-        self.reads.push(Read::Page(PageRequest {
-            id,
-            destination: queue.id,
-            rank,
-            from,
-            through,
-            rows_max: window.page_messages,
-            bytes_max: window.page_bytes,
-        }));
+        let (rows_max, bytes_max) = (window.page_messages, window.page_bytes);
+        self.reads.push(match queue.cursor() {
+            Some(cursor) => Read::Log(LogPageRequest {
+                id,
+                topic: cursor.log,
+                subscription: cursor.subscription,
+                from,
+                through,
+                rows_max,
+                bytes_max,
+            }),
+            None => Read::Page(PageRequest {
+                id,
+                destination: queue.id,
+                rank,
+                from,
+                through,
+                rows_max,
+                bytes_max,
+            }),
+        });
     }
 
     /// A page has come.
@@ -228,18 +285,30 @@ impl Dispatcher {
         if *id != page.id {
             return;
         }
+        let purpose = purpose.clone();
         match purpose.clone() {
+            Purpose::Head if self.queues[key.0].is_durable() => {
+                self.log_page_came(key, through, page);
+            }
             Purpose::Head => self.head_page_came(key, rank, through, page),
-            Purpose::Scan(scan, _) => self.scan_page_came(key, rank, scan, through, page, now),
+            Purpose::Scan(scan, from) => {
+                self.scan_page_came(key, rank, scan, (from, through), page, now);
+            }
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
-            Purpose::Group(id, _) => {
-                self.group_page_came(key, rank, &id, page);
+            Purpose::Values(_) => self.value_page_came(key, rank, through, page),
+            Purpose::Group(id) => {
+                self.group_page_came(key, rank, &id, through, page);
                 self.queues[key.0].end_page();
             }
         }
-        self.wake_walks(key);
+        let (watermark, window) = (self.watermark, self.window());
+        let queue = &mut self.queues[key.0];
+        for (rank, sequence) in queue.take_staying() {
+            queue.page_out_durable(rank, sequence, watermark, &window);
+        }
+        self.wake_walk(key, &purpose);
     }
 
     /// A browser reads from where it stands to the next message that is resident.
@@ -249,7 +318,9 @@ impl Dispatcher {
         (first, last): (Sequence, Sequence),
     ) -> Option<(Sequence, Sequence)> {
         match purpose {
-            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) => Some((first, last)),
+            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) | Purpose::Values(_) => {
+                Some((first, last))
+            }
             Purpose::Walk(key, _) => self.bounds_of_walk(*key, first, last),
         }
     }
@@ -292,14 +363,65 @@ impl Dispatcher {
                 "a stored message was damaged and has been put aside; see table quarantine");
             // One that is known by name is still whole in memory, or already counted out.
             gone += u64::from(!queue.knows(rank, *sequence));
+            queue.forget_value(rank, *sequence);
         }
-        queue.depth -= gone;
+        if queue.is_durable() {
+            queue.pass_over_paged(gone);
+        } else {
+            queue.depth -= gone;
+        }
         gone
+    }
+
+    /// The same of a log, whose rows nobody has counted for this subscription. Those that its selector does not match it has
+    /// done with.
+    fn log_page_came(&mut self, key: QueueKey, through: Sequence, page: Page) {
+        self.count_out_damaged(key, LOG_RANK, &page.quarantined);
+        for row in page.rows {
+            let sequence = row.sequence;
+            if self.queues[key.0].knows(LOG_RANK, sequence) {
+                continue;
+            }
+            let entry = self.entry_of(row, LOG_RANK);
+            let queue = &self.queues[key.0];
+            let is_wanted = queue
+                .own_selector()
+                .is_none_or(|selector| self.is_selected(key, selector, &entry));
+            if is_wanted {
+                self.take_in(key, LOG_RANK, sequence, entry);
+            } else {
+                self.queues[key.0].pass_over_paged(1);
+            }
+        }
+        let looked_at = if page.exhausted {
+            through
+        } else {
+            page.through
+        };
+        let queue = &mut self.queues[key.0];
+        let rest = queue.lane(LOG_RANK).paged().map(|range| Range {
+            first: range.first.max(looked_at.next()),
+            last: range.last,
+            count: range.count.max(1),
+        });
+        queue.page_came(LOG_RANK, rest);
+        if queue.lane(LOG_RANK).paged().is_none() {
+            queue.has_read_log();
+        }
+        self.settle_later(key);
+        self.mark(key);
     }
 
     fn page_in(&mut self, key: QueueKey, rank: Rank, row: PageRow) {
         let sequence = row.sequence;
         let entry = self.entry_of(row, rank);
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
+        self.take_in(key, rank, sequence, entry);
+    }
+
+    fn take_in(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
@@ -310,9 +432,13 @@ impl Dispatcher {
     pub(super) fn entry_of(&self, row: PageRow, rank: Rank) -> Entry {
         let is_uncertain = row.sequence.epoch() <= self.uncertain_through;
         let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
-        let (number, expires_ms, mode) = (row.number, row.expires_ms, row.medium.into());
+        let (number, expires_ms) = (row.number, row.expires_ms);
         let (deliveries, failures) = (row.deliveries, row.failures);
-        let message = Arc::new(Message::from_page(row, rank, &self.settings.budget));
+        let (priority, mode) = match row.tag {
+            0 => (Priority::of(rank), row.medium.into()),
+            tag => read_tag(tag),
+        };
+        let message = Arc::new(Message::from_page(row, priority, &self.settings.budget));
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
         entry.deliveries = deliveries.max(u32::from(is_uncertain));
         entry.failures = failures;

@@ -95,7 +95,7 @@ impl Dispatcher {
         queue.is_deep(&self.window()) || queue.paged_count() > 0
     }
 
-    fn has_room_on_disk(&self) -> bool {
+    pub(super) fn has_room_on_disk(&self) -> bool {
         !self.flow.is_disk_over() && !self.is_disk_full && !self.pressure.is_scratch_full
     }
 
@@ -142,7 +142,7 @@ impl Dispatcher {
     /// Where the sweep of a queue begins; none behind the last one.
     fn arrive(&self, queue: usize) -> Option<Cursor> {
         let (messages, bytes) = match self.queues.get(queue) {
-            Some(found) => (found.resident_count(), found.resident_bytes()),
+            Some(found) => found.in_memory(),
             None if queue >= self.queues.capacity() => return None,
             None => (0, 0),
         };
@@ -204,7 +204,8 @@ impl Dispatcher {
         let (ticket, watermark) = (self.next_ticket, self.watermark);
         let queue = &mut self.queues[key.0];
         let entry_key = queue.key(rank, sequence);
-        let Some(entry) = queue.resident_mut(rank, sequence) else {
+        let is_durable = queue.is_durable();
+        let Some(entry) = queue.waiting_mut((rank, sequence)) else {
             return Step::default();
         };
         let passed = entry.message.bytes();
@@ -218,7 +219,9 @@ impl Dispatcher {
                 return stays;
             }
             Durability::Pending(ticket) => (ticket, 0),
-            Durability::Volatile if !may_spill || entry.mode == DeliveryMode::Persistent => {
+            Durability::Volatile
+                if !may_spill || is_durable || entry.mode == DeliveryMode::Persistent =>
+            {
                 return stays;
             }
             Durability::Volatile => {

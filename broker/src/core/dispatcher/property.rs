@@ -37,8 +37,11 @@ fn own<'m>(message: &'m Message, name: &str) -> HeaderValue<'m> {
 }
 
 impl Properties for Seen<'_> {
+    /// What a dead letter says of itself stands before its sender's headers, as in a MESSAGE.
     fn property(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        canonical::find(self.entry.message.head(), name.as_bytes())
+        let annotations = self.entry.annotations.as_deref().unwrap_or_default();
+        canonical::find(annotations, name.as_bytes())
+            .or_else(|| canonical::find(self.entry.message.head(), name.as_bytes()))
     }
 
     fn header(&self, header: JmsHeader) -> HeaderValue<'_> {

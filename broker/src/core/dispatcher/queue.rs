@@ -7,18 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
-use stompbox_store::{DestinationId, EntryKey, PageId, Rank, Sequence, Ticket};
+use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
+use super::bound::Bound;
+use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
-use super::key::{ConsumerKey, ScanKey, SubscriptionKey};
+use super::idle::LastUse;
+use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
+use super::last_value::LastValues;
+use super::page_turn::PageTurn;
 use super::paging::Window;
+use super::parked::Position;
 use super::round::Round;
 use super::scan::Scans;
+use super::topic_log::LOG_RANK;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
+use crate::core::selector::Selector;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -61,8 +69,10 @@ pub(super) enum Purpose {
     Head,
     /// To be looked at by a selector, from this position on.
     Scan(ScanKey, Sequence),
-    /// Parked messages of a group, from this position on.
-    Group(GroupId, Sequence),
+    /// Parked messages of a group.
+    Group(GroupId),
+    /// To be entered by their last values, from this position on.
+    Values(Sequence),
     /// To be shown to a browser that stands here.
     Walk(SubscriptionKey, Sequence),
 }
@@ -76,6 +86,23 @@ pub(super) struct QueueCounters {
     pub(super) redelivered: u64,
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
+    pub(super) dropped: u64,
+    pub(super) replaced: u64,
+}
+
+/// What a queue is.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// A destination, which has its messages for itself.
+    Destination,
+    /// What waits for a durable subscription: its messages stand in the log of its topic.
+    Durable(Box<Cursor>),
+    /// What waits for a subscription that lives as long as its consumers: never stored.
+    Shared {
+        topic: TopicKey,
+        identity: Box<str>,
+        selector: Option<Arc<Selector>>,
+    },
 }
 
 /// A queue.
@@ -83,6 +110,7 @@ pub(super) struct QueueCounters {
 pub(super) struct Queue {
     pub(super) id: DestinationId,
     pub(super) name: Arc<DestinationName>,
+    pub(super) role: Role,
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
@@ -93,12 +121,15 @@ pub(super) struct Queue {
     /// Resident entries that wait and expire, the earliest first.
     expiring: BTreeSet<(i64, Rank, Sequence)>,
     pub(super) delayed: BTreeMap<(Rank, Sequence), Entry>,
-    /// Stored entries that are not in a lane: with a consumer, claimed, delayed, or leaving.
+    /// Stored entries that are not in a lane: with a consumer, claimed, delayed, parked, or leaving.
     held: FxHashSet<(Rank, Sequence)>,
     /// Those of `held` that were settled while a page was being read: forgotten when it has come.
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
     regained: Vec<(Rank, Sequence)>,
+    /// Resident entries that may leave memory when the page that is being read has come: it may have been read
+    /// without them, and says how far the range has been read.
+    staying: Vec<(Rank, Sequence)>,
     pub(super) paging: Paging,
     /// The last batch that put something on disk that was never resident: a page that is read before sees
     /// less than the ranges span.
@@ -114,12 +145,16 @@ pub(super) struct Queue {
     /// What selectors have seen.
     pub(super) scans: Scans,
     pub(super) groups: Groups,
-    /// Browsers that wait for something on disk.
-    pub(super) walkers: Vec<SubscriptionKey>,
-    /// The last page was not read for the head, whose turn it is.
-    pub(super) is_heads_turn: bool,
+    /// Who wants something that is on disk.
+    pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
+    /// Something was scheduled for it, and may be still: it has to be there then.
+    pub(super) is_scheduled_for: bool,
+    /// Nothing is handed out before the watermark has reached this: it is not stored yet.
+    pub(super) opens_at: Ticket,
+    /// Whether it stands in the dispatcher's list of those that have something to tell the store.
+    pub(super) is_unsettled: bool,
     /// Whether it stands in the dispatcher's list of queues to look at.
     pub(super) dirty: bool,
     /// Whether its consumers wait for memory before anything more is read back.
@@ -127,6 +162,13 @@ pub(super) struct Queue {
     pub(super) depth: u64,
     pub(super) depth_bytes: u64,
     pub(super) in_flight: u64,
+    pub(super) in_flight_bytes: u64,
+    /// Who waits for room in it.
+    pub(super) bound: Bound,
+    /// The newest message of each value, where only that is kept.
+    pub(super) last_values: Option<Box<LastValues>>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: QueueCounters,
 }
 
@@ -140,6 +182,7 @@ impl Queue {
         Self {
             id,
             name,
+            role: Role::Destination,
             policy,
             dead_letter,
             lanes: std::array::from_fn(|_| Lane::default()),
@@ -150,6 +193,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
+            staying: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
             paged_may_expire: false,
@@ -158,14 +202,20 @@ impl Queue {
             exclusive: None,
             scans: Scans::default(),
             groups: Groups::default(),
-            walkers: Vec::new(),
-            is_heads_turn: false,
+            page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
+            is_scheduled_for: false,
+            opens_at: Ticket(0),
+            is_unsettled: false,
             dirty: false,
             is_starved: false,
             depth: 0,
             depth_bytes: 0,
             in_flight: 0,
+            in_flight_bytes: 0,
+            bound: Bound::default(),
+            last_values: None,
+            last_use: None,
             counters: QueueCounters::default(),
         }
     }
@@ -230,23 +280,34 @@ impl Queue {
     fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.note_occupied(rank);
         self.resident_bytes -= entry.message.bytes();
-        if entry.expires_ms != 0 {
-            self.expiring.remove(&(entry.expires_ms, rank, sequence));
-        }
+        self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
+        }
+    }
+
+    /// A stored entry is known by name, and in no lane.
+    fn hold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.insert((rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.took(sequence);
+        }
+    }
+
+    fn unhold(&mut self, rank: Rank, sequence: Sequence) {
+        self.held.remove(&(rank, sequence));
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
         }
     }
 
     /// Puts an entry in its place: a new one, or one that returns.
     pub(super) fn put(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         if entry.is_stored() {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
         }
         self.resident_bytes += entry.message.bytes();
-        if entry.expires_ms != 0 {
-            self.expiring.insert((entry.expires_ms, rank, sequence));
-        }
+        self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
         self.look_again(rank, sequence);
         self.occupied |= 1 << rank.0;
@@ -254,12 +315,26 @@ impl Queue {
 
     /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
+        self.note_paged_in(entry.message.bytes() as u64);
         self.resident_bytes += entry.message.bytes();
+        self.expires_at_place((rank, sequence), &entry);
+        self.lane_mut(rank).insert(sequence, entry);
+        self.value_paged_in((rank, sequence));
+        self.occupied |= 1 << rank.0;
+    }
+
+    /// An entry waits here in memory, and the sweep finds it if it expires.
+    pub(super) fn expires_at_place(&mut self, (rank, sequence): Position, entry: &Entry) {
         if entry.expires_ms != 0 {
             self.expiring.insert((entry.expires_ms, rank, sequence));
         }
-        self.lane_mut(rank).insert(sequence, entry);
-        self.occupied |= 1 << rank.0;
+    }
+
+    /// The sweep need not look for it any more.
+    pub(super) fn expires_elsewhere(&mut self, (rank, sequence): Position, entry: &Entry) {
+        if entry.expires_ms != 0 {
+            self.expiring.remove(&(entry.expires_ms, rank, sequence));
+        }
     }
 
     /// Whether anything of it is in the store.
@@ -274,14 +349,16 @@ impl Queue {
         !self.held.is_empty() || self.paged_count() > 0 || is_resident_stored()
     }
 
-    /// Whether a message belongs to a group that a consumer has.
-    pub(super) fn is_owned(&self, entry: &Entry) -> bool {
-        let group = entry.message.group();
-        group.is_some_and(|group| self.groups.has_owner(&group.id))
+    /// An entry goes to a consumer.
+    pub(super) fn went_out(&mut self, entry: &Entry) {
+        self.in_flight += 1;
+        self.in_flight_bytes += entry.message.bytes() as u64;
     }
 
     /// A delivery has ended.
     pub(super) fn came_back(&mut self, entry: &Entry) {
+        self.in_flight -= 1;
+        self.in_flight_bytes -= entry.message.bytes() as u64;
         if let Some(group) = entry.message.group() {
             self.groups.came_back(&group.id);
         }
@@ -296,6 +373,14 @@ impl Queue {
         if entry.is_stored() {
             self.release(rank, sequence);
         }
+        self.forget_value(rank, sequence);
+    }
+
+    /// Its value has no newest message any more.
+    pub(super) fn forget_value(&mut self, rank: Rank, sequence: Sequence) {
+        if let Some(values) = &mut self.last_values {
+            values.forget((rank, sequence));
+        }
     }
 
     /// An entry that had left for good is with its owner again; it is in no lane.
@@ -304,16 +389,21 @@ impl Queue {
         self.depth_bytes += entry.message.bytes() as u64;
         if entry.is_stored() {
             self.leaving.retain(|left| *left != (rank, sequence));
-            self.held.insert((rank, sequence));
+            self.hold(rank, sequence);
         }
     }
 
     /// A stored entry is not stored after all.
     pub(super) fn disown(&mut self, rank: Rank, sequence: Sequence) {
-        self.release(rank, sequence);
+        if self.held.contains(&(rank, sequence)) {
+            self.release(rank, sequence);
+        }
     }
 
     fn release(&mut self, rank: Rank, sequence: Sequence) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.let_go(sequence);
+        }
         if self.paging == Paging::Idle {
             self.held.remove(&(rank, sequence));
         } else {
@@ -326,8 +416,13 @@ impl Queue {
         self.held.contains(&(rank, sequence)) || self.lane(rank).contains(sequence)
     }
 
-    /// The resident entry that stands last among those before `at`; none for the last of all.
-    pub(super) fn resident_before(&self, at: Option<(Rank, Sequence)>) -> Option<(Rank, Sequence)> {
+    /// What stands last in memory among those before `at`, in a lane or parked; none for the last of all.
+    pub(super) fn resident_before(&self, at: Option<Position>) -> Option<Position> {
+        let parked = self.groups.parked().body_before(at);
+        self.in_lane_before(at).max(parked)
+    }
+
+    fn in_lane_before(&self, at: Option<Position>) -> Option<Position> {
         let last = at.map_or(LANE_COUNT as u8, |(rank, _)| rank.0 + 1);
         (0..last).rev().map(Rank).find_map(|rank| {
             let before = at.filter(|(at, _)| *at == rank);
@@ -350,9 +445,13 @@ impl Queue {
             .sum()
     }
 
-    /// Bytes of them.
-    pub(super) fn resident_bytes(&self) -> usize {
-        self.resident_bytes
+    /// What is in memory, in lanes or parked: messages and bytes.
+    pub(super) fn in_memory(&self) -> (usize, usize) {
+        let parked = self.groups.parked();
+        (
+            self.resident_count() + parked.body_count(),
+            self.resident_bytes + parked.bytes(),
+        )
     }
 
     /// Whether so much is resident that stored entries may be let go of.
@@ -378,6 +477,11 @@ impl Queue {
             .sum()
     }
 
+    /// Whether anything waits on disk only, in a lane or parked.
+    pub(super) fn has_on_disk_only(&self) -> bool {
+        self.paged_count() > 0 || self.groups.parked().stored_count() > 0
+    }
+
     /// What recovery knows of a lane.
     pub(super) fn recover(&mut self, rank: Rank, range: Range, bytes: u64) {
         self.lane_mut(rank).set_paged(Some(range));
@@ -387,17 +491,25 @@ impl Queue {
         self.paged_may_expire = true;
     }
 
-    /// Lets go of a resident entry, unless a selector has found it.
+    /// Lets go of an entry that waits in memory, unless a selector has found it; while a page is read, when that has
+    /// come.
     pub(super) fn page_out(&mut self, rank: Rank, sequence: Sequence) {
+        if matches!(self.paging, Paging::Reading { .. }) {
+            return self.staying.push((rank, sequence));
+        }
+        if !self.lane(rank).contains(sequence) {
+            return self.let_go_of_parked((rank, sequence));
+        }
         if self.is_found(rank, sequence) {
             return;
         }
         if let Some(entry) = self.lane_mut(rank).page_out(sequence) {
-            self.resident_bytes -= entry.message.bytes();
-            if entry.expires_ms != 0 {
-                self.expiring.remove(&(entry.expires_ms, rank, sequence));
-                self.paged_may_expire = true;
-            }
+            let bytes = entry.message.bytes();
+            self.resident_bytes -= bytes;
+            self.expires_elsewhere((rank, sequence), &entry);
+            self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
+            self.value_paged_out((rank, sequence), &entry);
+            self.note_paged_out(bytes as u64);
         }
     }
 
@@ -418,6 +530,13 @@ impl Queue {
 
     /// A row that was on disk only is taken from there by name: it expired.
     pub(super) fn take_paged(&mut self, rank: Rank, sequence: Sequence, bytes: u64) -> bool {
+        let position = (rank, sequence);
+        if self.groups.parked().group_of_stored(position).is_some() {
+            self.unpark(position);
+            self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+            self.lose_held(rank, sequence);
+            return true;
+        }
         let Some(range) = self.lane(rank).paged() else {
             return false;
         };
@@ -431,6 +550,7 @@ impl Queue {
         self.note_occupied(rank);
         self.held.insert((rank, sequence));
         self.release(rank, sequence);
+        self.forget_value(rank, sequence);
         self.depth -= 1;
         self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
         true
@@ -461,8 +581,9 @@ impl Queue {
 
     fn regain(&mut self) {
         for (rank, sequence) in std::mem::take(&mut self.regained) {
-            self.held.remove(&(rank, sequence));
+            self.unhold(rank, sequence);
             self.lane_mut(rank).extend_paged(sequence);
+            self.note_paged_out(0);
             self.note_occupied(rank);
             self.scan_from(rank, sequence);
         }
@@ -476,10 +597,132 @@ impl Queue {
         }
     }
 
+    /// What stayed in memory while a page was read, and may leave it now.
+    pub(super) fn take_staying(&mut self) -> Vec<(Rank, Sequence)> {
+        std::mem::take(&mut self.staying)
+    }
+
     /// A stored entry that was held by name is damaged and gone.
     pub(super) fn lose_held(&mut self, rank: Rank, sequence: Sequence) {
         self.depth -= 1;
         self.release(rank, sequence);
+    }
+
+    /// A durable subscription counts what it knows of; how much of its log it has not read is an estimate.
+    fn note_paged_out(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread += 1;
+            self.depth = self.depth.saturating_sub(1);
+            self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn note_paged_in(&mut self, bytes: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(1);
+            self.depth += 1;
+            self.depth_bytes += bytes;
+        }
+    }
+
+    /// Rows of the log that the subscription has nothing to do with, or that are damaged.
+    pub(super) fn pass_over_paged(&mut self, count: u64) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = cursor.unread.saturating_sub(count);
+        }
+    }
+
+    /// Nothing is on disk only of a durable subscription.
+    pub(super) fn has_read_log(&mut self) {
+        if let Role::Durable(cursor) = &mut self.role {
+            cursor.unread = 0;
+        }
+    }
+
+    /// More of its topic's log is before it.
+    pub(super) fn append_log(&mut self, first: Sequence, last: Sequence) {
+        let lane = self.lane_mut(LOG_RANK);
+        lane.extend_paged(first);
+        lane.extend_paged(last);
+        self.note_occupied(LOG_RANK);
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        matches!(self.role, Role::Durable(_))
+    }
+
+    /// Whether nothing of it is in the database, whatever its messages say.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.name.is_temporary() || matches!(self.role, Role::Shared { .. })
+    }
+
+    pub(super) fn cursor(&self) -> Option<&Cursor> {
+        match &self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    pub(super) fn cursor_mut(&mut self) -> Option<&mut Cursor> {
+        match &mut self.role {
+            Role::Durable(cursor) => Some(cursor),
+            Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    /// The topic that feeds it.
+    pub(super) fn topic(&self) -> Option<TopicKey> {
+        match &self.role {
+            Role::Destination => None,
+            Role::Durable(cursor) => Some(cursor.topic),
+            Role::Shared { topic, .. } => Some(*topic),
+        }
+    }
+
+    /// The selector that the subscription has, whoever consumes from it.
+    pub(super) fn own_selector(&self) -> Option<&Selector> {
+        match &self.role {
+            Role::Durable(cursor) => cursor.selector.as_deref(),
+            Role::Shared { selector, .. } => selector.as_deref(),
+            Role::Destination => None,
+        }
+    }
+
+    /// What the store is to be told of what a durable subscription has done with: answers its topic and how its floor
+    /// rises.
+    pub(super) fn settle_cursor(
+        &mut self,
+        operations: &mut Vec<Operation>,
+    ) -> Option<(TopicKey, Sequence, Sequence)> {
+        let Role::Durable(cursor) = &mut self.role else {
+            return None;
+        };
+        let before = cursor.settle(&self.lanes[usize::from(LOG_RANK.0)], operations)?;
+        Some((cursor.topic, before, cursor.floor))
+    }
+
+    /// The operation that stores how often an entry was delivered and failed; none if the store does not have it.
+    pub(super) fn count_of(
+        &self,
+        rank: Rank,
+        sequence: Sequence,
+        entry: &Entry,
+    ) -> Option<Operation> {
+        let (deliveries, failures) = (entry.deliveries, entry.failures);
+        match &self.role {
+            Role::Durable(cursor) => entry.is_stored().then_some(Operation::LogCount {
+                subscription: cursor.subscription,
+                sequence,
+                deliveries,
+                failures,
+            }),
+            Role::Destination | Role::Shared { .. } => (entry.medium() == Some(Medium::Database))
+                .then(|| Operation::Count {
+                    key: self.key(rank, sequence),
+                    deliveries,
+                    failures,
+                }),
+        }
     }
 
     /// Some rows of the range have become resident, out of their turn.
@@ -501,15 +744,21 @@ impl Queue {
     ) -> Option<(Sequence, Sequence)> {
         let range = self.lane(rank).paged();
         match purpose {
-            Purpose::Head | Purpose::Walk(..) => range.map(|range| (range.first, range.last)),
-            Purpose::Scan(_, from) => range
+            Purpose::Head => range.map(|range| (range.first, range.last)),
+            Purpose::Walk(..) => {
+                let parked = self.groups.parked().last_of(rank);
+                let last = range.map(|range| range.last).max(parked);
+                last.map(|last| (Sequence(i64::MIN), last))
+            }
+            Purpose::Scan(_, from) | Purpose::Values(from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),
-            Purpose::Group(id, from) => self
-                .groups
-                .last_stored(id, rank)
-                .filter(|last| last >= from)
-                .map(|last| (*from, last)),
+            Purpose::Group(id) => {
+                let head = self.groups.head_of(id).filter(|head| head.0 == rank)?;
+                self.groups.parked().group_of_stored(head)?;
+                let (_, last) = self.groups.last_beside(id, head)?;
+                Some((head.1, last))
+            }
         }
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use stompbox_protocol::canonical;
 use stompbox_store::{Medium, Move, Operation, Rank, Sequence};
 
-use super::Dispatcher;
 use super::delivery::{Delivered, Origin, Outcome};
 use super::entry::Entry;
 use super::full::{Home, NOBODY, Undo};
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::timer::Timer;
+use super::{Dispatcher, Place};
 use crate::config::{Policy, RedeliveryOrder};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -27,7 +27,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Reason::RedeliveryLimit => "redelivery-limit",
             Reason::Nack => "nack",
@@ -83,7 +83,6 @@ impl Dispatcher {
         }
         match delivered.origin {
             Origin::Queue(key, rank) => {
-                self.queues[key.0].in_flight -= 1;
                 self.queues[key.0].came_back(&delivered.entry);
                 self.take_back(key, rank, delivered.sequence, delivered.entry, outcome, now);
             }
@@ -108,6 +107,9 @@ impl Dispatcher {
         outcome: Outcome,
         now: Now,
     ) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
         if entry.is_expired(now.wall_ms) {
             return self.expire(key, rank, sequence, entry, now);
         }
@@ -128,12 +130,7 @@ impl Dispatcher {
             }
         }
         let delay = delay.unwrap_or_else(|| delay_after(entry.failures, &queue.policy));
-        if entry.medium() == Some(Medium::Database) {
-            let count = Operation::Count {
-                key: queue.key(rank, sequence),
-                deliveries: entry.deliveries,
-                failures: entry.failures,
-            };
+        if let Some(count) = queue.count_of(rank, sequence, &entry) {
             self.store(key, count);
         }
         if delay.is_zero() {
@@ -143,7 +140,28 @@ impl Dispatcher {
         }
     }
 
+    /// An entry that is in no lane returns: with its group, if something of that is parked, or to its place.
     pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
+        self.enter_value(key, rank, sequence, &entry);
+        if let Some(group) = self.group_to_wait_with(key, &entry)
+            && self.queues[key.0].groups.has_parked(&group)
+        {
+            self.park(key, &group, (rank, sequence), entry);
+            return self.mark(key);
+        }
+        self.put_in_lane(key, rank, sequence, entry);
+    }
+
+    pub(super) fn put_in_lane(
+        &mut self,
+        key: QueueKey,
+        rank: Rank,
+        sequence: Sequence,
+        entry: Entry,
+    ) {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
@@ -166,20 +184,25 @@ impl Dispatcher {
             Some(_) => RedeliveryOrder::Hold,
             None => queue.policy.redelivery_order,
         };
-        match order {
-            RedeliveryOrder::Pass if queue.is_owned(&entry) && !entry.is_expired(now.wall_ms) => {
+        let group = self.group_to_wait_with(key, &entry);
+        match (order, group) {
+            (RedeliveryOrder::Pass, Some(group)) if !entry.is_expired(now.wall_ms) => {
                 // It holds its group back, and nothing else.
-                self.park(key, rank, sequence, entry);
+                self.park(key, &group, (rank, sequence), entry);
                 self.timers.set(due, Timer::Look(key));
             }
-            RedeliveryOrder::Pass => {
+            (RedeliveryOrder::Pass, _) => {
                 // Whichever is first: what expires while it waits is not kept until it is due.
                 let look = due.min(entry.expires_at(now));
                 self.queues[key.0].delayed.insert((rank, sequence), entry);
                 self.timers.set(look, Timer::Redeliver(key, rank, sequence));
             }
-            RedeliveryOrder::Hold => {
-                self.put_back(key, rank, sequence, entry);
+            (RedeliveryOrder::Hold, group) => {
+                // What is parked of its group stands behind it again.
+                if let Some(group) = group {
+                    self.unpark_group(key, &group);
+                }
+                self.put_in_lane(key, rank, sequence, entry);
                 self.timers.set(due, Timer::Look(key));
             }
         }
@@ -227,6 +250,7 @@ impl Dispatcher {
         let may = entry.mode == DeliveryMode::Persistent || queue.policy.dead_letter_non_persistent;
         let Some(target) = queue.dead_letter.clone().filter(|_| may) else {
             self.counters.dropped += 1;
+            self.advise_dropped(Place::Queue(key), entry.number);
             return self.remove(key, rank, sequence, &entry);
         };
         if self.is_disk_full {
@@ -234,6 +258,7 @@ impl Dispatcher {
         }
         let annotations = annotate(&queue.name, reason, entry.deliveries, now);
         self.queues[key.0].counters.dead_lettered += 1;
+        self.advise_dead_letter(Place::Queue(key), entry.number, reason.as_str(), &target);
         let target = self.ensure_queue(&target, now);
         let to = self.next_sequence();
         let queue = &mut self.queues[key.0];
@@ -250,8 +275,12 @@ impl Dispatcher {
             entry: Some(entry.clone()),
         };
         self.remember(to_key, undo);
+        let is_logged = self.queues[key.0].is_durable() && entry.is_stored();
         let arrived = entry.into_dead_letter(&annotations, self.next_ticket);
-        if medium == Some(Medium::Database) {
+        if is_logged {
+            let append = arrived.to_append(to_key, annotations, NOBODY);
+            self.bury_logged(key, sequence, target, append);
+        } else if medium == Some(Medium::Database) {
             let moved = Move {
                 from: from_key,
                 to: to_key,
@@ -263,7 +292,9 @@ impl Dispatcher {
             let append = arrived.to_append(to_key, annotations, NOBODY);
             self.store(target, Operation::Append(append));
         }
-        if let Some(medium @ Medium::Scratch) = medium {
+        if let Some(medium @ Medium::Scratch) = medium
+            && !is_logged
+        {
             let settle = Operation::Settle {
                 key: from_key,
                 medium,
@@ -272,6 +303,25 @@ impl Dispatcher {
         }
         self.counters.dead_lettered += 1;
         self.add(target, rank, to, arrived);
+    }
+
+    /// Out of a log nothing can be moved, since others have it too: one subscription has done with it, and the dead-letter
+    /// queue gets it, or neither.
+    fn bury_logged(
+        &mut self,
+        key: QueueKey,
+        sequence: Sequence,
+        target: QueueKey,
+        append: stompbox_store::Append,
+    ) {
+        let start = self.batch.operations.len();
+        self.store(target, Operation::Append(append));
+        let was_in_unit = std::mem::replace(&mut self.is_in_unit, true);
+        self.done_with(key, sequence);
+        self.is_in_unit = was_in_unit;
+        if !was_in_unit {
+            self.batch.units.push(start..self.batch.operations.len());
+        }
     }
 
     /// A topic's message failed: it comes again to the same subscription.
@@ -328,6 +378,7 @@ impl Dispatcher {
         let persistent = entry.mode == DeliveryMode::Persistent;
         if !persistent && !topic.policy.dead_letter_non_persistent {
             self.counters.dropped += 1;
+            self.advise_dropped(Place::Topic(key), entry.number);
             return;
         }
         if self.is_disk_full {
@@ -339,6 +390,7 @@ impl Dispatcher {
             &target,
         ));
         let annotations = annotate(&topic.name, reason, entry.deliveries, now);
+        self.advise_dead_letter(Place::Topic(key), entry.number, reason.as_str(), &target);
         let target = self.ensure_queue(&target, now);
         let rank = entry.message.priority.rank();
         let to = self.next_sequence();

@@ -4,6 +4,7 @@
 //! after it was returned. What does not match stays where it is, for others. *Invariants*: what was found is resident
 //! until it is taken; in each lane everything before the position was looked at, but what is not to be seen yet.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use slab::Slab;
 use stompbox_store::{Page, PageRow, Rank, Sequence};
 
 use super::Dispatcher;
-use super::consumer::{Consumer, Seat, Standing};
+use super::consumer::{Consumer, ConsumerPriority, Seat, Standing};
 use super::entry::Entry;
-use super::key::{QueueKey, ScanKey};
+use super::key::{ConsumerKey, QueueKey, ScanKey};
 use super::property::{Place, Seen};
 use super::queue::{LANE_COUNT, Purpose, Queue};
 use super::round::is_taken;
@@ -37,8 +38,9 @@ pub(super) struct Scan {
     at: [Sequence; LANE_COUNT],
     /// Resident entries that match and were not taken.
     found: BTreeSet<(Rank, Sequence)>,
-    /// Consumers that wait until something is found.
-    idle: Vec<Seat>,
+    /// Consumers that wait until something is found: the highest priority first, of these the first to wait.
+    idle: BTreeMap<(Reverse<ConsumerPriority>, u64), Seat>,
+    last_wait: u64,
 }
 
 /// The scans of a queue. Keys are never used again: a page may come for one that has gone.
@@ -46,13 +48,16 @@ pub(super) struct Scan {
 pub(super) struct Scans {
     by_key: BTreeMap<ScanKey, Scan>,
     next: ScanKey,
+    /// The last one that a page was read for: the others are first with the next one.
+    last_read: Option<ScanKey>,
 }
 
 impl Scans {
     /// One more consumer waits until something is found.
-    pub(super) fn wait(&mut self, key: ScanKey, seat: Seat) {
+    pub(super) fn wait(&mut self, key: ScanKey, priority: ConsumerPriority, seat: Seat) {
         if let Some(scan) = self.by_key.get_mut(&key) {
-            scan.idle.push(seat);
+            scan.last_wait += 1;
+            scan.idle.insert((Reverse(priority), scan.last_wait), seat);
         }
     }
 
@@ -61,10 +66,29 @@ impl Scans {
         self.by_key.values().any(|scan| !scan.found.is_empty())
     }
 
-    fn take_idle(&mut self, key: ScanKey) -> Vec<Seat> {
-        let scan = self.by_key.get_mut(&key);
-        scan.map(|scan| std::mem::take(&mut scan.idle))
-            .unwrap_or_default()
+    /// One that waits for each message that was found, at the most.
+    fn take_idle(&mut self, key: ScanKey, consumers: &Slab<Consumer>) -> Vec<ConsumerKey> {
+        let mut taken = Vec::new();
+        let Some(scan) = self.by_key.get_mut(&key) else {
+            return taken;
+        };
+        while taken.len() < scan.found.len()
+            && let Some((_, seat)) = scan.idle.pop_first()
+        {
+            if is_taken(consumers, &seat) && consumers[seat.key.0].standing == Standing::Idle {
+                taken.push(seat.key);
+            }
+        }
+        taken
+    }
+
+    /// Those that somebody waits for, the next to have a page read first.
+    fn awaited(&self) -> Vec<ScanKey> {
+        let awaited = self.by_key.iter().filter(|(_, scan)| !scan.idle.is_empty());
+        let mut awaited: Vec<ScanKey> = awaited.map(|(key, _)| *key).collect();
+        let first = awaited.partition_point(|key| Some(*key) <= self.last_read);
+        awaited.rotate_left(first);
+        awaited
     }
 }
 
@@ -87,7 +111,8 @@ impl Scan {
             consumer_count: 1,
             at: [Sequence(i64::MIN); LANE_COUNT],
             found: BTreeSet::new(),
-            idle: Vec::new(),
+            idle: BTreeMap::new(),
+            last_wait: 0,
         }
     }
 
@@ -138,7 +163,7 @@ impl Queue {
         if scan.consumer_count == 0 {
             self.scans.by_key.remove(&key);
         } else if scan.idle.len() > 2 * scan.consumer_count {
-            scan.idle.retain(|seat| is_taken(consumers, seat));
+            scan.idle.retain(|_, seat| is_taken(consumers, seat));
         }
     }
 
@@ -173,19 +198,28 @@ impl Queue {
         }
     }
 
-    /// The best of what a scan has found, where it may be given now.
+    /// The best of what a scan has found that may be given now. What may not holds back its own priority only.
     pub(super) fn first_found(
         &mut self,
         key: ScanKey,
         is_ready: impl Fn(&Entry) -> bool,
     ) -> Option<(Rank, Sequence)> {
         let scan = self.scans.by_key.get_mut(&key)?;
-        while let Some((rank, sequence)) = scan.found.first().copied() {
+        let mut from = Rank(0);
+        while let Some((rank, sequence)) = scan
+            .found
+            .range((from, Sequence(i64::MIN))..)
+            .next()
+            .copied()
+        {
             match self.lanes[usize::from(rank.0) % LANE_COUNT].get(sequence) {
-                Some(entry) => return is_ready(entry).then_some((rank, sequence)),
+                Some(entry) if is_ready(entry) => return Some((rank, sequence)),
+                Some(_) => from = Rank(rank.0 + 1),
                 // Taken by another.
-                None => scan.found.pop_first(),
-            };
+                None => {
+                    scan.found.remove(&(rank, sequence));
+                }
+            }
         }
         None
     }
@@ -246,39 +280,31 @@ impl Dispatcher {
         let watermark = self.watermark;
         let is_ready =
             |entry: &Entry| entry.visible_after <= watermark && entry.not_before <= now.uptime;
-        let scans = self.queues[key.0].scans.by_key.iter();
-        let scans: Vec<ScanKey> = scans
-            .filter(|(_, scan)| !scan.idle.is_empty())
-            .map(|(scan, _)| *scan)
-            .collect();
         let mut steps = STEPS_MAX;
-        for scan in scans {
+        for scan in self.queues[key.0].scans.awaited() {
             match self.queues[key.0].advance(scan, is_ready, &mut steps) {
                 Advance::Done => {}
                 Advance::More => self.mark_for_next_turn(key),
                 Advance::Paged(rank, from) => {
-                    self.want_page_for(key, rank, Purpose::Scan(scan, from))
+                    self.want_page(key, rank, Purpose::Scan(scan, from));
                 }
             }
             if self.queues[key.0].first_found(scan, is_ready).is_some() {
-                for seat in self.queues[key.0].scans.take_idle(scan) {
-                    if is_taken(&self.consumers, &seat)
-                        && self.consumers[seat.key.0].standing == Standing::Idle
-                    {
-                        self.enter_round(seat.key);
-                    }
+                for waiting in self.queues[key.0].scans.take_idle(scan, &self.consumers) {
+                    self.enter_round(waiting);
                 }
             }
         }
     }
 
-    /// A page has come for a scan: what matches becomes resident, the rest stays on disk.
+    /// A page has come for a scan: what matches becomes resident, the rest stays on disk. All scans look at it that
+    /// somebody waits for and that have come so far.
     pub(super) fn scan_page_came(
         &mut self,
         key: QueueKey,
         rank: Rank,
-        scan: ScanKey,
-        through: Sequence,
+        reader: ScanKey,
+        (from, through): (Sequence, Sequence),
         page: Page,
         now: Now,
     ) {
@@ -289,15 +315,15 @@ impl Dispatcher {
             _ => through.next(),
         };
         let mut taken = self.count_out_damaged(key, rank, &page.quarantined);
-        let is_alive = self.queues[key.0].scans.by_key.contains_key(&scan);
+        let scans = self.queues[key.0].scans_at(rank, reader, from);
         for row in page.rows {
-            if is_alive && !self.queues[key.0].knows(rank, row.sequence) {
-                taken += u64::from(self.look_at_row(key, rank, scan, row, now));
+            if !scans.is_empty() && !self.queues[key.0].knows(rank, row.sequence) {
+                taken += u64::from(self.look_at_row(key, rank, &scans, row, now));
             }
         }
         self.queues[key.0].page_in_part(rank, taken);
-        if is_alive {
-            self.look_at_resident(key, rank, scan, next);
+        for scan in scans {
+            self.queues[key.0].look_at_resident(rank, scan, next);
         }
         self.mark(key);
     }
@@ -306,7 +332,7 @@ impl Dispatcher {
         &mut self,
         key: QueueKey,
         rank: Rank,
-        scan: ScanKey,
+        scans: &[ScanKey],
         row: PageRow,
         now: Now,
     ) -> bool {
@@ -317,29 +343,45 @@ impl Dispatcher {
             return false;
         }
         let queue = &mut self.queues[key.0];
-        let Some(scan) = queue.scans.by_key.get_mut(&scan) else {
-            return false;
-        };
-        if !scan.look(&queue.name, (rank, sequence), &entry) {
-            return false;
+        let mut is_found = false;
+        for scan in scans {
+            if let Some(scan) = queue.scans.by_key.get_mut(scan)
+                && !scan.has_seen(rank, sequence)
+            {
+                is_found |= scan.look(&queue.name, (rank, sequence), &entry);
+            }
         }
-        queue.put_paged(rank, sequence, entry);
-        true
+        if is_found {
+            queue.put_paged(rank, sequence, entry);
+        }
+        is_found
+    }
+}
+
+impl Queue {
+    /// Scans that may look at a page from here on that was read for one of them.
+    fn scans_at(&mut self, rank: Rank, reader: ScanKey, from: Sequence) -> Vec<ScanKey> {
+        self.scans.last_read = Some(reader);
+        let index = usize::from(rank.0) % LANE_COUNT;
+        let scans = self.scans.by_key.iter().filter(|(key, scan)| {
+            let is_awaited = !scan.idle.is_empty() && scan.found.len() < FOUND_MAX;
+            **key == reader || (is_awaited && scan.at[index] >= from)
+        });
+        scans.map(|(key, _)| *key).collect()
     }
 
     /// Entries that are resident among the rows of a page were not looked at yet.
-    fn look_at_resident(&mut self, key: QueueKey, rank: Rank, scan: ScanKey, next: Sequence) {
+    fn look_at_resident(&mut self, rank: Rank, scan: ScanKey, next: Sequence) {
         let index = usize::from(rank.0) % LANE_COUNT;
-        let queue = &mut self.queues[key.0];
-        let Some(scan) = queue.scans.by_key.get_mut(&scan) else {
+        let Some(scan) = self.scans.by_key.get_mut(&scan) else {
             return;
         };
         let mut at = scan.at[index];
-        while let Some((sequence, entry)) = queue.lanes[index].resident_from(at)
+        while let Some((sequence, entry)) = self.lanes[index].resident_from(at)
             && sequence < next
         {
             at = sequence.next();
-            scan.look(&queue.name, (rank, sequence), entry);
+            scan.look(&self.name, (rank, sequence), entry);
         }
         scan.at[index] = scan.at[index].max(next);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
@@ -11,7 +11,8 @@ use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
-use super::key::{ConsumerKey, PeerKey, TopicKey};
+use super::hung::PassedOver;
+use super::key::{ConsumerKey, PeerKey, QueueKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::destination::Pattern;
 use crate::core::memory::{Charge, MemoryBudget};
@@ -147,12 +148,31 @@ impl Pending {
         delayed.into_values().map(|(timer, ..)| timer)
     }
 
-    /// Drops the oldest of those that were never delivered; answers which topic's it was.
-    pub(super) fn drop_oldest(&mut self) -> Option<TopicKey> {
+    /// Whose the oldest of those is that were never delivered.
+    pub(super) fn oldest(&self) -> Option<TopicKey> {
+        self.fresh.front().map(|(_, topic, _)| *topic)
+    }
+
+    /// Drops the latest one if it is this topic's.
+    pub(super) fn drop_latest(&mut self, own: TopicKey) -> Option<(TopicKey, MessageNumber)> {
+        let (_, topic, entry) = self.fresh.pop_back_if(|(_, topic, _)| *topic == own)?;
+        self.bytes -= entry.message.bytes();
+        self.charge.shrink(COPY_BYTES);
+        Some((topic, entry.number))
+    }
+
+    /// Drops the oldest of those that were never delivered; answers which it was.
+    pub(super) fn drop_oldest(&mut self) -> Option<(TopicKey, MessageNumber)> {
         let (_, topic, entry) = self.fresh.pop_front()?;
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
-        Some(topic)
+        Some((topic, entry.number))
+    }
+
+    /// Which topic each is of.
+    pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> + '_ {
+        let fresh = self.fresh.iter().map(|(_, topic, _)| *topic);
+        fresh.chain(self.returned.values().map(|(topic, _)| *topic))
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -199,14 +219,22 @@ pub(super) struct Subscription {
     pub(super) handle: SubscriptionHandle,
     /// Its places at queues.
     pub(super) consumers: SmallVec<[ConsumerKey; 1]>,
-    /// Those of them that wait for credit.
-    pub(super) parked: Vec<ConsumerKey>,
+    /// Those of them that wait for credit, the first to wait first.
+    pub(super) parked: VecDeque<ConsumerKey>,
+    /// Whether it stands in the dispatcher's list of those that may have credit for more of them.
+    pub(super) is_offered: bool,
+    /// The queues that it has a place at, where it may have several.
+    pub(super) queues: FxHashSet<QueueKey>,
+    /// For those places.
+    pub(super) places_charge: Charge,
     /// The topics that it named, and where it stands among their subscriptions.
     pub(super) topics: SmallVec<[(TopicKey, usize); 1]>,
     pub(super) selector: Option<Arc<Selector>>,
     pub(super) priority: ConsumerPriority,
     pub(super) exclusivity: Exclusivity,
     pub(super) locality: Locality,
+    /// How much of its topics may wait for it beyond its credit, by its own wish.
+    pub(super) pending_max: Option<u32>,
     /// Patterns that it takes from.
     pub(super) patterns: Vec<Arc<Pattern>>,
     /// Whether each message has to say where it comes from.
@@ -216,6 +244,8 @@ pub(super) struct Subscription {
     /// acknowledges them.
     pub(super) keeps_deliveries: bool,
     pub(super) credit: Credit,
+    /// Set while it is given nothing because it does not answer.
+    pub(super) passed_over: Option<Box<PassedOver>>,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
     /// Whether it stands in the dispatcher's list to look at.
@@ -228,6 +258,10 @@ pub(super) struct Subscription {
     pub(super) full_for: SmallVec<[TopicKey; 1]>,
     /// Whether a transaction may have claimed something of it.
     pub(super) has_claims: bool,
+    /// Whether it has reached its pending limit since it last had nothing waiting.
+    pub(super) is_slow: bool,
+    /// What was dropped because it does not keep up.
+    pub(super) discarded: u64,
 }
 
 impl Subscription {

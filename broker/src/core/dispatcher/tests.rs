@@ -1,5 +1,7 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
+mod advisory;
+mod bound;
 mod browse;
 mod ceiling;
 mod connection;
@@ -7,12 +9,21 @@ mod consumer;
 mod crowd;
 mod dead_letter;
 mod destination;
+mod duplicate;
 mod expiry;
 mod full;
 mod group;
+mod hung;
+mod idle;
+mod last_value;
+mod lasting;
 mod paging;
 mod pressure;
+mod retained;
+mod route;
+mod schedule;
 mod selector;
+mod statistics;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -28,12 +39,15 @@ use stompbox_store::{Store, StoreEvent};
 use super::*;
 use crate::core::clock::Now;
 use crate::core::destination::SubscribeTarget;
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
+use crate::core::duplicate_id::DuplicateId;
+use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication, Target};
+use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
-    Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Memory,
+    Opening, Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
+use crate::core::schedule::Schedule;
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
 
@@ -45,6 +59,8 @@ pub(super) struct Draft {
     ttl_ms: i64,
     head: &'static str,
     receipt: Option<&'static str>,
+    schedule: Option<&'static str>,
+    duplicate_id: Option<&'static str>,
 }
 
 pub(super) fn draft(text: &'static str) -> Draft {
@@ -55,6 +71,8 @@ pub(super) fn draft(text: &'static str) -> Draft {
         ttl_ms: 0,
         head: "",
         receipt: None,
+        schedule: None,
+        duplicate_id: None,
     }
 }
 
@@ -77,6 +95,21 @@ impl Draft {
     /// Its own headers, as lines.
     pub(super) fn head(self, head: &'static str) -> Self {
         Self { head, ..self }
+    }
+
+    /// Later, as [`Schedule`] writes it.
+    pub(super) fn schedule(self, schedule: &'static str) -> Self {
+        Self {
+            schedule: Some(schedule),
+            ..self
+        }
+    }
+
+    pub(super) fn id(self, id: &'static str) -> Self {
+        Self {
+            duplicate_id: Some(id),
+            ..self
+        }
     }
 
     pub(super) fn receipt(self, receipt: &'static str) -> Self {
@@ -113,6 +146,15 @@ impl Bench {
         Self::with(Window::default(), config.expect("a policy").policies)
     }
 
+    /// With this configuration file.
+    pub(super) fn configured(window: Window, toml: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), toml).expect("write");
+        let command_line = crate::config::CommandLine::default();
+        let config = crate::config::load(Some(file.path()), std::iter::empty(), command_line);
+        Self::with(window, config.expect("a configuration").policies)
+    }
+
     /// So many messages stay in memory, so many come back at a time.
     pub(super) fn paging(messages: usize, page_messages: usize) -> Self {
         let window = Window {
@@ -128,7 +170,21 @@ impl Bench {
     }
 
     pub(super) fn with_memory(window: Window, policies: Policies, memory_bytes: usize) -> Self {
-        let disk = MemoryDisk::default();
+        let budget = MemoryBudget::new(memory_bytes);
+        let settings = Settings {
+            policies,
+            limits: Limits::default(),
+            client_id: ClientIdPolicy::Refuse,
+            budget,
+            window,
+            disk: DiskLimits::UNLIMITED,
+            zone: TimeZone::UTC,
+        };
+        Self::on(MemoryDisk::default(), settings)
+    }
+
+    /// On what an earlier life has left.
+    fn on(disk: MemoryDisk, settings: Settings) -> Self {
         let events = Events::default();
         let sink = Arc::clone(&events);
         let report = move |event| {
@@ -137,29 +193,54 @@ impl Bench {
         };
         let (store, recovered) =
             MemoryStore::open(disk.clone(), 0, Arc::new(report)).expect("a free disk");
-        let budget = MemoryBudget::new(memory_bytes);
-        let settings = Settings {
-            policies,
-            limits: Limits::default(),
-            client_id: ClientIdPolicy::Refuse,
-            budget: Arc::clone(&budget),
-            window,
-            disk: DiskLimits::UNLIMITED,
+        let budget = Arc::clone(&settings.budget);
+        let now = Now {
+            wall_ms: 1_000_000,
+            uptime: Duration::ZERO,
         };
+        let mut dispatcher = Dispatcher::new(settings, &recovered);
+        dispatcher.declare(now);
         Self {
-            dispatcher: Dispatcher::new(settings, &recovered),
+            dispatcher,
             disk,
             store,
             events,
-            now: Now {
-                wall_ms: 1_000_000,
-                uptime: Duration::ZERO,
-            },
+            now,
             budget,
             heard: Vec::new(),
             tags: Vec::new(),
             numbers: HashMap::new(),
         }
+    }
+
+    /// The broker dies, and another one opens what it has left.
+    pub(super) fn restart(&mut self) {
+        self.disk.crash();
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let now = self.now;
+        *self = Self::on(self.disk.clone(), self.dispatcher.settings.clone());
+        self.now = now;
+    }
+
+    /// It stops as it is told to.
+    pub(super) fn stop_and_start(&mut self) {
+        let open: Vec<ConnectionId> = self.dispatcher.connections.keys().copied().collect();
+        for connection in open {
+            let request = Request::Closed {
+                ending: Ending::Stop,
+                written: DeliveryCounter(u64::MAX),
+            };
+            self.ask(connection.0, request);
+        }
+        self.rest();
+        let (_, last) = self.dispatcher.last_batch();
+        let placeholder = Self::new();
+        let store = std::mem::replace(&mut self.store, placeholder.store);
+        Box::new(store).close(last).expect("a disk that works");
+        self.reopen();
     }
 
     pub(super) fn limit_disk(&mut self, bytes_max: u64) {
@@ -198,7 +279,14 @@ impl Bench {
         let head = draft.head.as_bytes();
         let charge = self.budget.charge(head.len() + body.len());
         let wall_ms = self.now.wall_ms;
-        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge).in_group();
+        let message = Message::new(head, Body::Shared(&body), priority, wall_ms, charge);
+        let value = |name: &[u8]| stompbox_protocol::canonical::find(head, name);
+        let (id, seq) = (value(b"JMSXGroupID"), value(b"JMSXGroupSeq"));
+        let headers = GroupHeaders {
+            id: id.as_deref(),
+            seq: seq.as_deref(),
+        };
+        let message = message.in_group(MessageGroup::parse(headers).expect("a group"));
         Publication {
             target: target(to),
             message: Arc::new(message),
@@ -207,6 +295,15 @@ impl Bench {
                 0 => 0,
                 ttl_ms => self.now.wall_ms + ttl_ms,
             },
+            sent_ms: self.now.wall_ms,
+            later: draft.schedule.map(|text| {
+                let schedule: Schedule = text.parse().expect("a schedule");
+                let firing = schedule.first(wall_ms, &TimeZone::UTC).expect("it comes");
+                Box::new(Later { schedule, firing })
+            }),
+            duplicate_id: draft
+                .duplicate_id
+                .and_then(|id| DuplicateId::parse(Some(id.as_bytes()), None).expect("an id")),
         }
     }
 
@@ -252,9 +349,13 @@ impl Bench {
                 bytes: None,
             },
             selector: None,
+            selector_text: None,
+            lasting: None,
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
+            pending_max: None,
+            memory: Memory::Prospective,
             intent: Intent::Consume,
             receipt: None,
         };
@@ -319,6 +420,10 @@ impl Bench {
         for read in reads {
             match read {
                 Read::Page(request) => self.store.read_page(request),
+                Read::Log(request) => self.store.read_log(request),
+                Read::Due(request) => self.store.read_due(request),
+                Read::Schedule(request) => self.store.read_schedule(request),
+                Read::Duplicates(request) => self.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }
@@ -383,6 +488,10 @@ impl Bench {
                     Reply::Unrouted(ReceiptId(id)) => {
                         format!("unrouted {}", String::from_utf8_lossy(id))
                     }
+                    Reply::Duplicate {
+                        receipt: ReceiptId(id),
+                        ..
+                    } => format!("duplicate {}", String::from_utf8_lossy(id)),
                     Reply::BrowseEnd(_) => "end".to_owned(),
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
@@ -390,6 +499,20 @@ impl Bench {
                 };
                 Some(format!("{}<{text}", connection.0))
             })
+            .collect()
+    }
+
+    /// A header of each message that was delivered since the last time that was asked what was said.
+    pub(super) fn heard_heads(&self, header: &str) -> Vec<String> {
+        let deliveries = self.heard.iter().filter_map(|(_, reply)| match reply {
+            Reply::Deliver(delivery) => Some(&delivery.message),
+            _ => None,
+        });
+        deliveries
+            .filter_map(|message| {
+                stompbox_protocol::canonical::find(message.head(), header.as_bytes())
+            })
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
             .collect()
     }
 
@@ -444,12 +567,12 @@ fn name(text: &str) -> Arc<DestinationName> {
     Arc::new(DestinationName::parse(text.as_bytes()).expect("a name"))
 }
 
-/// Bodies are static texts; this finds which.
+/// Bodies of clients are static texts; this finds which.
 fn text_of(delivery: &Delivery) -> &'static str {
     const TEXTS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let body = delivery.message.body();
     TEXTS
         .into_iter()
         .find(|text| text.as_bytes() == body)
-        .expect("one of the texts")
+        .unwrap_or("of the broker's own")
 }

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sender, Ticket};
+use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
+use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
+use super::retained::Retained;
+use super::topic_log::TopicLog;
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
 use crate::core::message::Publication;
@@ -23,7 +26,13 @@ pub(super) struct TopicCounters {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<DestinationName>,
+    /// Its row in the store, once somebody was durably subscribed to it.
+    pub(super) id: Option<DestinationId>,
+    /// For subscriptions that last, while there are any.
+    pub(super) log: Option<Box<TopicLog>>,
     pub(super) policy: Arc<Policy>,
+    /// Its last messages, for those that begin with them.
+    pub(super) retained: Option<Box<Retained>>,
     /// Those that named it.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     /// All that hear it, as of `audience_at`.
@@ -39,6 +48,8 @@ pub(super) struct Topic {
     pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
 }
 
@@ -46,7 +57,10 @@ impl Topic {
     pub(super) fn new(name: Arc<DestinationName>, policy: Arc<Policy>) -> Self {
         Self {
             name,
+            id: None,
+            log: None,
             policy,
+            retained: None,
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,
@@ -54,7 +68,13 @@ impl Topic {
             full_count: 0,
             is_crowded: false,
             blocked: Vec::new(),
+            last_use: None,
             counters: TopicCounters::default(),
         }
+    }
+
+    /// Whether its persistent messages are stored for durable subscriptions.
+    pub(super) fn is_kept(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_kept())
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::Session;
 use super::output::Output;
+use super::temporary::invalid;
 use crate::config::Delivery;
-use crate::core::destination::DestinationName;
+use crate::core::destination::{DestinationName, NameError, StatisticsQuery, is_advisory_topic};
+use crate::core::excerpt::excerpt;
 use crate::core::message::Target;
 use crate::core::port::Refusal;
 
@@ -22,6 +24,8 @@ const HANDLE_USES: u32 = 64;
 pub(super) struct Known {
     pub(super) target: Target,
     pub(super) default_delivery: Delivery,
+    /// Whether it asks the broker for statistics.
+    pub(super) is_query: bool,
 }
 
 impl Known {
@@ -94,14 +98,34 @@ impl Session {
         if let Some(known) = self.destinations.get(text) {
             return Ok(known);
         }
-        let target = self.send_target(text, output)?;
+        let query = StatisticsQuery::name_in(text).map_err(|error| invalid(&error))?;
+        let is_query = query.is_some();
+        let target = match query {
+            Some(name) => Target::One(Arc::new(name)),
+            None => self.send_target(text, output)?,
+        };
+        if !is_query {
+            refuse_brokers_own(&target)?;
+        }
         let first = &target.names()[0];
         let policy = self.settings.policies.effective(first.kind(), first.name());
         let known = Known {
             default_delivery: policy.default_delivery,
             target,
+            is_query,
         };
         self.destinations.learn(text, known.clone());
         Ok(known)
+    }
+}
+
+/// On advisory topics the broker alone publishes, and statistics are asked for by a name that stands alone.
+fn refuse_brokers_own(target: &Target) -> Result<(), Refusal> {
+    let is_own = |name: &&Arc<DestinationName>| {
+        is_advisory_topic(name) || StatisticsQuery::is_asked_by(name)
+    };
+    match target.names().iter().find(is_own) {
+        None => Ok(()),
+        Some(name) => Err(invalid(&NameError::BrokersOwn(excerpt(name.wire())))),
     }
 }

@@ -7,7 +7,7 @@ use crate::core::port::{ReceiptId, Refusal};
 /// The `receipt` header.
 pub(super) fn receipt(frame: &FrameRef<'_>) -> Option<ReceiptId> {
     frame
-        .header("receipt")
+        .receipt()
         .map(|value| ReceiptId(value.as_ref().into()))
 }
 
@@ -15,11 +15,16 @@ pub(super) fn receipt(frame: &FrameRef<'_>) -> Option<ReceiptId> {
 pub(super) fn required(frame: &FrameRef<'_>, name: &str) -> Result<Box<[u8]>, Refusal> {
     match frame.header(name) {
         Some(value) => Ok(value.as_ref().into()),
-        None => Err(Refusal::new(
-            format!("{name} is missing"),
-            format!("{} needs the header '{name}'", frame.command().as_str()),
-        )),
+        None => Err(missing(frame, name)),
     }
+}
+
+/// What a frame meets that lacks a header.
+pub(super) fn missing(frame: &FrameRef<'_>, name: &str) -> Refusal {
+    Refusal::new(
+        format!("{name} is missing"),
+        format!("{} needs the header '{name}'", frame.command().as_str()),
+    )
 }
 
 /// An integer header, where it is there.
@@ -60,7 +65,10 @@ pub(super) fn parse_natural(name: &str, value: &[u8]) -> Result<i64, Refusal> {
 
 /// `true` or `false`, also capitalised as Python writes them.
 pub(super) fn parse_flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
-    if value.eq_ignore_ascii_case(b"true") {
+    // As nearly all write them.
+    if value == b"false" {
+        Ok(false)
+    } else if value == b"true" || value.eq_ignore_ascii_case(b"true") {
         Ok(true)
     } else if value.eq_ignore_ascii_case(b"false") {
         Ok(false)

@@ -8,6 +8,7 @@ mod acknowledge;
 mod connect;
 mod destination_cache;
 mod field;
+mod lasting;
 mod output;
 mod output_buffer;
 mod send;
@@ -31,8 +32,9 @@ use stompbox_protocol::{Command, DecodeError, FrameRef, Version};
 use stompbox_store::Epoch;
 
 use super::clock::Now;
-use super::memory::{Charger, MemoryBudget};
+use super::memory::MemoryBudget;
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
+use super::schedule::TimeZone;
 use crate::config::{Limits, Policies};
 use destination_cache::DestinationCache;
 use stash::Stash;
@@ -55,6 +57,8 @@ pub struct SessionSettings {
     pub epoch: Epoch,
     /// What messages are charged to.
     pub budget: Arc<MemoryBudget>,
+    /// Where `AMQ_SCHEDULED_CRON` is read.
+    pub zone: TimeZone,
 }
 
 /// Where a session stands.
@@ -98,7 +102,8 @@ pub struct Session {
     /// `message-id` up to its counter.
     message_id_prefix: Box<[u8]>,
     topic_subscriptions: usize,
-    charger: Charger,
+    /// Names and patterns that its subscriptions take from.
+    source_count: usize,
     scratch: Vec<u8>,
 }
 
@@ -119,7 +124,6 @@ impl Session {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
             stash: Stash::new(&settings.limits, &settings.budget),
-            charger: Charger::new(&settings.budget),
             settings,
             peer,
             stage: Stage::Fresh,
@@ -136,6 +140,7 @@ impl Session {
             given: DeliveryCounter(0),
             unanswered: Unanswered::default(),
             topic_subscriptions: 0,
+            source_count: 0,
             scratch: Vec::new(),
         }
     }
@@ -214,6 +219,7 @@ impl Session {
             Reply::Opened
             | Reply::Receipt(_)
             | Reply::Unrouted(_)
+            | Reply::Duplicate { .. }
             | Reply::BrowseEnd(_)
             | Reply::Refused(_)
             | Reply::Close
@@ -325,7 +331,12 @@ impl Session {
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
-            Reply::BrowseEnd(subscription) => self.browse_end(subscription, output),
+            Reply::Duplicate { receipt, .. } => self.answer(&receipt, Routed::Before, output),
+            Reply::BrowseEnd(subscription) => {
+                if !matches!(self.stage, Stage::Ending) {
+                    self.browse_end(subscription, output);
+                }
+            }
             Reply::Refused(refusal) => self.refuse(refusal, output),
             Reply::Close => {
                 self.stage = Stage::Ending;

@@ -142,7 +142,8 @@ impl Session {
         bytes.extend_from_slice(&subscribed.opening);
         write_number(bytes, Sequence(delivery.number.0));
         if let Some(destination) = &delivery.destination {
-            let wire = destination.wire().as_bytes();
+            let own = self.temporaries.own_name(destination);
+            let wire = own.unwrap_or(destination.wire()).as_bytes();
             encode::header(bytes, self.version, b"destination", wire);
         }
         if self.version == Version::V1_2 && subscribed.mode != AckMode::Auto {
@@ -230,6 +231,8 @@ pub(super) enum Routed {
     Yes,
     /// The message went nowhere (`x-routed:0`).
     Nowhere,
+    /// It repeats one that came before (`x-duplicate:true`).
+    Before,
 }
 
 pub(super) fn write_receipt(
@@ -242,8 +245,10 @@ pub(super) fn write_receipt(
     let bytes = &mut output.bytes;
     bytes.extend_from_slice(b"RECEIPT\n");
     encode::header(bytes, version, b"receipt-id", &receipt.0);
-    if routed == Routed::Nowhere {
-        bytes.extend_from_slice(b"x-routed:0\n");
+    match routed {
+        Routed::Yes => {}
+        Routed::Nowhere => bytes.extend_from_slice(b"x-routed:0\n"),
+        Routed::Before => bytes.extend_from_slice(b"x-duplicate:true\n"),
     }
     bytes.extend_from_slice(&[b'\n', 0, FRAME_GAP]);
     let end = output.position();

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_protocol::{FrameRef, Version, encode};
 
+use super::lasting::lasting;
 use super::output::Output;
 use super::temporary::invalid;
 use super::wish::{self, Wishes};
 use super::{Session, field, next_handle};
 use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
 use crate::core::memory::{Held, Share};
-use crate::core::port::{AckMode, ReceiptId, Refusal, Request, Source, SubscriptionHandle};
+use crate::core::port::{
+    AckMode, Deletion, Lasting, ReceiptId, Refusal, Request, Source, SubscriptionHandle,
+};
 
 /// What a client calls its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +37,8 @@ impl SubscriptionName {
 pub(super) struct Subscribed {
     pub(super) mode: AckMode,
     pub(super) hears_topics: bool,
+    /// Names and patterns that it takes from.
+    source_count: usize,
     /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
     /// to its numbers.
     pub(super) opening: Box<[u8]>,
@@ -77,23 +82,25 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
         let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-        let wishes = Wishes::read(frame, &target.options)?;
+        let wishes = Wishes::read(frame, &target)?;
         let id = frame.header("id");
         let name = match &id {
             Some(id) => SubscriptionName::Id(id.as_ref().into()),
             None if self.version == Version::V1_0 => SubscriptionName::of(&target),
             None => return Err(missing_id("SUBSCRIBE")),
         };
-        self.check_new(&name)?;
+        self.check_new(&name, target.sources.len())?;
         let selector = self.hold_selector(frame, target.options.selector.as_deref())?;
-        let sources: SmallVec<[Source; 1]> = target
-            .sources
-            .iter()
-            .map(|source| self.source(source, output))
-            .collect();
+        let mut sources: SmallVec<[Source; 1]> = SmallVec::new();
+        for source in &target.sources {
+            let source = self.source(source, output);
+            // A temporary one may be named as its owner does and as others do.
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
         let handle = self.next_subscription;
         self.next_subscription = SubscriptionHandle(next_handle(handle.0, "SUBSCRIBE")?);
         self.names.insert(name, handle);
@@ -102,9 +109,11 @@ impl Session {
             .iter()
             .any(|source| source.kind() == DestinationKind::Topic);
         self.topic_subscriptions += usize::from(hears_topics);
+        self.source_count += sources.len();
         let subscribed = Subscribed {
             mode: wishes.mode,
             hears_topics,
+            source_count: sources.len(),
             opening: self.opening(id.as_deref(), &sources),
             _selector: selector,
         };
@@ -130,8 +139,7 @@ impl Session {
             encode::header(&mut lines, self.version, b"subscription", id);
         }
         if let [Source::One(name)] = sources {
-            let own = self.temporaries.own_name(name);
-            let wire = own.as_deref().unwrap_or(name.wire());
+            let wire = self.temporaries.own_name(name).unwrap_or(name.wire());
             encode::header(&mut lines, self.version, b"destination", wire.as_bytes());
         }
         lines.extend_from_slice(b"message-id:");
@@ -168,7 +176,7 @@ impl Session {
         Ok(Some(Box::new(held)))
     }
 
-    fn check_new(&self, name: &SubscriptionName) -> Result<(), Refusal> {
+    fn check_new(&self, name: &SubscriptionName, source_count: usize) -> Result<(), Refusal> {
         if let SubscriptionName::Id(id) = name
             && id.len() > ID_BYTES_MAX
         {
@@ -188,14 +196,15 @@ impl Session {
             ));
         }
         let limit = self.settings.limits.subscriptions;
-        if self.subscriptions.len() < limit {
+        if self.source_count + source_count <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many subscriptions",
             format!(
-                "this connection has {limit} subscriptions, which is limits.subscriptions: \
-                 UNSUBSCRIBE some, use another connection, or raise the limit"
+                "this connection has {} subscriptions and limits.subscriptions is {limit}, where each name \
+                 of a list counts: UNSUBSCRIBE some, use another connection, or raise the limit",
+                self.source_count
             ),
         ))
     }
@@ -206,36 +215,71 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        let name = match frame.header("id") {
-            Some(id) => SubscriptionName::Id(id.as_ref().into()),
-            None if self.version == Version::V1_0 => {
-                let text = field::required(frame, "destination")?;
-                let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
-                SubscriptionName::of(&target)
+        let target = frame
+            .header("destination")
+            .map(|text| SubscribeTarget::parse(&text).map_err(|error| invalid(&error)))
+            .transpose()?;
+        let deletes = self.deletion(frame, target.as_ref(), output)?;
+        let name = match (frame.header("id"), &target) {
+            (Some(id), _) => Some(SubscriptionName::Id(id.as_ref().into())),
+            (None, Some(target)) if self.version == Version::V1_0 => {
+                Some(SubscriptionName::of(target))
             }
-            None => return Err(missing_id("UNSUBSCRIBE")),
+            (None, _) if deletes.is_some() => None,
+            (None, None) if self.version == Version::V1_0 => {
+                return Err(field::missing(frame, "destination"));
+            }
+            (None, _) => return Err(missing_id("UNSUBSCRIBE")),
         };
-        let Some(handle) = self.names.remove(&name) else {
+        let handle = name.as_ref().and_then(|name| self.names.remove(name));
+        if handle.is_none() && deletes.is_none() {
             return Err(Refusal::new(
                 "no such subscription",
                 "this connection has no live subscription with that id: it was never made, or ended",
             ));
-        };
-        if self.version == Version::V1_1 {
-            self.ended.insert(name, handle);
         }
-        if let Some(gone) = self.subscriptions.remove(&handle)
-            && gone.hears_topics
-        {
-            self.topic_subscriptions -= 1;
+        if let Some(handle) = handle {
+            self.forget(name, handle);
         }
         let given = self.given;
         output.requests.push(Request::Unsubscribe {
             subscription: handle,
+            deletes,
             given,
             receipt,
         });
         Ok(())
+    }
+
+    fn forget(&mut self, name: Option<SubscriptionName>, handle: SubscriptionHandle) {
+        if self.version == Version::V1_1
+            && let Some(name) = name
+        {
+            self.ended.insert(name, handle);
+        }
+        if let Some(gone) = self.subscriptions.remove(&handle) {
+            self.topic_subscriptions -= usize::from(gone.hears_topics);
+            self.source_count -= gone.source_count;
+        }
+    }
+
+    /// The durable subscription that an UNSUBSCRIBE deletes.
+    fn deletion(
+        &mut self,
+        frame: &FrameRef<'_>,
+        target: Option<&SubscribeTarget>,
+        output: &mut Output,
+    ) -> Result<Option<Deletion>, Refusal> {
+        let kind = target.map_or(DestinationKind::Topic, wish::kind_of);
+        let lasting = match lasting(frame, kind)? {
+            None | Some(Lasting::Shared(_)) => return Ok(None),
+            Some(lasting) => lasting,
+        };
+        let topic = match target.map(|target| &target.sources[..]) {
+            Some([SubscribeSource::One(address)]) => Some(self.resolve(address, output)),
+            Some(_) | None => None,
+        };
+        Ok(Some(Deletion { lasting, topic }))
     }
 }
 

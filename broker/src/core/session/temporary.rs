@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Session;
 use super::output::Output;
-use crate::core::destination::{Address, DestinationName, NameError, SendTarget, TemporaryName};
+use crate::core::destination::{
+    Address, DestinationKind, DestinationName, NameError, SendTarget, TemporaryName,
+};
 use crate::core::message::Target;
 use crate::core::port::{Refusal, Request};
 
@@ -14,6 +16,8 @@ use crate::core::port::{Refusal, Request};
 pub(super) struct Temporaries {
     secret: u128,
     made: HashMap<TemporaryName, Arc<DestinationName>>,
+    /// What the connection calls them.
+    own_names: HashMap<Arc<DestinationName>, Box<str>>,
 }
 
 impl Temporaries {
@@ -21,17 +25,26 @@ impl Temporaries {
         Self {
             secret,
             made: HashMap::new(),
+            own_names: HashMap::new(),
         }
     }
 
     /// What the connection calls this destination, if it is its own.
-    pub(super) fn own_name(&self, name: &DestinationName) -> Option<String> {
-        let (own, _) = self.made.iter().find(|(_, made)| ***made == *name)?;
+    pub(super) fn own_name(&self, name: &DestinationName) -> Option<&str> {
+        if !name.is_temporary() {
+            return None;
+        }
+        self.own_names.get(name).map(|own| &**own)
+    }
+
+    fn insert(&mut self, own: &TemporaryName, made: &Arc<DestinationName>) {
         let kind = match own.kind() {
-            crate::core::destination::DestinationKind::Queue => "queue",
-            crate::core::destination::DestinationKind::Topic => "topic",
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
         };
-        Some(format!("/temp-{kind}/{}", own.name()))
+        let wire = format!("/temp-{kind}/{}", own.name());
+        self.own_names.insert(Arc::clone(made), wire.into());
+        self.made.insert(own.clone(), Arc::clone(made));
     }
 }
 
@@ -52,7 +65,7 @@ impl Session {
         }
         let (secret, count) = (self.temporaries.secret, self.temporaries.made.len());
         let made = Arc::new(own.made_as(&format!("{}-{secret:032x}-{count}", self.name)));
-        self.temporaries.made.insert(own.clone(), Arc::clone(&made));
+        self.temporaries.insert(own, &made);
         output
             .requests
             .push(Request::MakeTemporary(Arc::clone(&made)));
@@ -79,11 +92,14 @@ impl Session {
         output: &mut Output,
     ) -> Result<Target, Refusal> {
         let target = SendTarget::parse(text).map_err(|error| invalid(&error))?;
-        let mut names: Vec<_> = target
-            .addresses()
-            .iter()
-            .map(|address| self.resolve(address, output))
-            .collect();
+        let mut names = Vec::with_capacity(target.addresses().len());
+        for address in target.addresses() {
+            let name = self.resolve(address, output);
+            // A temporary one may be named as its owner does and as others do.
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         Ok(match names.pop() {
             Some(only) if names.is_empty() => Target::One(only),
             last => {

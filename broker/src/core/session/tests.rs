@@ -39,6 +39,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         Self {
             session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
@@ -50,7 +51,11 @@ impl Bench {
 
     /// A session that is open.
     pub(super) fn open(version: Version) -> Self {
-        let mut bench = Self::fresh(Limits::default());
+        Self::open_with(version, Limits::default())
+    }
+
+    pub(super) fn open_with(version: Version, limits: Limits) -> Self {
+        let mut bench = Self::fresh(limits);
         bench.say(&format!("CONNECT\naccept-version:{version}\n\n\0"));
         bench.decoder.set_version(version);
         bench.reply(Reply::Opened);
@@ -75,6 +80,15 @@ impl Bench {
 
     /// The dispatcher hands out a message of so many bytes.
     pub(super) fn deliver(&mut self, subscription: u32, body_bytes: usize) {
+        self.deliver_from(subscription, body_bytes, None);
+    }
+
+    fn deliver_from(
+        &mut self,
+        subscription: u32,
+        body_bytes: usize,
+        destination: Option<Arc<crate::core::destination::DestinationName>>,
+    ) {
         self.counter += 1;
         let budget = MemoryBudget::new(1 << 20);
         let body = Bytes::from(vec![b'x'; body_bytes]);
@@ -92,7 +106,7 @@ impl Bench {
             expires_ms: 0,
             mode: DeliveryMode::Persistent,
             annotations: None,
-            destination: None,
+            destination,
         }));
     }
 
@@ -446,4 +460,127 @@ fn a_connection_that_has_used_up_its_numbers_is_refused_and_none_comes_twice() {
     bench.session.next_transaction = crate::core::port::TransactionHandle(u32::MAX);
     bench.say("BEGIN\ntransaction:t\n\n\0");
     assert!(bench.told().contains("connection is worn out"));
+}
+
+#[test]
+fn of_two_reply_to_headers_the_first_stays_the_first() {
+    for (first, second) in [
+        ("/temp-queue/a", "/queue/b"),
+        ("/queue/b", "/temp-queue/a"),
+        ("/temp-queue/a", "/temp-queue/c"),
+    ] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!(
+            "SEND\ndestination:/queue/q\nreply-to:{first}\nx:1\nreply-to:{second}\n\n\0"
+        ));
+        let sent = bench.buffer.output.requests.pop().expect("a request");
+        let Request::Send { publication, .. } = sent else {
+            panic!("{sent:?}");
+        };
+        let head = String::from_utf8_lossy(publication.message.head()).into_owned();
+        let names: Vec<_> = head
+            .lines()
+            .filter_map(|line| line.strip_prefix("reply-to:"))
+            .collect();
+        assert_eq!(names.len(), 2, "{head}");
+        for (name, sent) in names.iter().zip([first, second]) {
+            let is_temporary = sent.starts_with("/temp-queue/");
+            assert_eq!(name.starts_with("/remote-temp-queue/"), is_temporary);
+        }
+    }
+}
+
+/// The name by which others find a temporary destination that was asked for.
+fn made(bench: &mut Bench) -> Arc<crate::core::destination::DestinationName> {
+    let requests = &bench.buffer.output.requests;
+    let made = requests.iter().find_map(|request| match request {
+        Request::MakeTemporary(name) => Some(Arc::clone(name)),
+        _ => None,
+    });
+    made.expect("made")
+}
+
+#[test]
+fn a_list_shows_its_owner_its_own_names() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SUBSCRIBE\nid:s\ndestination:/temp-topic/a,/queue/b\n\n\0");
+    let name = made(&mut bench);
+    bench.deliver_from(0, 1, Some(name));
+    let told = bench.told();
+    assert!(told.contains("\ndestination:/temp-topic/a\n"), "{told}");
+}
+
+#[test]
+fn a_temporary_destination_that_is_named_in_both_ways_is_one() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SEND\ndestination:/temp-topic/a\n\n\0");
+    let remote = made(&mut bench);
+    let both = format!("/temp-topic/a,{}", remote.wire());
+    bench.requests();
+    bench.say(&format!("SUBSCRIBE\nid:s\ndestination:{both}\n\n\0"));
+    bench.say(&format!("SEND\ndestination:{both}\n\n\0"));
+    let requests = std::mem::take(&mut bench.buffer.output.requests);
+    let [
+        Request::Subscribe(subscribing),
+        Request::Send { publication, .. },
+    ] = &requests[..]
+    else {
+        panic!("{requests:?}");
+    };
+    assert_eq!(subscribing.sources.len(), 1);
+    assert_eq!(publication.target.names().len(), 1);
+}
+
+#[test]
+fn the_end_of_a_walk_does_not_follow_a_disconnect() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SUBSCRIBE\nid:s\ndestination:/queue/a\nbrowser:true\n\n\0");
+    bench.say("DISCONNECT\nreceipt:r\n\n\0");
+    bench.reply(Reply::Receipt(ReceiptId(b"r"[..].into())));
+    bench.reply(Reply::BrowseEnd(SubscriptionHandle(0)));
+    assert_eq!(bench.told(), "RECEIPT\nreceipt-id:r\n\n\0\n");
+}
+
+#[test]
+fn what_is_no_message_group_is_refused() {
+    let long = "x".repeat(1_025);
+    for (headers, detail) in [
+        (format!("JMSXGroupID:{long}"), "at most 1024 are allowed"),
+        (
+            "JMSXGroupID:a\nJMSXGroupSeq:one".to_owned(),
+            "must be an integer",
+        ),
+    ] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!("SEND\ndestination:/queue/a\n{headers}\n\n\0"));
+        let told = bench.told();
+        assert!(
+            told.starts_with("ERROR\nmessage:message group is invalid\n"),
+            "{told}"
+        );
+        assert!(told.contains(detail), "{told}");
+    }
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("SEND\ndestination:/queue/a\nJMSXGroupSeq:one\n\n\0");
+    assert_eq!(bench.told(), "", "without an id it is the application's");
+}
+
+#[test]
+fn each_name_of_a_list_counts_as_a_subscription() {
+    let limits = Limits {
+        subscriptions: 3,
+        ..Limits::default()
+    };
+    let mut bench = Bench::open_with(Version::V1_2, limits);
+    bench.say("SUBSCRIBE\nid:1\ndestination:/queue/a,/queue/b\n\n\0");
+    bench.say("SUBSCRIBE\nid:2\ndestination:/queue/c\n\n\0");
+    bench.say("UNSUBSCRIBE\nid:1\n\n\0");
+    bench.say("SUBSCRIBE\nid:3\ndestination:/topic/a,/queue/b.>\n\n\0");
+    assert_eq!(bench.told(), "");
+    bench.say("SUBSCRIBE\nid:4\ndestination:/queue/d\n\n\0");
+    assert!(
+        bench
+            .told()
+            .starts_with("ERROR\nmessage:too many subscriptions\n")
+    );
 }

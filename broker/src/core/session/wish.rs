@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 use stompbox_protocol::FrameRef;
 
 use super::field;
-use crate::core::destination::ConsumerOptions;
+use super::lasting::lasting;
+use crate::core::destination::{ConsumerOptions, DestinationKind, SubscribeTarget};
 use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
 use crate::core::port::{
-    AckMode, Intent, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    AckMode, Intent, Lasting, Locality, Memory, Prefetch, ReceiptId, Refusal, Source, Subscribing,
     SubscriptionHandle,
 };
 use crate::core::selector::Selector;
@@ -21,22 +22,31 @@ pub(super) struct Wishes {
     pub(super) mode: AckMode,
     prefetch: Prefetch,
     selector: Option<Arc<Selector>>,
+    selector_text: Option<Box<str>>,
+    lasting: Option<Lasting>,
     priority: ConsumerPriority,
     exclusivity: Exclusivity,
     locality: Locality,
+    pending_max: Option<u32>,
+    memory: Memory,
     intent: Intent,
 }
 
 impl Wishes {
-    pub(super) fn read(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Self, Refusal> {
-        refuse_unsupported_options(options)?;
+    pub(super) fn read(frame: &FrameRef<'_>, target: &SubscribeTarget) -> Result<Self, Refusal> {
+        let options = &target.options;
+        let (selector, selector_text) = selection(frame, options)?.unzip();
         Ok(Self {
             mode: ack_mode(frame)?,
             prefetch: prefetch(frame, options)?,
-            selector: selector(frame, options)?,
+            selector,
+            selector_text,
+            lasting: lasting(frame, kind_of(target))?,
             priority: priority(frame, options)?,
             exclusivity: exclusivity(frame, options)?,
             locality: locality(frame, options)?,
+            pending_max: pending_max(frame, options)?,
+            memory: memory(frame, options)?,
             intent: intent(frame)?,
         })
     }
@@ -54,65 +64,46 @@ impl Wishes {
             mode: self.mode,
             prefetch: self.prefetch,
             selector: self.selector,
+            selector_text: self.selector_text,
+            lasting: self.lasting,
             priority: self.priority,
             exclusivity: self.exclusivity,
             locality: self.locality,
+            pending_max: self.pending_max,
+            memory: self.memory,
             intent: self.intent,
             receipt,
         }
     }
 }
 
-/// Headers that change which messages come and that this version does not know: refused, not ignored.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("activemq.subscriptionName", "durable subscriptions are"),
-    ("durable-subscription-name", "durable subscriptions are"),
-    ("durable-subscriber-name", "durable subscriptions are"),
-    ("x-shared-name", "shared subscriptions are"),
-    (
-        "activemq.maximumPendingMessageLimit",
-        "a limit of a subscription's own is",
-    ),
-];
-
-const UNSUPPORTED_FLAGS: [(&str, &str); 4] = [
-    ("durable", "durable subscriptions are"),
-    ("persistent", "durable subscriptions are"),
-    ("x-shared", "shared subscriptions are"),
-    ("activemq.retroactive", "retroactive subscriptions are"),
-];
-
-/// Refuses what this version cannot do.
-pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
-    let named = UNSUPPORTED
-        .iter()
-        .filter(|(name, _)| frame.header(name).is_some());
-    let mut flagged = Vec::new();
-    for flag in &UNSUPPORTED_FLAGS {
-        if field::flag(frame, flag.0)? {
-            flagged.push(flag);
-        }
-    }
-    match named.chain(flagged).next() {
-        None => Ok(()),
-        Some((name, what)) => Err(Refusal::new(
-            format!("{name} is not supported"),
-            format!("{what} not supported by this version: subscribe without the header '{name}'"),
-        )),
+/// What a subscription takes from. A list of both is of topics.
+pub(super) fn kind_of(target: &SubscribeTarget) -> DestinationKind {
+    let kinds = target.sources.iter().map(|source| source.kind());
+    if kinds.clone().all(|kind| kind == DestinationKind::Queue) {
+        DestinationKind::Queue
+    } else {
+        DestinationKind::Topic
     }
 }
 
-fn selector(
+/// A selector, parsed and as it came.
+type Selection = (Arc<Selector>, Box<str>);
+
+fn selection(
     frame: &FrameRef<'_>,
     options: &ConsumerOptions,
-) -> Result<Option<Arc<Selector>>, Refusal> {
+) -> Result<Option<Selection>, Refusal> {
     let header = frame.header("selector");
     let option = options.selector.as_ref().map(|text| text.as_bytes());
     let Some(text) = header.as_deref().or(option) else {
         return Ok(None);
     };
     match Selector::parse_header(text) {
-        Ok(selector) => Ok(selector.map(Arc::new)),
+        Ok(selector) => Ok(selector.map(|selector| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            (Arc::new(selector), text.into_boxed_str())
+        })),
         Err(error) => Err(Refusal::new("selector is invalid", error.to_string())),
     }
 }
@@ -190,23 +181,25 @@ fn messages(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn refuse_unsupported_options(options: &ConsumerOptions) -> Result<(), Refusal> {
-    let unsupported = [
-        (options.retroactive == Some(true), "consumer.retroactive"),
-        (
-            options
-                .maximum_pending_message_limit
-                .is_some_and(|limit| limit > 0),
-            "consumer.maximumPendingMessageLimit",
-        ),
-    ];
-    match unsupported.into_iter().find(|(is_wanted, _)| *is_wanted) {
-        None => Ok(()),
-        Some((_, name)) => Err(Refusal::new(
-            "destination option is not supported",
-            format!("this version cannot do what the option {name} asks for: subscribe without it"),
-        )),
-    }
+/// ActiveMQ's limit of a subscription of topics: negative is none.
+fn pending_max(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Option<u32>, Refusal> {
+    Ok(
+        match field::integer(frame, "activemq.maximumPendingMessageLimit")? {
+            Some(..0) => None,
+            Some(limit) => Some(messages(limit)),
+            None => options.maximum_pending_message_limit,
+        },
+    )
+}
+
+fn memory(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Memory, Refusal> {
+    let is_wanted =
+        field::flag(frame, "activemq.retroactive")? || options.retroactive == Some(true);
+    Ok(if is_wanted {
+        Memory::Retroactive
+    } else {
+        Memory::Prospective
+    })
 }
 
 fn intent(frame: &FrameRef<'_>) -> Result<Intent, Refusal> {

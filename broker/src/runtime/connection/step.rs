@@ -146,9 +146,10 @@ impl Connection {
     }
 
     /// Sees to it that the alarm rings in time. It may ring too early, which costs less than to set it anew whenever
-    /// something is written.
+    /// something is written. With nothing to wait for there is none: one that has rung would ring for ever.
     pub(super) fn set_alarm(&mut self) {
         let Some(deadline) = self.deadline() else {
+            self.alarm = None;
             return;
         };
         match &mut self.alarm {

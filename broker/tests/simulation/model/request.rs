@@ -98,9 +98,13 @@ impl Model {
             }
             Request::Unsubscribe {
                 subscription,
+                deletes,
                 given,
                 receipt,
             } => {
+                let (Some(subscription), None) = (subscription, deletes) else {
+                    panic!("clients end what they have");
+                };
                 self.unsubscribe(connection, *subscription, given.0);
                 self.owe(connection, receipt.as_ref(), 0);
             }

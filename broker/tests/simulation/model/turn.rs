@@ -104,6 +104,17 @@ impl Model {
                 self.remember(id, Some(stored));
             }
             Operation::Move(change) => self.moved(change),
+            Operation::Log(_)
+            | Operation::Subscribe(_)
+            | Operation::Unsubscribe(_)
+            | Operation::Pass { .. }
+            | Operation::Floor { .. }
+            | Operation::LogCount { .. }
+            | Operation::Trim { .. } => panic!("nobody subscribed durably"),
+            Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
+                panic!("nobody scheduled anything")
+            }
+            Operation::Remember(_) => panic!("nobody sent an id"),
         }
     }
 
@@ -419,6 +430,7 @@ impl Model {
         match reply {
             Reply::Deliver(_) => {}
             Reply::Unrouted(_) => panic!("no queue goes away"),
+            Reply::Duplicate { .. } => panic!("nobody repeats anything"),
             Reply::BrowseEnd(_) => panic!("nobody browses"),
             Reply::Opened => trace::count("connection opened"),
             Reply::Receipt(receipt) => {

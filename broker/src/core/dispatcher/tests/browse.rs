@@ -146,3 +146,40 @@ fn a_browser_that_leaves_in_the_middle_leaves_nothing_behind() {
     bench.rest();
     assert_eq!(bench.heard(), ["2<d#1"], "it has not been delivered before");
 }
+
+#[test]
+fn browsers_and_a_consumer_take_turns_at_the_disk() {
+    let mut bench = filled(Bench::paging(0, 1));
+    bench.open(3);
+    for connection in [1, 3] {
+        bench.subscribe_with(connection, 7, QUEUE, AckMode::Auto, 100, |wish| {
+            wish.intent = Intent::Browse;
+        });
+    }
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    let (mut taken, mut shown) = (Vec::new(), [0, 0]);
+    bench.turn();
+    while taken.len() < 6 {
+        bench.commit();
+        bench.answer();
+        for heard in bench.heard() {
+            match &heard[..1] {
+                "2" => {
+                    bench.ack(2, &heard[2..3]);
+                    taken.push(heard);
+                }
+                "1" => shown[0] += 1,
+                _ => shown[1] += 1,
+            }
+        }
+        bench.turn();
+    }
+    assert!(
+        shown.iter().sum::<usize>() < 12,
+        "{shown:?} of 24 are shown already"
+    );
+    assert!(
+        shown.iter().all(|shown| *shown > 2),
+        "{shown:?}: neither starves"
+    );
+}

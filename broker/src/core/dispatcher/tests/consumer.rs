@@ -84,7 +84,8 @@ fn the_exclusive_consumer_of_the_highest_priority_takes_over() {
     bench.ask(
         2,
         Request::Unsubscribe {
-            subscription: SubscriptionHandle(0),
+            subscription: Some(SubscriptionHandle(0)),
+            deletes: None,
             given: DeliveryCounter(2),
             receipt: None,
         },
@@ -116,4 +117,75 @@ fn a_redelivery_that_waits_holds_others_back_behind_an_exclusive_consumer() {
             "{exclusivity:?}"
         );
     }
+}
+
+#[test]
+fn a_subscription_to_several_queues_is_served_by_each_in_turn() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.open(9);
+    let queues = ["/queue/q1", "/queue/q2", "/queue/q3", "/queue/q4"];
+    let texts = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    for (index, text) in texts.into_iter().enumerate() {
+        bench.send(9, queues[index % 4], draft(text));
+    }
+    bench.subscribe(1, 0, &queues.join(","), AckMode::ClientIndividual, 1);
+    let mut served = Vec::new();
+    for _ in texts {
+        bench.rest();
+        let heard = bench.heard();
+        assert_eq!(heard.len(), 1, "one at a time");
+        let text = &heard[0][2..3];
+        served.push(
+            texts
+                .iter()
+                .position(|other| *other == text)
+                .expect("known")
+                % 4,
+        );
+        bench.ack(1, text);
+    }
+    // The first one was served when the others had not asked yet.
+    for round in served[1..].chunks_exact(4) {
+        let mut round = round.to_vec();
+        round.sort_unstable();
+        assert_eq!(round, [0, 1, 2, 3], "{served:?}");
+    }
+}
+
+#[test]
+fn places_of_wildcard_subscriptions_are_charged_and_bounded() {
+    let window = Window::default();
+    let mut bench = Bench::with_memory(window, Policies::default(), 10_000);
+    bench.open(1);
+    bench.open(2);
+    // A quarter of the memory has room for nine.
+    for number in 0..9 {
+        bench.subscribe(1, number, &format!("/queue/q.{number}"), AckMode::Auto, 1);
+    }
+    bench.subscribe(2, 0, "/queue/q.>", AckMode::Auto, 1);
+    bench.rest();
+    assert!(bench.heard().is_empty());
+    let used = bench.budget.used_bytes();
+    assert!(used >= 9 * 256, "{used}");
+    bench.send(1, "/queue/q.9", draft("a"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["1<refused: too many places of subscriptions"]
+    );
+    bench.open(3);
+    bench.subscribe(3, 0, "/queue/*.1", AckMode::Auto, 1);
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["3<refused: too many places of subscriptions"]
+    );
+    bench.lose(2, 0);
+    bench.rest();
+    assert_eq!(bench.budget.used_bytes(), 0);
+    bench.open(4);
+    bench.subscribe(4, 0, "/queue/*.1", AckMode::Auto, 1);
+    bench.rest();
+    assert!(bench.heard().is_empty());
 }

@@ -31,6 +31,64 @@ fn consume(bench: &mut Bench, connection: u64, subscription: u32, to: &str) {
 }
 
 #[test]
+fn what_is_declared_is_there_from_the_start_and_nothing_else_where_use_makes_nothing() {
+    let mut bench = opened(Bench::configured(
+        Window::default(),
+        "[policy]\nauto_create = false\n\
+         [[destination]]\nmatch = 'orders'\nkind = 'queue'\n\
+         [[destination]]\nmatch = 'prices'\nkind = 'topic'\n\
+         [[destination]]\nmatch = 'only.policy'\nmax_messages = 1\n\
+         [[destination]]\nmatch = 'free.>'\nauto_create = true\n",
+    ));
+    bench.rest();
+    assert_eq!(bench.view("orders").depth, 0);
+    assert_eq!(bench.dispatcher.overview().topics, 1);
+    bench.send(9, "/queue/orders", draft("a"));
+    bench.send(9, "/topic/prices", draft("b"));
+    bench.send(9, "/queue/free.a", draft("c"));
+    // Patterns and temporary destinations make nothing that stays.
+    bench.subscribe(9, 0, "/queue/>", AckMode::ClientIndividual, 10);
+    bench.ask(9, Request::MakeTemporary(name("/remote-temp-queue/x")));
+    bench.send(9, "/remote-temp-queue/x", draft("d"));
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.sort();
+    assert_eq!(heard, ["9<a#1", "9<c#1"]);
+    // A dead letter finds its queue, whoever makes it.
+    let forbidden = Verdict::Nack {
+        delay: None,
+        requeue: crate::core::port::Requeue::Forbidden,
+    };
+    bench.acknowledge(9, "a", forbidden, None);
+    bench.rest();
+    assert_eq!(bench.view("ActiveMQ.DLQ").depth, 1);
+    let refused = |connection: u64| [format!("{connection}<refused: unknown destination")];
+    bench.send(1, "/queue/free.b,/queue/only.policy", draft("e"));
+    bench.rest();
+    assert_eq!(bench.heard(), refused(1));
+    bench.subscribe(2, 0, "/topic/orders", AckMode::Auto, 10);
+    bench.rest();
+    assert_eq!(bench.heard(), refused(2));
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: ["/queue/free.b", "/queue/other"]
+            .map(|to| bench.publication(to, &draft("f")))
+            .into(),
+        receipt: None,
+    };
+    bench.ask(3, commit);
+    bench.rest();
+    assert_eq!(bench.heard(), refused(3));
+    let queues = bench.dispatcher.list_queues(&ListQuery::default());
+    let names: Vec<_> = queues
+        .items
+        .iter()
+        .map(|queue| queue.name.as_str())
+        .collect();
+    assert_eq!(names, ["ActiveMQ.DLQ", "free.a", "orders", "x"]);
+}
+
+#[test]
 fn a_send_to_several_destinations_is_one_message_in_each() {
     let mut bench = opened(Bench::new());
     consume(&mut bench, 1, 0, "/topic/t");

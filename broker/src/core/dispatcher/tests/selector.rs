@@ -143,3 +143,180 @@ fn a_topic_gives_each_subscription_what_it_selects() {
     bench.rest();
     assert_eq!(bench.heard(), ["1<a#1", "2<b#1"]);
 }
+
+const LATER: Verdict = Verdict::Nack {
+    delay: Some(Duration::from_secs(5)),
+    requeue: crate::core::port::Requeue::Allowed,
+};
+
+#[test]
+fn what_is_held_back_does_not_hold_back_lower_priorities_from_a_selector() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    for text in ["c", "a"] {
+        bench.send(9, QUEUE, draft(text).head("kind:x\n").priority(9));
+    }
+    select(&mut bench, 1, 0, "kind = 'x'", 1);
+    bench.rest();
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<c#1", "2<a#1"]);
+    bench.acknowledge(2, "a", LATER, None);
+    bench.lose(2, 1);
+    bench.ack(1, "c");
+    bench.send(9, QUEUE, draft("b").head("kind:x\n"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["1<b#1"],
+        "a is not due, and of a higher priority"
+    );
+    bench.ack(1, "b");
+    bench.pass(5_000);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2"]);
+}
+
+#[test]
+fn a_turn_ends_although_a_selector_waits_with_what_it_has_found() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    bench.open(4);
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.send(9, QUEUE, draft("a").head("JMSXGroupID:red\n"));
+    bench.rest();
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.send(9, QUEUE, draft("b"));
+    bench.rest();
+    for (text, head) in [
+        ("c", "kind:z\n"),
+        ("d", "kind:z\n"),
+        ("g", "kind:x\n"),
+        ("f", "kind:x\nJMSXGroupID:red\n"),
+    ] {
+        bench.send(9, QUEUE, draft(text).head(head));
+    }
+    select(&mut bench, 3, 0, "kind = 'z'", 1);
+    bench.rest();
+    select(&mut bench, 4, 0, "kind = 'x'", 1);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<b#1", "3<c#1", "4<g#1"]);
+    // 1 finds nothing at the front, then loses its credit to a message of its group that 4 has found; 2 finds
+    // nothing either, and 3 has found `d` but has no credit.
+    bench.ack(1, "a");
+    bench.acknowledge(2, "b", LATER, None);
+    bench.ack(4, "g");
+    bench.turn();
+    assert_eq!(bench.heard(), ["1<f#1"]);
+}
+
+#[test]
+fn a_match_goes_to_the_highest_priority_and_then_to_whom_it_has_kept_waiting() {
+    let mut bench = opened(Bench::new());
+    for (connection, priority) in [(1, 0), (2, 5), (3, 5)] {
+        let selector = Selector::parse("kind = 'x'")
+            .expect("a selector")
+            .map(Arc::new);
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(connection, 0, QUEUE, mode, 1, |wish| {
+            wish.selector = selector;
+            wish.priority = ConsumerPriority(priority);
+        });
+    }
+    bench.rest();
+    for text in ["a", "b", "c"] {
+        bench.send(9, QUEUE, draft(text).head("kind:x\n"));
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["2<a#1", "3<b#1", "1<c#1"]);
+}
+
+#[test]
+fn as_many_wait_no_longer_as_there_are_matches() {
+    use crate::core::dispatcher::consumer::Standing;
+    let mut bench = opened(Bench::new());
+    for subscription in 0..10 {
+        select(&mut bench, 1, subscription, "kind = 'x'", 1);
+    }
+    bench.rest();
+    for text in ["a", "b"] {
+        bench.send(9, QUEUE, draft(text).head("kind:x\n"));
+    }
+    let before: Vec<_> = bench
+        .dispatcher
+        .consumers
+        .iter()
+        .map(|(key, _)| key)
+        .collect();
+    bench
+        .dispatcher
+        .advance_scans(super::super::key::QueueKey(0), bench.now);
+    let in_round = before
+        .iter()
+        .filter(|key| bench.dispatcher.consumers[**key].standing == Standing::InRound);
+    assert_eq!(in_round.count(), 2);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "1<b#1"]);
+}
+
+#[test]
+fn selectors_that_stand_at_the_same_place_read_the_disk_once() {
+    let mut bench = opened(Bench::paging(0, 2));
+    send_all(&mut bench);
+    assert_eq!(bench.view("q").paged, 11);
+    select(&mut bench, 1, 0, "kind = 'x'", 100);
+    select(&mut bench, 2, 0, "kind = 'y'", 100);
+    bench.turn();
+    let mut reads = 0;
+    while bench.disk.pending_batches() + bench.disk.pending_reads() > 0 {
+        reads += bench.disk.pending_reads();
+        bench.commit();
+        bench.answer();
+    }
+    let heard = bench.heard();
+    assert_eq!(
+        heard.iter().filter(|heard| heard.starts_with('1')).count(),
+        4
+    );
+    assert_eq!(
+        heard.iter().filter(|heard| heard.starts_with('2')).count(),
+        8
+    );
+    assert!(reads <= 7, "{reads} reads of two for eleven");
+}
+
+#[test]
+fn a_selector_sees_why_a_message_is_a_dead_letter() {
+    let mut bench = opened(Bench::new());
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 10);
+    for text in ["a", "b"] {
+        let head = "dlq-reason:mine\nkind:x\n";
+        bench.send(
+            9,
+            QUEUE,
+            draft(text)
+                .head(head)
+                .ttl_ms(if text == "b" { 50 } else { 0 }),
+        );
+    }
+    bench.rest();
+    let refusal = Verdict::Nack {
+        delay: None,
+        requeue: crate::core::port::Requeue::Forbidden,
+    };
+    bench.acknowledge(1, "a", refusal, None);
+    bench.pass(100);
+    bench.lose(1, 2);
+    bench.rest();
+    bench.heard();
+    for (connection, text) in [
+        (2, "\"dlq-reason\" = 'expired'"),
+        (3, "\"original-destination\" = '/queue/q' AND kind = 'x'"),
+    ] {
+        let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(connection, 0, "/queue/ActiveMQ.DLQ", mode, 10, |wish| {
+            wish.selector = selector;
+        });
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["2<b#1", "3<a#1"]);
+}
