@@ -3,6 +3,7 @@
 mod advisory;
 mod bound;
 mod browse;
+mod ceiling;
 mod connection;
 mod consumer;
 mod crowd;
