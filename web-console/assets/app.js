@@ -70,6 +70,7 @@ const lists = {
       columns: [
         text("name", "Topic", (topic) => topic.name),
         number("consumers", "Consumers", "Subscriptions"),
+        number("durable", "Durable", "Durable subscriptions, with or without a consumer"),
         number("pending", "Pending", "Waiting in subscriptions beyond what is in flight"),
         number("in_flight", "In flight", "Not yet written or not yet acknowledged"),
         perSecond("topics", "enqueued_total", "In/s", "Messages published a second"),

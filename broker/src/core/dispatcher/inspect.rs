@@ -2,11 +2,13 @@
 
 use stompbox_console::{
     ConnectionView, Kind, ListQuery, Listing, Overview, PolicyQuery, PolicyView, QueueView,
-    SettingView, TopicView,
+    SettingView, SubscriptionView, TopicView,
 };
 use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
+use super::identity::Sharing;
 use super::key::{QueueKey, TopicKey};
+use super::queue::{Queue, Role};
 use super::{Dispatcher, Place};
 use crate::core::destination::DestinationName;
 
@@ -72,6 +74,20 @@ impl Dispatcher {
                 Place::Queue(_) => None,
             });
         list(query, total, views, |key| self.topic_view(key))
+    }
+
+    /// Durable and shared subscriptions by identity.
+    #[must_use]
+    pub fn list_subscriptions(&self, query: &ListQuery) -> Listing<SubscriptionView> {
+        let mut all: Vec<(&str, QueueKey)> = self
+            .lasting
+            .iter()
+            .map(|(identity, key)| (&**identity, *key))
+            .collect();
+        all.sort_unstable();
+        list(query, all.len(), all.into_iter(), |key| {
+            self.subscription_view(key)
+        })
     }
 
     /// Connections, the oldest first.
@@ -151,12 +167,55 @@ impl Dispatcher {
         }
     }
 
+    fn subscription_view(&self, key: QueueKey) -> SubscriptionView {
+        let queue = &self.queues[key.0];
+        let (identity, shared, durable) = match &queue.role {
+            Role::Durable(cursor) => {
+                let identity = &cursor.identity;
+                (
+                    identity.text.to_string(),
+                    identity.sharing == Sharing::Shared,
+                    true,
+                )
+            }
+            Role::Shared { identity, .. } => (identity.to_string(), true, false),
+            Role::Destination => (String::new(), false, false),
+        };
+        SubscriptionView {
+            identity,
+            topic: queue.name.name().to_owned(),
+            durable,
+            shared,
+            selector: queue.own_selector().map(ToString::to_string),
+            consumers: queue.consumers.len() as u64,
+            pending: queue.depth + self.unread_of(queue),
+            in_flight: queue.in_flight,
+            dispatched_total: queue.counters.dispatched,
+            acknowledged_total: queue.counters.acknowledged,
+            dead_lettered_total: queue.counters.dead_lettered,
+        }
+    }
+
+    /// What of its topic's log a durable subscription has not read, at most.
+    fn unread_of(&self, queue: &Queue) -> u64 {
+        let Some(cursor) = queue.cursor() else {
+            return 0;
+        };
+        let log = &self.topics[cursor.topic.0].log;
+        let count = log.as_ref().map_or(0, |log| log.count);
+        cursor.unread + count.saturating_sub(cursor.counted)
+    }
+
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
         let audience = self.audience_of(key);
         let members = || audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
+            durable: topic
+                .log
+                .as_ref()
+                .map_or(0, |log| log.durable_count() as u64),
             consumers: audience.len() as u64,
             pending: members().map(|member| member.pending.len() as u64).sum(),
             in_flight: members()
