@@ -97,7 +97,7 @@ impl Plant {
     pub(crate) fn new() -> Self {
         let config = Config::default();
         let budget = MemoryBudget::new(MEMORY_BYTES);
-        let sink = Arc::new(|event| drop(event));
+        let sink = Arc::new(drop);
         let opened = MemoryStore::open(MemoryDisk::new("plant"), NOW.wall_ms, sink);
         let (_, recovered) = opened.expect("a disk that is free");
         let settings = Settings {

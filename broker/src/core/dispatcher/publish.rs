@@ -234,7 +234,11 @@ impl Dispatcher {
         }
         let mut places = Places::new();
         for name in target.names() {
-            places.extend(self.ensure(name, now)?);
+            // A temporary one may be named as its owner does and as others do.
+            let place = self
+                .ensure(name, now)?
+                .filter(|place| !places.contains(place));
+            places.extend(place);
         }
         Ok(places)
     }
