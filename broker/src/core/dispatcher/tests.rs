@@ -1,6 +1,7 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
 mod advisory;
+mod advisory_random;
 mod bound;
 mod browse;
 mod ceiling;
