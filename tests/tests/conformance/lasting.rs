@@ -306,6 +306,11 @@ fn the_console_shows_durable_and_shared_subscriptions() {
         (&list["total"], &list["items"][0]["pending"]),
         (&1.into(), &2.into())
     );
+    assert_eq!(
+        ask(&broker, "queues")["total"],
+        0,
+        "it is no queue of that name"
+    );
     let topics = ask(&broker, "topics");
     assert_eq!(topics["items"][0]["durable"], 1);
 }

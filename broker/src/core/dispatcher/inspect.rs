@@ -28,10 +28,10 @@ impl Dispatcher {
             connections: self.peers.len() as u64,
             connections_total: counters.connections,
             subscriptions: self.subscriptions.len() as u64,
-            queues: self.queues.len() as u64,
+            queues: (self.queues.len() - self.lasting.len()) as u64,
             topics: self.topics.len() as u64,
-            depth: self.queues.iter().map(|(_, queue)| queue.depth).sum(),
-            in_flight: self.queues.iter().map(|(_, queue)| queue.in_flight).sum(),
+            depth: self.destinations().map(|queue| queue.depth).sum(),
+            in_flight: self.destinations().map(|queue| queue.in_flight).sum(),
             enqueued_total: counters.enqueued,
             dispatched_total: counters.dispatched,
             acknowledged_total: counters.acknowledged,
@@ -48,10 +48,16 @@ impl Dispatcher {
         }
     }
 
+    /// Queues, without those of subscriptions.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &Queue> {
+        let queues = self.queues.iter().map(|(_, queue)| queue);
+        queues.filter(|queue| matches!(queue.role, Role::Destination))
+    }
+
     /// Queues by name.
     #[must_use]
     pub fn list_queues(&self, query: &ListQuery) -> Listing<QueueView> {
-        let total = self.queues.len();
+        let total = self.queues.len() - self.lasting.len();
         let views = self
             .ordered_names
             .iter()
