@@ -110,6 +110,11 @@ section! {
         pub pending_messages: usize = 100_000, Count { min: 1, max: 100_000_000 };
         /// Bytes of such messages.
         pub pending_bytes: usize = 32 * MIB, Bytes { min: KIB, max: 64 * GIB };
+        /// The last messages of a topic that are kept in memory for subscriptions that ask for them
+        /// (`activemq.retroactive`). 0 keeps none.
+        pub retained_messages: usize = 0, Count { min: 0, max: 1_000 };
+        /// Bytes of such messages; the last one is kept however large.
+        pub retained_bytes: usize = MIB, Bytes { min: KIB, max: GIB };
     }
 }
 

@@ -168,6 +168,20 @@ async function checkGroup() {
   ok('a group stays with its consumer and goes on in order when that has gone');
 }
 
+async function checkSchedule() {
+  const destination = `/queue/stompit.later.${run}`;
+  const peer = await Peer.open();
+  const inbox = peer.subscribe(destination, 'auto');
+  const began = performance.now();
+  await peer.send({ destination, AMQ_SCHEDULED_DELAY: '500' }, 'later');
+  await peer.send({ destination }, 'now');
+  await peer.receive(inbox, 'now');
+  await peer.receive(inbox, 'later');
+  expect(performance.now() - began >= 500, 'too early');
+  await peer.leave();
+  ok('a scheduled message comes when it is due');
+}
+
 const [topic, durable] = [`/topic/stompit.news.${run}`, { 'activemq.subscriptionName': 'news' }];
 const owner = () => Peer.open({ 'client-id': `stompit-${run}` });
 
@@ -206,6 +220,7 @@ try {
   await checkRequestAndReply();
   await checkSelector();
   await checkGroup();
+  await checkSchedule();
   await checkDurable();
   process.exit(0);
 } catch (error) {

@@ -194,6 +194,20 @@ async function checkGroup() {
   ok('a group stays with its consumer and goes on in order when that has gone');
 }
 
+async function checkSchedule() {
+  const destination = `/queue/stompjs.later.${run}`;
+  const peer = await Peer.open('1.2');
+  const inbox = peer.subscribe(destination, 'auto');
+  const began = performance.now();
+  await peer.send(destination, 'later', { AMQ_SCHEDULED_DELAY: '500' });
+  await peer.send(destination, 'now');
+  await peer.receive(inbox, 'now');
+  await peer.receive(inbox, 'later');
+  expect(performance.now() - began >= 500, 'too early');
+  await peer.leave();
+  ok('a scheduled message comes when it is due');
+}
+
 const [topic, durable] = [`/topic/stompjs.news.${run}`, { 'activemq.subscriptionName': 'news' }];
 const owner = () => Peer.open('1.2', { 'client-id': `stompjs-${run}` });
 
@@ -233,6 +247,7 @@ try {
   await checkRequestAndReply();
   await checkSelector();
   await checkGroup();
+  await checkSchedule();
   await checkDurable();
   process.exit(0);
 } catch (error) {

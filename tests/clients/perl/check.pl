@@ -3,12 +3,13 @@ use strict;
 use warnings;
 use utf8;
 use Encode qw(encode_utf8);
+use Time::HiRes qw(time);
 use Net::Stomp;
 
 my ($host, $port) = @ARGV;
 my $dialect = ($ENV{STOMPBOX_DIALECT} // '') eq '1';
 my $patience = 10;
-my $run = $ENV{STOMPBOX_RUN} // sprintf '%x%x', time, $$;
+my $run = $ENV{STOMPBOX_RUN} // sprintf '%x%x', 1000 * time, $$;
 my $text = encode_utf8('grüße, 你好, 🐝');
 my $receipts = 0;
 $| = 1;
@@ -209,6 +210,17 @@ $holder->socket->close;
 receive($heir, $_) for 1, 2, 3;
 $heir->disconnect;
 ok('a group stays with its consumer and goes on in order when that has gone');
+
+my $later = "/queue/perl.later.$run";
+my $patient = peer('1.1');
+$patient->subscribe({ destination => $later, id => 's', ack => 'auto' });
+my $began = time;
+send_receipted($sender, $later, 'later', AMQ_SCHEDULED_DELAY => 500);
+send_receipted($sender, $later, 'now');
+receive($patient, $_) for 'now', 'later';
+expect(time - $began >= 0.5, 'too early');
+$patient->disconnect;
+ok('a scheduled message comes when it is due');
 
 receipted(durable(), 'DISCONNECT');
 send_receipted($sender, $topic, 'while away');

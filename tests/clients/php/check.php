@@ -191,6 +191,18 @@ try {
     unset($second);
     ok('a group stays with its consumer and goes on in order when that has gone');
 
+    $destination = "/queue/php.later.$run";
+    $patient = peer();
+    $patient->subscribe($destination, ['id' => 's', 'ack' => 'auto']);
+    $began = microtime(true);
+    send($producer, $destination, 'later', ['AMQ_SCHEDULED_DELAY' => '500']);
+    send($producer, $destination, 'now');
+    receive($patient, 'now');
+    receive($patient, 'later');
+    expect(microtime(true) - $began >= 0.5, 'too early');
+    unset($patient);
+    ok('a scheduled message comes when it is due');
+
     $early = durable();
     unset($early);
     send($producer, $topic, 'while away');

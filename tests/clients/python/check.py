@@ -3,6 +3,7 @@
 import os
 import queue
 import sys
+import time
 import uuid
 
 import stomp
@@ -226,6 +227,20 @@ def check_group():
     ok("a group stays with its consumer and goes on in order when that has gone")
 
 
+def check_schedule():
+    destination = f"/queue/python.later.{RUN}"
+    client = Client(stomp.Connection12)
+    client.connection.subscribe(destination, id="s", ack="auto")
+    began = time.monotonic()
+    client.send(destination, "later", AMQ_SCHEDULED_DELAY="500")
+    client.send(destination, "now")
+    client.receive("now")
+    client.receive("later")
+    assert time.monotonic() - began >= 0.5, "too early"
+    client.leave()
+    ok("a scheduled message comes when it is due")
+
+
 TOPIC, NAME = f"/topic/python.news.{RUN}", {"activemq.subscriptionName": "news"}
 
 
@@ -272,6 +287,7 @@ def main():
     check_request_and_reply()
     check_selector()
     check_group()
+    check_schedule()
     check_durable()
 
 

@@ -231,6 +231,17 @@ first.drop
 second.leave
 ok 'a group stays with its consumer and goes on in order when that has gone'
 
+destination = "/queue/ruby.later.#{RUN}"
+peer = Peer.new('1.2')
+peer.connection.subscribe(destination, { 'id' => 's', 'ack' => 'auto' }, 's')
+began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+peer.send_receipted(destination, 'later', 'AMQ_SCHEDULED_DELAY' => '500')
+peer.send_receipted(destination, 'now')
+%w[now later].each { |body| peer.receive(body) }
+expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - began >= 0.5, 'too early')
+peer.leave
+ok 'a scheduled message comes when it is due'
+
 durable.leave
 other = Peer.new('1.2')
 other.send_receipted(TOPIC, 'while away')

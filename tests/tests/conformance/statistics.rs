@@ -216,6 +216,8 @@ fn answers_go_wherever_reply_to_names_one_place() {
             "empty segment",
         ),
         ("ActiveMQ.Statistics.Destination", "reply-to:a\n", "no name"),
+        (about, "reply-to:a\nx-delay:1\n", "of now"),
+        (about, "reply-to:a\nx-dedup-id:1\n", "of now"),
     ] {
         let mut wire = connect(&broker);
         let frame = format!("SEND\nreceipt:r\ndestination:{destination}\n{more}\n^@");

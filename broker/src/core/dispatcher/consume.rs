@@ -22,8 +22,8 @@ use crate::core::destination::{
     DestinationKind, DestinationName, Pattern, StatisticsQuery, is_advisory_topic, names_matching,
 };
 use crate::core::port::{
-    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Prefetch, ReceiptId, Refusal, Source,
-    Subscribing, SubscriptionHandle,
+    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Memory, Prefetch, ReceiptId, Refusal,
+    Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
@@ -46,6 +46,9 @@ impl Dispatcher {
         let receipt = subscribing.receipt.clone();
         let mut promise = Promise::Kept;
         if let Some(lasting) = subscribing.lasting.take() {
+            if subscribing.memory == Memory::Retroactive {
+                return self.refuse(peer, lasts_and_remembers(), receipt);
+            }
             let found = self.lasting_place(peer, &lasting, &subscribing, &places, now);
             let queue = match found {
                 Ok(queue) => queue,
@@ -73,13 +76,20 @@ impl Dispatcher {
         if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
             return self.refuse(peer, refusal, receipt);
         }
+        let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
         for place in places {
             self.take_from(key, place);
+            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
+                self.recall_of(key, topic, now);
+            }
         }
         for pattern in patterns {
             self.take_from_matching(key, &pattern);
+            if memory == Memory::Retroactive {
+                self.recall_matching(key, &pattern, now);
+            }
         }
     }
 
@@ -160,6 +170,7 @@ impl Dispatcher {
             priority: subscribing.priority,
             exclusivity: subscribing.exclusivity,
             locality: subscribing.locality,
+            pending_max: subscribing.pending_max,
             is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
             keeps_deliveries,
@@ -428,6 +439,14 @@ fn not_to_consume(name: &DestinationName) -> Refusal {
             "{name} has gone, or belongs to another connection: only the one that made a temporary destination may \
              SUBSCRIBE to it"
         ),
+    )
+}
+
+fn lasts_and_remembers() -> Refusal {
+    Refusal::new(
+        "a durable or shared subscription is not retroactive",
+        "activemq.retroactive begins with the last messages of a topic, for one consumer: subscribe without it, or without \
+         a subscription name",
     )
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
+use super::claim::Serving;
 use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
@@ -115,7 +116,7 @@ impl Dispatcher {
         }
         self.queues[key.0].page_turn.begin();
         self.advance_scans(key, now);
-        self.serve_parked(key, now);
+        self.serve_parked(key, Serving::InTheirTurn, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
         // Turns in a row for which there was nothing: when all have had one, there is nothing for anybody.
@@ -148,7 +149,7 @@ impl Dispatcher {
             }
         }
         // What was parked meanwhile has to wait where its owner's credit will find it.
-        self.serve_parked(key, now);
+        self.serve_parked(key, Serving::AtLast, now);
         self.keep_bound(key);
         self.read_values(key);
         self.read_ahead(key);
@@ -208,7 +209,13 @@ impl Dispatcher {
         let is_ready =
             |entry: &Entry| entry.visible_after <= watermark && entry.not_before <= now.uptime;
         let queue = &mut self.queues[key.0];
-        let found = queue.first_found(scan, is_ready);
+        let mut found = queue.first_found(scan, is_ready);
+        if let Some((rank, _)) = found
+            && rank > Rank(0)
+        {
+            queue.look_ahead_of(scan, rank, is_ready);
+            found = queue.first_found(scan, is_ready);
+        }
         if found.is_none() {
             queue.round.pop();
             let waiting = &mut self.consumers[consumer.0];

@@ -160,6 +160,7 @@ impl Dispatcher {
         {}
         self.passes_hold(ticket);
         self.go_on_with_agenda(now);
+        self.inquiries_hold(ticket);
         self.page_out_durable();
         self.request_waiting_pages();
     }

@@ -33,6 +33,7 @@ impl Dispatcher {
             self.advise_expired(Topic(key), number);
             return;
         }
+        self.retain(key, number, &publication);
         let sequence = Sequence(number.0);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
@@ -131,7 +132,16 @@ impl Dispatcher {
     fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
         let policy = &self.topics[key.0].policy;
         let pending = &self.subscriptions[to.0].pending;
-        pending.len() > policy.pending_messages || pending.bytes > policy.pending_bytes
+        pending.len() > policy.pending_messages
+            || pending.bytes > policy.pending_bytes
+            || self.is_over_own_limit(to)
+    }
+
+    /// Whether more waits for a subscription than it wants to be kept for it.
+    fn is_over_own_limit(&self, to: SubscriptionKey) -> bool {
+        let subscription = &self.subscriptions[to.0];
+        let pending_max = subscription.pending_max;
+        pending_max.is_some_and(|max| subscription.pending.len() > max as usize)
     }
 
     /// A subscription does not keep up: the policy says who pays.
@@ -139,7 +149,11 @@ impl Dispatcher {
         if !std::mem::replace(&mut self.subscriptions[to.0].is_slow, true) {
             self.advise_slow(key, to, self.shortage(key, to));
         }
-        match self.topics[key.0].policy.slow_consumer {
+        let policy = match self.is_over_own_limit(to) {
+            true => SlowConsumer::DropOldest,
+            false => self.topics[key.0].policy.slow_consumer,
+        };
+        match policy {
             SlowConsumer::Block => {
                 let subscription = &mut self.subscriptions[to.0];
                 if !subscription.full_for.contains(&key) {
@@ -189,9 +203,11 @@ impl Dispatcher {
         key: TopicKey,
         to: SubscriptionKey,
     ) -> Option<(TopicKey, MessageNumber)> {
+        let is_its_wish = self.is_over_own_limit(to);
         let pending = &mut self.subscriptions[to.0].pending;
         let oldest = pending.oldest()?;
-        if self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest {
+        let drops = self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest;
+        if drops || is_its_wish {
             return pending.drop_oldest();
         }
         pending.drop_latest(key)

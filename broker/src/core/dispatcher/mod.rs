@@ -32,6 +32,7 @@ mod group;
 mod hung;
 mod identity;
 mod idle;
+mod inquiry;
 mod inspect;
 mod key;
 mod lane;
@@ -48,6 +49,7 @@ mod publish;
 mod queue;
 mod redelivery;
 mod report;
+mod retained;
 mod round;
 mod route;
 mod scan;
@@ -62,6 +64,7 @@ mod transaction;
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
+pub use inquiry::{Finding, Inquiry, InquiryId};
 pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -226,6 +229,7 @@ pub struct Dispatcher {
     /// Requests to manage the schedule that wait for the store.
     jobs: FxHashMap<PageId, scheduler::Job>,
     windows: duplicate::Windows,
+    inquiries: inquiry::Inquiries,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -299,6 +303,7 @@ impl Dispatcher {
             agenda: agenda::Agenda::recovered(recovered),
             jobs: FxHashMap::default(),
             windows: duplicate::Windows::default(),
+            inquiries: inquiry::Inquiries::default(),
             totals: None,
             counters: Counters::default(),
         };

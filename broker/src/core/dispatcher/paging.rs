@@ -308,6 +308,7 @@ impl Dispatcher {
         for (rank, sequence) in queue.take_staying() {
             queue.page_out_durable(rank, sequence, watermark, &window);
         }
+        self.mark(key);
         self.wake_walk(key, &purpose);
     }
 

@@ -127,6 +127,8 @@ pub(super) struct Queue {
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
     regained: Vec<(Rank, Sequence)>,
+    /// Entries in lanes that wait out a redelivery delay, or have: they hold back what is behind them.
+    waiting_out: BTreeSet<Position>,
     /// Resident entries that may leave memory when the page that is being read has come: it may have been read
     /// without them, and says how far the range has been read.
     staying: Vec<(Rank, Sequence)>,
@@ -193,6 +195,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
+            waiting_out: BTreeSet::new(),
             staying: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
@@ -256,9 +259,13 @@ impl Queue {
     /// What would be handed out next. A lane whose front is not yet visible or due holds back what is behind it
     /// in that lane only; a lane whose front is on disk holds back lower priorities too.
     pub(super) fn next(&self, watermark: Ticket, now: Now) -> Next {
+        let returning = self.regained.iter().min().copied();
         for rank in self.occupied() {
             match self.lane(rank).front() {
                 Front::Entry(sequence, entry) => {
+                    if returning.is_some_and(|first| first < (rank, sequence)) {
+                        return Next::Nothing;
+                    }
                     if entry.visible_after <= watermark && entry.not_before <= now.uptime {
                         return Next::Ready(rank, sequence);
                     }
@@ -270,6 +277,23 @@ impl Queue {
         Next::Nothing
     }
 
+    /// Whether something that stands before a message must be given first: it is about to be part of the range again, or
+    /// waits out a delay in its lane.
+    pub(super) fn is_held_back(
+        &self,
+        (rank, sequence): Position,
+        is_ready: impl Fn(&Entry) -> bool,
+    ) -> bool {
+        let is_returning = self.regained.iter().any(|first| *first < (rank, sequence));
+        let first = (rank, Sequence(i64::MIN));
+        let mut before = self.waiting_out.range(first..(rank, sequence));
+        is_returning
+            || before.any(|(rank, sequence)| {
+                let entry = self.lane(*rank).get(*sequence);
+                entry.is_some_and(|entry| !is_ready(entry))
+            })
+    }
+
     /// Takes a resident entry. A stored one is held from here on.
     pub(super) fn take_at(&mut self, rank: Rank, sequence: Sequence) -> Option<Entry> {
         let entry = self.lane_mut(rank).remove(sequence)?;
@@ -279,6 +303,9 @@ impl Queue {
 
     fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.note_occupied(rank);
+        if !entry.not_before.is_zero() {
+            self.waiting_out.remove(&(rank, sequence));
+        }
         self.resident_bytes -= entry.message.bytes();
         self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
@@ -308,6 +335,9 @@ impl Queue {
         }
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
+        if !entry.not_before.is_zero() {
+            self.waiting_out.insert((rank, sequence));
+        }
         self.lane_mut(rank).insert(sequence, entry);
         self.look_again(rank, sequence);
         self.occupied |= 1 << rank.0;

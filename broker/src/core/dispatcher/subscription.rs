@@ -233,6 +233,8 @@ pub(super) struct Subscription {
     pub(super) priority: ConsumerPriority,
     pub(super) exclusivity: Exclusivity,
     pub(super) locality: Locality,
+    /// How much of its topics may wait for it beyond its credit, by its own wish.
+    pub(super) pending_max: Option<u32>,
     /// Patterns that it takes from.
     pub(super) patterns: Vec<Arc<Pattern>>,
     /// Whether each message has to say where it comes from.

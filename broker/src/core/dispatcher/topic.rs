@@ -7,6 +7,7 @@ use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
 use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
+use super::retained::Retained;
 use super::topic_log::TopicLog;
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
@@ -30,6 +31,8 @@ pub(super) struct Topic {
     /// For subscriptions that last, while there are any.
     pub(super) log: Option<Box<TopicLog>>,
     pub(super) policy: Arc<Policy>,
+    /// Its last messages, for those that begin with them.
+    pub(super) retained: Option<Box<Retained>>,
     /// Those that named it.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     /// All that hear it, as of `audience_at`.
@@ -57,6 +60,7 @@ impl Topic {
             id: None,
             log: None,
             policy,
+            retained: None,
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,

@@ -78,6 +78,11 @@ impl TopicLog {
         self.floors.is_empty() && self.shared.is_empty()
     }
 
+    /// Durable subscriptions.
+    pub(super) fn durable_count(&self) -> usize {
+        self.floors.values().sum()
+    }
+
     /// A durable subscription stands here from now on, or no longer.
     pub(super) fn floor_moves(&mut self, from: Option<Sequence>, to: Option<Sequence>) {
         if let Some(to) = to {

@@ -89,7 +89,12 @@ impl Dispatcher {
                 continue;
             }
             // They were counted before: none is refused.
-            let Ok(places) = self.routed(&publication, now) else {
+            let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+            let places = match is_special {
+                true => self.places(&publication.target, now),
+                false => self.routed(&publication, now),
+            };
+            let Ok(places) = places else {
                 continue;
             };
             let mode = publication.mode;
@@ -98,7 +103,7 @@ impl Dispatcher {
                 continue;
             }
             self.note_producer(peer, publication.target.names());
-            if publication.later.is_some() || publication.duplicate_id.is_some() {
+            if is_special {
                 if let Err(_repeat) =
                     self.publish_specially(&places, publication, routing, &mut placed, now)
                 {

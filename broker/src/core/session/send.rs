@@ -154,11 +154,11 @@ impl Session {
         } else {
             self.known_target(destination, output)?
         };
-        if destination.is_query {
-            check_query(&head)?;
-        }
         let later = self.later(&fields, now)?;
         let duplicate_id = self.duplicate_id(&fields)?;
+        if destination.is_query {
+            check_query(&head, later.is_some() || duplicate_id.is_some())?;
+        }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -275,8 +275,14 @@ impl Session {
     }
 }
 
-/// Statistics need somewhere to go.
-fn check_query(head: &[u8]) -> Result<(), Refusal> {
+/// Statistics need somewhere to go, and are of now.
+fn check_query(head: &[u8], is_special: bool) -> Result<(), Refusal> {
+    if is_special {
+        return Err(Refusal::new(
+            "statistics are of now",
+            "who asks for statistics is answered at once, every time: send without schedule headers and duplicate ids",
+        ));
+    }
     let Some(reply_to) = canonical::find(head, b"reply-to") else {
         return Err(Refusal::new(
             "reply-to is missing",

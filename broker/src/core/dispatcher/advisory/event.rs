@@ -373,6 +373,27 @@ impl Dispatcher {
         }
     }
 
+    /// What a connection sends to these is refused: the disk is full.
+    pub(in crate::core::dispatcher) fn advise_disk_full(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+    ) {
+        if !self.is_advised() {
+            return;
+        }
+        for place in places {
+            if let Some(ending) = ending(self.name_at(*place)) {
+                self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                    let name = dispatcher.name_at(*place);
+                    let report = about(report, name).with("usageName", "disk");
+                    let session = &*dispatcher.peers[peer.0].opening.session;
+                    dispatcher.connection_facts(report.with("producerId", session), peer)
+                });
+            }
+        }
+    }
+
     /// A queue at its own limit refuses what is sent there.
     pub(in crate::core::dispatcher) fn advise_rejecting(&mut self, key: QueueKey) {
         if !self.is_advised() {
