@@ -168,6 +168,8 @@ pub struct Dispatcher {
     unsettled: Vec<QueueKey>,
     /// What durable subscriptions have done with in a batch that may be refused.
     passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Positions of logs that are not durable yet.
+    logging: VecDeque<(Ticket, TopicKey, Sequence)>,
     /// Whether what is done now is refused by a full disk together with something else.
     is_in_unit: bool,
     peers: Slab<Peer>,
@@ -261,6 +263,7 @@ impl Dispatcher {
             deserted: Vec::new(),
             unsettled: Vec::new(),
             passes: VecDeque::new(),
+            logging: VecDeque::new(),
             is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
