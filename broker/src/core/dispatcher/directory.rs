@@ -19,6 +19,9 @@ use crate::core::clock::Now;
 use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
 use crate::core::port::Refusal;
 
+/// What the names begin with that the broker itself sends to: who asks for advisories need not wait for one.
+const BROKERS_OWN: &str = "ActiveMQ.";
+
 impl Dispatcher {
     /// A queue appears in the tables, and with the subscriptions whose patterns match it.
     pub(super) fn insert_queue(
@@ -136,7 +139,8 @@ impl Dispatcher {
     /// Whether a client may make this destination by naming it.
     pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
         let policies = &self.settings.policies;
-        if policies.effective(name.kind(), name.name()).auto_create {
+        let is_brokers = name.name().starts_with(BROKERS_OWN);
+        if is_brokers || policies.effective(name.kind(), name.name()).auto_create {
             return Ok(());
         }
         let kind = match name.kind() {
