@@ -54,6 +54,7 @@ mod timer;
 mod topic;
 mod topic_log;
 mod transaction;
+mod withheld;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
@@ -208,6 +209,7 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    withheld: withheld::Withheld,
     advisories: advisory::Advisories,
     producers: producer::Producers,
     agenda: agenda::Agenda,
@@ -277,6 +279,7 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            withheld: withheld::Withheld::default(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
             agenda: agenda::Agenda::recovered(recovered),
