@@ -88,7 +88,7 @@ static BROKER: [Family<Overview>; 28] = [
 ];
 
 #[rustfmt::skip]
-static QUEUE: [Family<QueueView>; 14] = [
+static QUEUE: [Family<QueueView>; 15] = [
     gauge("stompbox_queue_depth", "Messages in the queue, in flight included.", |q| q.depth),
     gauge("stompbox_queue_depth_bytes", "Bytes of the messages in the queue.", |q| q.depth_bytes),
     gauge("stompbox_queue_in_flight", "Messages of the queue that are with a consumer.", |q| q.in_flight),
@@ -103,6 +103,7 @@ static QUEUE: [Family<QueueView>; 14] = [
     counter("stompbox_queue_dead_lettered_total", "Messages moved from the queue to a dead-letter queue.", |q| q.dead_lettered_total),
     counter("stompbox_queue_expired_total", "Messages that expired in the queue.", |q| q.expired_total),
     counter("stompbox_queue_dropped_total", "Messages dropped because the queue was full.", |q| q.dropped_total),
+    counter("stompbox_queue_replaced_total", "Messages replaced by newer ones of the same last value.", |q| q.replaced_total),
 ];
 
 #[rustfmt::skip]

@@ -14,15 +14,34 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 256;
 #[repr(align(128))]
 struct Count(AtomicUsize);
 
-/// How much is charged, and the limit.
+/// What was charged and what was given back.
 ///
-/// What was charged and what was given back are counted apart: messages are made by one task and dropped by another,
-/// on another core, and a count that both write to would go to and fro with each message. Both wrap; their
-/// difference does not.
-#[derive(Debug)]
-pub struct MemoryBudget {
+/// Counted apart: messages are made by one task and dropped by another, on another core, and a count that both write
+/// to would go to and fro with each message. Both wrap; their difference does not.
+#[derive(Debug, Default)]
+struct Counts {
     charged_bytes: Count,
     released_bytes: Count,
+}
+
+impl Counts {
+    fn grow(&self, bytes: usize) {
+        self.charged_bytes.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        // Behind the charge that it takes back, also for who reads both.
+        self.released_bytes.0.fetch_add(bytes, Ordering::Release);
+    }
+}
+
+/// How much is charged, and the limit.
+///
+/// *Invariant*: its counts are never freed. A charge may outlive everything else; if it had to count who needs them,
+/// that count would go to and fro between cores with each message. A process makes one budget.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    counts: &'static Counts,
     shares: [Count; Share::COUNT],
     limit_bytes: usize,
 }
@@ -56,8 +75,7 @@ impl MemoryBudget {
     #[must_use]
     pub fn new(limit_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            charged_bytes: Count::default(),
-            released_bytes: Count::default(),
+            counts: Box::leak(Box::default()),
             shares: Default::default(),
             limit_bytes,
         })
@@ -65,31 +83,26 @@ impl MemoryBudget {
 
     /// Charges a message of so many bytes. Never fails: who lets messages in looks at [`Self::is_over`].
     #[must_use]
-    pub fn charge(self: &Arc<Self>, message_bytes: usize) -> Charge {
+    pub fn charge(&self, message_bytes: usize) -> Charge {
         self.charge_bytes(message_bytes + MESSAGE_OVERHEAD_BYTES)
     }
 
     /// Charges bytes that are no message yet.
     #[must_use]
-    pub fn charge_bytes(self: &Arc<Self>, bytes: usize) -> Charge {
-        Charger::new(self).charge_bytes(bytes)
-    }
-
-    fn grow(&self, bytes: usize) {
-        self.charged_bytes.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn shrink(&self, bytes: usize) {
-        // Behind the charge that it takes back, also for who reads both.
-        self.released_bytes.0.fetch_add(bytes, Ordering::Release);
+    pub fn charge_bytes(&self, bytes: usize) -> Charge {
+        self.counts.grow(bytes);
+        Charge {
+            counts: self.counts,
+            bytes,
+        }
     }
 
     /// Bytes charged now.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
         // In this order: a charge that is taken back in between is seen twice rather than not at all.
-        let released = self.released_bytes.0.load(Ordering::Acquire);
-        let charged = self.charged_bytes.0.load(Ordering::Relaxed);
+        let released = self.counts.released_bytes.0.load(Ordering::Acquire);
+        let charged = self.counts.charged_bytes.0.load(Ordering::Relaxed);
         charged.wrapping_sub(released)
     }
 
@@ -142,68 +155,24 @@ impl MemoryBudget {
     }
 }
 
-/// So many charges share a handle.
-const HANDLE_USES: u32 = 64;
-
-/// A way to the budget that a few charges share.
-#[derive(Debug)]
-struct Handle(Arc<MemoryBudget>);
-
-/// Charges what one owner makes. Every charge needs the budget for its end, and the count of those who hold it would
-/// go to and fro between cores with each message; so a few charges share a handle of their own.
-#[derive(Debug)]
-pub struct Charger {
-    handle: Arc<Handle>,
-    uses: u32,
-}
-
-impl Charger {
-    /// Charges to this budget.
-    #[must_use]
-    pub fn new(budget: &Arc<MemoryBudget>) -> Self {
-        Self {
-            handle: Arc::new(Handle(Arc::clone(budget))),
-            uses: 0,
-        }
-    }
-
-    /// As [`MemoryBudget::charge`].
-    #[must_use]
-    pub fn charge(&mut self, message_bytes: usize) -> Charge {
-        self.charge_bytes(message_bytes + MESSAGE_OVERHEAD_BYTES)
-    }
-
-    fn charge_bytes(&mut self, bytes: usize) -> Charge {
-        if self.uses == HANDLE_USES {
-            *self = Self::new(&self.handle.0);
-        }
-        self.uses += 1;
-        self.handle.0.grow(bytes);
-        Charge {
-            handle: Arc::clone(&self.handle),
-            bytes,
-        }
-    }
-}
-
 /// A message's share of the budget, given back on drop.
 #[derive(Debug)]
 pub struct Charge {
-    handle: Arc<Handle>,
+    counts: &'static Counts,
     bytes: usize,
 }
 
 impl Charge {
     /// Charges so much more.
     pub fn grow(&mut self, bytes: usize) {
-        self.handle.0.grow(bytes);
+        self.counts.grow(bytes);
         self.bytes += bytes;
     }
 
     /// Gives so much back.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.handle.0.shrink(bytes);
+        self.counts.shrink(bytes);
         self.bytes -= bytes;
     }
 
@@ -216,7 +185,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.handle.0.shrink(self.bytes);
+        self.counts.shrink(self.bytes);
     }
 }
 

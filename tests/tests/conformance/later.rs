@@ -20,34 +20,6 @@ fn destinations_of_later_kinds_are_refused() {
     }
 }
 
-/// D3.15, D5.13
-#[test]
-fn subscriptions_of_later_kinds_are_refused() {
-    let broker = start();
-    let check = |headers: &str, about: &str| {
-        for destination in ["/queue/a", "/topic/a"] {
-            let mut wire = connect(&broker);
-            let frame =
-                format!("SUBSCRIBE\nid:s\nreceipt:r\ndestination:{destination}\n{headers}\n\n^@");
-            let error = expect_refusal(&mut wire, &frame, about);
-            assert_eq!(header(&error, "receipt-id"), "r");
-        }
-    };
-    for line in [
-        "activemq.retroactive:true",
-        "activemq.maximumPendingMessageLimit:10",
-    ] {
-        let (name, _) = line.split_once(':').expect("a header line");
-        check(line, name);
-    }
-    for (option, value) in [("retroactive", "true"), ("maximumPendingMessageLimit", "1")] {
-        let mut wire = connect(&broker);
-        let frame =
-            format!("SUBSCRIBE\nid:s\ndestination:/queue/a?consumer.{option}={value}\n\n^@");
-        expect_refusal(&mut wire, &frame, option);
-    }
-}
-
 /// D5.13
 #[test]
 fn asking_for_none_of_it_is_no_reason_to_refuse() {

@@ -14,7 +14,7 @@ const SECTIONS: [(u32, u32); 9] = [
     (6, 49),
     (7, 9),
     (8, 15),
-    (9, 6),
+    (9, 10),
 ];
 
 /// What a row may say of its rule.

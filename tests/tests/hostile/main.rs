@@ -23,3 +23,4 @@ mod settle;
 mod subscription;
 mod transaction;
 mod trial;
+mod watching;

@@ -17,7 +17,7 @@ use stompbox_store::{
 
 use super::effect::{Promise, Read};
 use super::full::{NOBODY, Undo};
-use super::publish::{AllPlaced, Routing};
+use super::publish::{AllPlaced, Places, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Later, Message, Priority, Publication, Target};
@@ -126,7 +126,11 @@ impl Dispatcher {
         };
         for place in places {
             let destination = match *place {
-                Place::Queue(key) => self.queues[key.0].id,
+                Place::Queue(key) => {
+                    let queue = &mut self.queues[key.0];
+                    queue.is_scheduled_for = true;
+                    queue.id
+                }
                 Place::Topic(key) => self.store_topic(key, now),
             };
             let id = ScheduleId(self.next_sequence().0);
@@ -302,9 +306,11 @@ impl Dispatcher {
             visible_after: self.next_ticket,
         };
         let mut placed = AllPlaced::new();
+        self.replaced.clear();
         self.counters.enqueued += 1;
+        let to = self.forward(Places::from_slice(&[place]), &publication);
         self.publish_as(
-            &[place],
+            &to,
             publication,
             (sequence, number),
             routing,
@@ -325,7 +331,7 @@ impl Dispatcher {
         let undo = Undo::Commit {
             connection: ConnectionId(NOBODY.0),
             placed,
-            acknowledged: Vec::new(),
+            acknowledged: std::mem::take(&mut self.replaced),
         };
         self.as_one(start, undo);
     }

@@ -159,12 +159,15 @@ impl Dispatcher {
             .is_some()
         {}
         self.passes_hold(ticket);
+        self.logs_hold(ticket);
         self.go_on_with_agenda(now);
+        self.inquiries_hold(ticket);
         self.page_out_durable();
         self.request_waiting_pages();
     }
 
     pub(super) fn take_turn(&mut self) -> Turn {
+        self.replaced.clear();
         let wanted = !self.batch.operations.is_empty() || self.batch.haste == Haste::Awaited;
         let batch = wanted.then(|| {
             let ticket = self.next_ticket;

@@ -64,6 +64,13 @@ pub(super) struct Acknowledged {
     entry: Entry,
 }
 
+impl Acknowledged {
+    /// An entry that is about to be settled.
+    pub(super) fn new(key: EntryKey, entry: Entry) -> Self {
+        Self { key, entry }
+    }
+}
+
 /// What has to be done if an operation is refused.
 #[derive(Debug)]
 pub(super) enum Undo {

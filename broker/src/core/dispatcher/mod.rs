@@ -29,10 +29,14 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod hung;
 mod identity;
+mod idle;
+mod inquiry;
 mod inspect;
 mod key;
 mod lane;
+mod last_value;
 mod lasting;
 mod page_turn;
 mod paging;
@@ -45,7 +49,9 @@ mod publish;
 mod queue;
 mod redelivery;
 mod report;
+mod retained;
 mod round;
+mod route;
 mod scan;
 mod scheduler;
 mod statistics;
@@ -59,10 +65,12 @@ mod withheld;
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
+pub use inquiry::{Finding, Inquiry, InquiryId};
 pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -110,7 +118,7 @@ pub struct Settings {
 }
 
 /// A destination's place in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -161,6 +169,8 @@ pub struct Dispatcher {
     unsettled: Vec<QueueKey>,
     /// What durable subscriptions have done with in a batch that may be refused.
     passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Positions of logs that are not durable yet.
+    logging: VecDeque<(Ticket, TopicKey, Sequence)>,
     /// Whether what is done now is refused by a full disk together with something else.
     is_in_unit: bool,
     peers: Slab<Peer>,
@@ -202,6 +212,11 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    routes: route::Routes,
+    watch: hung::Watch,
+    caretaker: idle::Caretaker,
+    /// As of the last request or turn.
+    uptime: Duration,
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
@@ -210,12 +225,15 @@ pub struct Dispatcher {
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
     withheld: withheld::Withheld,
+    /// What the messages that came in last have replaced in last-value queues.
+    replaced: Vec<full::Acknowledged>,
     advisories: advisory::Advisories,
     producers: producer::Producers,
     agenda: agenda::Agenda,
     /// Requests to manage the schedule that wait for the store.
     jobs: FxHashMap<PageId, scheduler::Job>,
     windows: duplicate::Windows,
+    inquiries: inquiry::Inquiries,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -226,6 +244,10 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
+            routes: route::Routes::default(),
+            watch: hung::Watch::new(&settings.policies),
+            caretaker: idle::Caretaker::new(&settings.policies),
+            uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
@@ -243,6 +265,7 @@ impl Dispatcher {
             deserted: Vec::new(),
             unsettled: Vec::new(),
             passes: VecDeque::new(),
+            logging: VecDeque::new(),
             is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
@@ -280,11 +303,13 @@ impl Dispatcher {
             crowd,
             revocable: VecDeque::new(),
             withheld: withheld::Withheld::default(),
+            replaced: Vec::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
             agenda: agenda::Agenda::recovered(recovered),
             jobs: FxHashMap::default(),
             windows: duplicate::Windows::default(),
+            inquiries: inquiry::Inquiries::default(),
             totals: None,
             counters: Counters::default(),
         };
@@ -314,7 +339,14 @@ impl Dispatcher {
                     count: tally.count,
                 };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
+                self.queues[queue].has_unread_values();
+                self.mark(QueueKey(queue));
                 self.expiring_queues.insert(QueueKey(queue));
+            }
+        }
+        for tally in &recovered.scheduled {
+            if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
+                self.queues[queue].is_scheduled_for = true;
             }
         }
         self.recover_subscriptions(recovered);
@@ -323,6 +355,7 @@ impl Dispatcher {
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
         // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.uptime = now.uptime;
         self.is_memory_over = self.settings.budget.is_over();
         let mut peer = self.connections.get(&connection).copied();
         for request in requests {
@@ -389,6 +422,7 @@ impl Dispatcher {
 
     /// Acts on what the store reports. A failed store is the runtime's affair.
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
+        self.uptime = now.uptime;
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page, now),
@@ -404,8 +438,11 @@ impl Dispatcher {
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
+        self.uptime = now.uptime;
         self.run_timers(now);
         self.look_at_agenda(now);
+        self.watch_consumers(now);
+        self.remove_unused(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();

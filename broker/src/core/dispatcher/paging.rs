@@ -230,6 +230,9 @@ impl Dispatcher {
             self.wake_walk(key, &purpose);
             return self.mark(key);
         };
+        let Some(through) = self.readable_through(key, (from, through)) else {
+            return self.queues[key.0].end_page();
+        };
         let queue = &mut self.queues[key.0];
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);
@@ -297,6 +300,7 @@ impl Dispatcher {
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
+            Purpose::Values(_) => self.value_page_came(key, rank, through, page),
             Purpose::Group(id) => {
                 self.group_page_came(key, rank, &id, through, page);
                 self.queues[key.0].end_page();
@@ -307,6 +311,7 @@ impl Dispatcher {
         for (rank, sequence) in queue.take_staying() {
             queue.page_out_durable(rank, sequence, watermark, &window);
         }
+        self.mark(key);
         self.wake_walk(key, &purpose);
     }
 
@@ -317,7 +322,9 @@ impl Dispatcher {
         (first, last): (Sequence, Sequence),
     ) -> Option<(Sequence, Sequence)> {
         match purpose {
-            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) => Some((first, last)),
+            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) | Purpose::Values(_) => {
+                Some((first, last))
+            }
             Purpose::Walk(key, _) => self.bounds_of_walk(*key, first, last),
         }
     }
@@ -360,6 +367,7 @@ impl Dispatcher {
                 "a stored message was damaged and has been put aside; see table quarantine");
             // One that is known by name is still whole in memory, or already counted out.
             gone += u64::from(!queue.knows(rank, *sequence));
+            queue.forget_value(rank, *sequence);
         }
         if queue.is_durable() {
             queue.pass_over_paged(gone);
@@ -411,6 +419,9 @@ impl Dispatcher {
     fn page_in(&mut self, key: QueueKey, rank: Rank, row: PageRow) {
         let sequence = row.sequence;
         let entry = self.entry_of(row, rank);
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
         self.take_in(key, rank, sequence, entry);
     }
 

@@ -11,6 +11,7 @@ use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
 use super::producer::Produced;
+use super::statistics::Asked;
 use super::subscription::ByNumber;
 use crate::core::destination::DestinationName;
 use crate::core::port::{
@@ -83,11 +84,12 @@ pub(super) struct Peer {
     pub(super) reply_batches: Vec<Vec<Reply>>,
     /// How many were handed over the last time: there will be about as many again.
     pub(super) reply_count: usize,
-    /// Where its last SEND outside of a transaction went. None but temporary destinations
-    /// are ever removed.
+    /// Where its last SEND outside of a transaction went, if that is still there. Not a temporary destination.
     pub(super) latest: Option<(Arc<DestinationName>, Place)>,
     /// Where it has sent to, in a transaction or not.
     pub(super) produced: Produced,
+    /// What statistics it has asked for lately.
+    pub(super) asked: Asked,
     /// Whether it was let in: what advisories say has come, they say has gone.
     pub(super) was_opened: bool,
 }
@@ -112,6 +114,7 @@ impl Peer {
             reply_count: 0,
             latest: None,
             produced: Produced::new(),
+            asked: Asked::default(),
             was_opened: false,
         }
     }

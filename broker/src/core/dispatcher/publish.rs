@@ -19,7 +19,7 @@ use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
 /// The destinations of one SEND that are there.
-type Places = SmallVec<[Place; 1]>;
+pub(super) type Places = SmallVec<[Place; 1]>;
 
 /// Where the copies of what was sent were put.
 pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
@@ -45,43 +45,36 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+        if is_special {
+            return self.send_specially(peer, &places, publication, receipt, now);
+        }
+        let places = self.forward(places, &publication);
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
         let mode = publication.mode;
-        let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
-        if self.is_disk_full && (is_special || self.is_any_stored(&places, mode)) {
+        if self.is_disk_full && self.is_any_stored(&places, mode) {
+            self.advise_disk_full(peer, &places);
             return self.refuse_for_disk(peer, receipt);
         }
-        if Self::is_for_scheduler(&publication.target) {
-            return self.manage_schedule(peer, &publication.message, receipt);
-        }
-        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
-            return self.query(peer, &query, &publication.message, receipt, now);
-        }
         if places.is_empty() {
-            self.counters.dropped += 1;
-            if let Some(receipt) = receipt {
-                self.reply(peer, Reply::Unrouted(receipt));
-            }
-            return;
+            return self.send_nowhere(peer, &publication, receipt, now);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),
             visible_after: AT_ONCE,
         };
-        if is_special {
-            return self.send_specially(peer, &places, publication, routing, receipt, now);
-        }
         let start = self.batch.operations.len();
+        self.replaced.clear();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
-        if placed.len() > 1 {
+        if placed.len() > 1 || !self.replaced.is_empty() {
             let connection = self.peers[peer.0].connection;
             let undo = Undo::Commit {
                 connection,
                 placed,
-                acknowledged: Vec::new(),
+                acknowledged: std::mem::take(&mut self.replaced),
             };
             self.as_one(start, undo);
         }
@@ -91,20 +84,52 @@ impl Dispatcher {
         }
     }
 
+    /// A SEND to what is no destination: a request of the broker's own, or to what has gone.
+    fn send_nowhere(
+        &mut self,
+        peer: PeerKey,
+        publication: &Publication,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        if Self::is_for_scheduler(&publication.target) {
+            return self.manage_schedule(peer, &publication.message, receipt);
+        }
+        if let Some(query) = Self::query_in(&publication.target) {
+            return self.query(peer, &query, &publication.message, receipt, now);
+        }
+        self.counters.dropped += 1;
+        if let Some(receipt) = receipt {
+            self.reply(peer, Reply::Unrouted(receipt));
+        }
+    }
+
     /// A SEND that is to be delivered later, or that may repeat another one.
     fn send_specially(
         &mut self,
         peer: PeerKey,
         places: &[Place],
         publication: Publication,
-        routing: Routing,
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
+        if places.is_empty() {
+            return self.send_nowhere(peer, &publication, receipt, now);
+        }
         if publication.later.is_some()
             && let Err(refusal) = self.check_schedulable(&publication.target)
         {
             return self.refuse(peer, refusal, receipt);
+        }
+        let bytes = publication.message.bytes();
+        if publication.later.is_none()
+            && let Err(refusal) = self.check_room(places, bytes, now)
+        {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if self.is_disk_full {
+            self.advise_disk_full(peer, places);
+            return self.refuse_for_disk(peer, receipt);
         }
         if !self.can_judge(&publication, places, now) {
             let send = Request::Send {
@@ -113,7 +138,12 @@ impl Dispatcher {
             };
             return self.defer(peer, send);
         }
+        let routing = Routing {
+            sender: Sender(self.peers[peer.0].connection.0),
+            visible_after: AT_ONCE,
+        };
         let start = self.batch.operations.len();
+        self.replaced.clear();
         let mode = publication.mode;
         let mut placed = AllPlaced::new();
         let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
@@ -123,7 +153,7 @@ impl Dispatcher {
         let undo = Undo::Commit {
             connection: self.peers[peer.0].connection,
             placed,
-            acknowledged: Vec::new(),
+            acknowledged: std::mem::take(&mut self.replaced),
         };
         self.as_one(start, undo);
         self.answer(peer, receipt, promise);
@@ -132,7 +162,7 @@ impl Dispatcher {
         }
     }
 
-    /// The same within a COMMIT. Nothing happens to a repeat.
+    /// The same within a COMMIT. Nothing happens to a repeat. What was scheduled follows its routes when it comes.
     pub(super) fn publish_specially(
         &mut self,
         places: &[Place],
@@ -159,7 +189,8 @@ impl Dispatcher {
             Some(later) => self.schedule(fresh, &publication, number, &later, sender, now),
             None => {
                 self.counters.enqueued += 1;
-                self.publish_as(fresh, publication, identity, routing, placed, now)
+                let to = self.forward(fresh.clone(), &publication);
+                self.publish_as(&to, publication, identity, routing, placed, now)
             }
         };
         let Some(id) = &id else { return Ok(promise) };
@@ -183,7 +214,7 @@ impl Dispatcher {
         {
             return Ok(Places::from_slice(&[*place]));
         }
-        if StatisticsQuery::is_asked_by(name) {
+        if StatisticsQuery::is_asked_by(name) || Self::is_scheduler(name) {
             return Ok(Places::new());
         }
         let place = self.ensure(name, now)?;
@@ -203,7 +234,11 @@ impl Dispatcher {
         }
         let mut places = Places::new();
         for name in target.names() {
-            places.extend(self.ensure(name, now)?);
+            // A temporary one may be named as its owner does and as others do.
+            let place = self
+                .ensure(name, now)?
+                .filter(|place| !places.contains(place));
+            places.extend(place);
         }
         Ok(places)
     }
@@ -215,6 +250,7 @@ impl Dispatcher {
     ) -> Result<(), Refusal> {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
+            .filter(|name| !StatisticsQuery::is_asked_by(name))
             .collect();
         for name in &unknown {
             self.check_made_by_use(name)?;
@@ -355,6 +391,7 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.enter_value(key, rank, sequence, &entry);
         self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
         queue.depth += 1;

@@ -1,8 +1,10 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
 mod advisory;
+mod advisory_random;
 mod bound;
 mod browse;
+mod ceiling;
 mod connection;
 mod consumer;
 mod crowd;
@@ -12,9 +14,14 @@ mod duplicate;
 mod expiry;
 mod full;
 mod group;
+mod hung;
+mod idle;
+mod last_value;
 mod lasting;
 mod paging;
 mod pressure;
+mod retained;
+mod route;
 mod schedule;
 mod selector;
 mod statistics;
@@ -38,8 +45,8 @@ use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publica
 use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
-    Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Memory,
+    Opening, Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
 use crate::core::schedule::Schedule;
 
@@ -348,6 +355,8 @@ impl Bench {
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
+            pending_max: None,
+            memory: Memory::Prospective,
             intent: Intent::Consume,
             receipt: None,
         };

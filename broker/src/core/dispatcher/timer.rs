@@ -81,6 +81,8 @@ impl Dispatcher {
             self.next_pressure(now),
             self.next_sweep(),
             self.next_firing(now),
+            self.next_watch(now),
+            self.next_look_at_unused(now),
         ];
         wakes.into_iter().flatten().min()
     }

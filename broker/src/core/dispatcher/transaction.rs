@@ -8,7 +8,7 @@ use super::entry::AT_ONCE;
 use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::publish::{AllPlaced, Routing};
+use super::publish::{AllPlaced, Places, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
@@ -59,12 +59,13 @@ impl Dispatcher {
             || claimed
                 .iter()
                 .any(|(_, outcome)| *outcome != Outcome::Acked);
-        let acknowledged = claimed
+        let mut acknowledged: Vec<_> = claimed
             .iter()
             .filter(|(_, outcome)| may_be_refused && *outcome == Outcome::Acked)
             .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
+        self.replaced.clear();
         self.is_in_unit = may_be_refused;
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
@@ -88,7 +89,12 @@ impl Dispatcher {
                 continue;
             }
             // They were counted before: none is refused.
-            let Ok(places) = self.places(&publication.target, now) else {
+            let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+            let places = match is_special {
+                true => self.places(&publication.target, now),
+                false => self.routed(&publication, now),
+            };
+            let Ok(places) = places else {
                 continue;
             };
             let mode = publication.mode;
@@ -97,7 +103,7 @@ impl Dispatcher {
                 continue;
             }
             self.note_producer(peer, publication.target.names());
-            if publication.later.is_some() || publication.duplicate_id.is_some() {
+            if is_special {
                 if let Err(_repeat) =
                     self.publish_specially(&places, publication, routing, &mut placed, now)
                 {
@@ -111,6 +117,7 @@ impl Dispatcher {
             }
         }
         if may_be_refused {
+            acknowledged.append(&mut self.replaced);
             let undo = Undo::Commit {
                 connection,
                 placed,
@@ -160,7 +167,19 @@ impl Dispatcher {
         if send.later.is_some() || send.duplicate_id.is_some() {
             return true;
         }
-        send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+        if send.mode != DeliveryMode::Persistent {
+            return false;
+        }
+        let mut there = Places::new();
+        for name in send.target.names() {
+            match self.names.get(name) {
+                Some(place) => there.push(*place),
+                None if is_stored(name) => return true,
+                None => {}
+            }
+        }
+        let places = self.forward(there, send);
+        places.iter().any(|place| self.is_stored(*place, send.mode))
     }
 
     /// Whether all windows are in memory that a COMMIT needs.

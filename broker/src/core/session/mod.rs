@@ -32,7 +32,7 @@ use stompbox_protocol::{Command, DecodeError, FrameRef, Version};
 use stompbox_store::Epoch;
 
 use super::clock::Now;
-use super::memory::{Charger, MemoryBudget};
+use super::memory::MemoryBudget;
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
 use super::schedule::TimeZone;
 use crate::config::{Limits, Policies};
@@ -104,7 +104,6 @@ pub struct Session {
     topic_subscriptions: usize,
     /// Names and patterns that its subscriptions take from.
     source_count: usize,
-    charger: Charger,
     scratch: Vec<u8>,
 }
 
@@ -125,7 +124,6 @@ impl Session {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
             stash: Stash::new(&settings.limits, &settings.budget),
-            charger: Charger::new(&settings.budget),
             settings,
             peer,
             stage: Stage::Fresh,

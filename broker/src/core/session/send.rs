@@ -94,6 +94,9 @@ impl<'a> Fields<'a> {
 
     /// The earliest of the three ways to say it; 0 is never.
     fn expires_ms(&self, now: Now) -> Result<i64, Refusal> {
+        if let (None, None, None) = (self.expires, self.expiration, self.ttl) {
+            return Ok(0);
+        }
         let absolute = self
             .expires
             .map(|value| field::parse_natural("expires", value))
@@ -151,11 +154,11 @@ impl Session {
         } else {
             self.known_target(destination, output)?
         };
-        if destination.is_query {
-            check_query(&head)?;
-        }
         let later = self.later(&fields, now)?;
         let duplicate_id = self.duplicate_id(&fields)?;
+        if destination.is_query {
+            check_query(&head, later.is_some() || duplicate_id.is_some())?;
+        }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
         let persistent = fields
@@ -171,7 +174,7 @@ impl Session {
             Some(body) => Body::Shared(body),
             None => Body::Borrowed(frame.body()),
         };
-        let charge = self.charger.charge(head.len() + frame.body().len());
+        let charge = self.settings.budget.charge(head.len() + frame.body().len());
         let message = Message::new(&head, body, priority, timestamp_ms, charge);
         let message = match fields.group_id {
             Some(id) => message.in_group(self.group(id, fields.group_seq)?),
@@ -209,6 +212,9 @@ impl Session {
 
     /// When the message is to be delivered, if not at once. The delay counts from here, also in a transaction.
     fn later(&self, fields: &Fields<'_>, now: Now) -> Result<Option<Box<Later>>, Refusal> {
+        if fields.schedule.is_empty() {
+            return Ok(None);
+        }
         let invalid = |error: ScheduleError| Refusal::new("schedule is invalid", error.to_string());
         // Neither a number nor a cron expression has a character that is escaped.
         let Some(schedule) = Schedule::parse(&fields.schedule).map_err(invalid)? else {
@@ -269,8 +275,14 @@ impl Session {
     }
 }
 
-/// Statistics need somewhere to go.
-fn check_query(head: &[u8]) -> Result<(), Refusal> {
+/// Statistics need somewhere to go, and are of now.
+fn check_query(head: &[u8], is_special: bool) -> Result<(), Refusal> {
+    if is_special {
+        return Err(Refusal::new(
+            "statistics are of now",
+            "who asks for statistics is answered at once, every time: send without schedule headers and duplicate ids",
+        ));
+    }
     let Some(reply_to) = canonical::find(head, b"reply-to") else {
         return Err(Refusal::new(
             "reply-to is missing",

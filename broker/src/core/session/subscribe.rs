@@ -82,7 +82,6 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
         let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
         let wishes = Wishes::read(frame, &target)?;

@@ -180,9 +180,17 @@ impl Dispatcher {
 
     /// Subscriptions that take from a destination.
     pub(in crate::core::dispatcher) fn consumer_count(&self, place: Place) -> u64 {
+        let consumers = |queue: &QueueKey| self.queues[queue.0].consumers.len();
         let count = match place {
-            Place::Queue(QueueKey(queue)) => self.queues[queue].consumers.len(),
-            Place::Topic(topic) => self.audience_of(topic).len(),
+            Place::Queue(queue) => match self.queues[queue.0].topic() {
+                Some(topic) => return self.consumer_count(Place::Topic(topic)),
+                None => consumers(&queue),
+            },
+            Place::Topic(topic) => {
+                let log = self.topics[topic.0].log.iter();
+                let lasting = log.flat_map(|log| log.active.iter().chain(&log.shared));
+                self.audience_of(topic).len() + lasting.map(consumers).sum::<usize>()
+            }
         };
         count as u64
     }
@@ -249,7 +257,8 @@ impl Dispatcher {
         topic: TopicKey,
         number: MessageNumber,
     ) {
-        if self.is_advised() && self.virtual_queues_of(topic).is_empty() {
+        let is_fed = self.topics[topic.0].log.is_some();
+        if self.is_advised() && !is_fed && self.virtual_queues_of(topic).is_empty() {
             self.advise_message("NoConsumer", Place::Topic(topic), number, |_, report| {
                 report
             });
@@ -364,9 +373,48 @@ impl Dispatcher {
         }
     }
 
+    /// What a connection sends to these is refused: the disk is full.
+    pub(in crate::core::dispatcher) fn advise_disk_full(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+    ) {
+        if !self.is_advised() {
+            return;
+        }
+        for place in places {
+            if let Some(ending) = ending(self.name_at(*place)) {
+                self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                    let name = dispatcher.name_at(*place);
+                    let report = about(report, name).with("usageName", "disk");
+                    let session = &*dispatcher.peers[peer.0].opening.session;
+                    dispatcher.connection_facts(report.with("producerId", session), peer)
+                });
+            }
+        }
+    }
+
+    /// A queue at its own limit refuses what is sent there.
+    pub(in crate::core::dispatcher) fn advise_rejecting(&mut self, key: QueueKey) {
+        if !self.is_advised() {
+            return;
+        }
+        let place = Place::Queue(key);
+        if let Some(ending) = ending(self.name_at(place)) {
+            self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                let usage = dispatcher.limit_of(Blocker::Queue(key));
+                about(report, dispatcher.name_at(place)).with("usageName", usage)
+            });
+        }
+    }
+
     fn limit_of(&self, blocker: Blocker) -> String {
-        let Blocker::Topic(topic) = blocker else {
-            return self.name_of(blocker);
+        let topic = match blocker {
+            Blocker::Topic(topic) => topic,
+            Blocker::Queue(key) => return self.queues[key.0].limit_reached().to_owned(),
+            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall => {
+                return self.name_of(blocker);
+            }
         };
         let is_full = |key: &&SubscriptionKey| self.subscriptions[key.0].full_for.contains(&topic);
         let audience = self.audience_of(topic);

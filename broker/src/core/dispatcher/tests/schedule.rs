@@ -265,3 +265,43 @@ fn the_schedule_is_listed_and_cancelled_over_messages() {
         ["1<refused: AMQ_SCHEDULER_ACTION is unknown"]
     );
 }
+
+#[test]
+fn a_queue_that_something_is_scheduled_for_is_in_use() {
+    let mut bench = Bench::configured(Window::default(), "[policy]\nremove_unused_after = '1s'\n");
+    bench.open(1);
+    bench.send(1, QUEUE, draft("a").schedule("delay=600000"));
+    bench.rest();
+    for _ in 0..2 {
+        for _ in 0..100 {
+            bench.pass(1_000);
+            bench.rest();
+        }
+        assert_eq!(bench.view("q").depth, 0);
+        bench.restart();
+    }
+    bench.pass(600_000);
+    bench.rest();
+    assert_eq!(bench.view("q").depth, 1);
+}
+
+#[test]
+fn what_is_scheduled_follows_its_routes_when_it_comes() {
+    let mut bench = Bench::configured(
+        Window::default(),
+        "[[route]]\nfrom = '/queue/q'\nto = ['/queue/copy']\nforward_only = false\n",
+    );
+    bench.open(1);
+    let views = |bench: &Bench| (bench.view("q").depth, bench.view("copy").depth);
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    assert_eq!(views(&bench), (0, 0));
+    bench.pass(100);
+    bench.rest();
+    assert_eq!(views(&bench), (1, 1));
+    for _ in 0..2 {
+        bench.send(1, QUEUE, draft("b").id("x"));
+    }
+    bench.rest();
+    assert_eq!(views(&bench), (2, 2));
+}
