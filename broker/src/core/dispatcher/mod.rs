@@ -60,6 +60,7 @@ mod timer;
 mod topic;
 mod topic_log;
 mod transaction;
+mod withheld;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
@@ -223,6 +224,7 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    withheld: withheld::Withheld,
     /// What the messages that came in last have replaced in last-value queues.
     replaced: Vec<full::Acknowledged>,
     advisories: advisory::Advisories,
@@ -300,6 +302,7 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            withheld: withheld::Withheld::default(),
             replaced: Vec::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),

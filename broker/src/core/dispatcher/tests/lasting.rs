@@ -486,6 +486,79 @@ fn a_commit_that_the_full_disk_refuses_gives_back_what_it_had_acknowledged() {
     );
 }
 
+/// A full disk that has no room for it has refused what was acknowledged before its turn.
+fn withheld() -> Bench {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a", "b", "c"]);
+    durable(&mut bench, 1, 1, "n", 10);
+    bench.rest();
+    bench.heard();
+    bench.disk.fill(Medium::Database);
+    send_all(&mut bench, &["d"]);
+    bench.disk.tighten();
+    bench.acknowledge_receipted(1, "b", "rb");
+    bench.rest();
+    let mut heard = bench.heard();
+    // What stands behind a refusal is not written.
+    assert_eq!(heard.pop(), Some("1<receipt rb".to_owned()));
+    let expected = [
+        "1<d#1",
+        "9<refused: disk is full",
+        "1<refused: disk is full",
+    ];
+    assert_eq!(heard, expected);
+    bench.lose(1, 4);
+    bench
+}
+
+fn wake(bench: &mut Bench) -> Vec<String> {
+    open_as(bench, 2, "c");
+    durable(bench, 2, 1, "n", 10);
+    bench.rest();
+    bench.heard()
+}
+
+#[test]
+fn an_acknowledgement_out_of_turn_that_the_full_disk_has_no_room_for_has_no_receipt() {
+    let mut bench = withheld();
+    bench.restart();
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<b#2", "2<c#2"]);
+}
+
+#[test]
+fn an_acknowledgement_out_of_turn_is_kept_when_the_disk_has_room() {
+    let mut bench = withheld();
+    // It holds in this life; d was refused and is still here.
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<c#2", "2<d#2"]);
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.rest();
+    bench.restart();
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<c#2"]);
+    for text in ["a", "c"] {
+        bench.ack(2, text);
+        bench.rest();
+    }
+    assert_eq!(logged(&bench), 0);
+}
+
+#[test]
+fn acknowledgements_in_turn_go_on_when_the_full_disk_has_no_room_for_others() {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a", "b", "c"]);
+    durable(&mut bench, 1, 1, "n", 10);
+    bench.rest();
+    bench.heard();
+    bench.disk.fill(Medium::Database);
+    bench.disk.tighten();
+    for text in ["a", "b", "c"] {
+        bench.acknowledge_receipted(1, text, text);
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["1<receipt a", "1<receipt b", "1<receipt c"]);
+    assert_eq!(logged(&bench), 0);
+}
+
 #[test]
 fn a_send_that_the_full_disk_refuses_waits_for_nobody() {
     let mut bench = asleep();
