@@ -134,6 +134,9 @@ impl Policy {
     /// When a message expires that was sent at this time and says `own_ms` of it. 0 is never.
     #[must_use]
     pub fn expires_ms(&self, own_ms: i64, sent_ms: i64) -> i64 {
+        if self.ttl_default.is_zero() && self.ttl_max.is_zero() {
+            return own_ms;
+        }
         let after = |ttl: Duration| {
             let ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
             (!ttl.is_zero()).then(|| sent_ms.saturating_add(ms))

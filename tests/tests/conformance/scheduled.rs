@@ -6,8 +6,8 @@ use stompbox_tests::broker::Broker;
 use stompbox_tests::wire::{Frame, Wire};
 
 use super::fixture::{
-    await_depth, connect, eventually, expect_quiet, expect_refusal, header, overview, start,
-    start_watched,
+    ask, await_depth, connect, eventually, expect_quiet, expect_refusal, header, overview, request,
+    start, start_watched,
 };
 
 const QUEUE: &str = "/queue/q";
@@ -248,4 +248,31 @@ fn ids_of_a_transaction_are_entered_at_its_commit() {
         wire.request(end, &[("transaction", "t")], b"");
     }
     await_depth(&broker, "q", 1);
+}
+
+/// D4.19
+#[test]
+fn the_console_lists_and_cancels_what_is_scheduled() {
+    let broker = start_watched("");
+    let mut wire = connect(&broker);
+    for number in 0..3 {
+        let delay = (60_000 + number).to_string();
+        wire.send_receipted(QUEUE, &[("x-delay", &delay), ("priority", "7")], "x");
+    }
+    let page = ask(&broker, "scheduled?limit=2");
+    assert_eq!(
+        (&page["total"], &page["items"][1]["priority"]),
+        (&3.into(), &7.into())
+    );
+    assert_eq!(page["items"][0]["destination"], QUEUE);
+    let next = page["next"].as_str().expect("there is more");
+    let rest = ask(&broker, &format!("scheduled?after={next}"));
+    assert_eq!(rest["items"].as_array().map(Vec::len), Some(1));
+    assert!(rest["next"].is_null());
+    let id = rest["items"][0]["id"].as_str().expect("an id");
+    let path = format!("scheduled/{id}");
+    assert_eq!(request(&broker, "DELETE", &path).0, 204);
+    assert_eq!(request(&broker, "DELETE", &path).0, 404);
+    assert_eq!(request(&broker, "DELETE", "scheduled/nonsense").0, 404);
+    assert_eq!(overview(&broker, "scheduled"), 2);
 }

@@ -255,9 +255,13 @@ impl Dispatcher {
     }
 
     /// Queues that get a copy of what is sent to this topic.
+    #[inline]
     pub(super) fn virtual_queues_of(&self, topic: TopicKey) -> Vec<QueueKey> {
+        if self.virtual_queues.is_empty() {
+            return Vec::new();
+        }
         let name = &self.topics[topic.0].name;
-        if self.virtual_queues.is_empty() || !is_virtual_topic(name) {
+        if !is_virtual_topic(name) {
             return Vec::new();
         }
         self.virtual_queues

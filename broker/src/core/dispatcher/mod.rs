@@ -32,6 +32,7 @@ mod group;
 mod hung;
 mod identity;
 mod idle;
+mod inquiry;
 mod inspect;
 mod key;
 mod lane;
@@ -63,6 +64,7 @@ mod transaction;
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
+pub use inquiry::{Finding, Inquiry, InquiryId};
 pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -166,6 +168,8 @@ pub struct Dispatcher {
     unsettled: Vec<QueueKey>,
     /// What durable subscriptions have done with in a batch that may be refused.
     passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Positions of logs that are not durable yet.
+    logging: VecDeque<(Ticket, TopicKey, Sequence)>,
     /// Whether what is done now is refused by a full disk together with something else.
     is_in_unit: bool,
     peers: Slab<Peer>,
@@ -227,6 +231,7 @@ pub struct Dispatcher {
     /// Requests to manage the schedule that wait for the store.
     jobs: FxHashMap<PageId, scheduler::Job>,
     windows: duplicate::Windows,
+    inquiries: inquiry::Inquiries,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -258,6 +263,7 @@ impl Dispatcher {
             deserted: Vec::new(),
             unsettled: Vec::new(),
             passes: VecDeque::new(),
+            logging: VecDeque::new(),
             is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
@@ -300,6 +306,7 @@ impl Dispatcher {
             agenda: agenda::Agenda::recovered(recovered),
             jobs: FxHashMap::default(),
             windows: duplicate::Windows::default(),
+            inquiries: inquiry::Inquiries::default(),
             totals: None,
             counters: Counters::default(),
         };

@@ -15,6 +15,7 @@ use stompbox_store::{
 use super::effect::Read;
 use super::entry::AT_ONCE;
 use super::full::NOBODY;
+use super::inquiry::{InquiryId, Wanted};
 use super::key::PeerKey;
 use super::publish::{AllPlaced, Routing};
 use super::{Dispatcher, Place};
@@ -48,6 +49,8 @@ pub(super) enum Job {
         correlation_id: Option<Vec<u8>>,
         from_ms: i64,
     },
+    /// The console asks.
+    Inquiry(InquiryId, Wanted),
     /// What is found until then goes.
     Remove { from_ms: i64, until_ms: i64 },
 }
@@ -203,7 +206,7 @@ impl Dispatcher {
         self.publish(&[place], publication, routing, &mut AllPlaced::new(), now);
     }
 
-    fn wire_of(&self, destination: stompbox_store::DestinationId) -> String {
+    pub(super) fn wire_of(&self, destination: stompbox_store::DestinationId) -> String {
         let queue = self.queue_ids.get(&destination);
         let queue = queue.map(|key| &self.queues[key.0].name);
         let topic = self.topic_ids.get(&destination);
@@ -215,8 +218,10 @@ impl Dispatcher {
 
     /// What is to be taken off has been found.
     pub(super) fn listing_came(&mut self, list: &ScheduleList) {
-        let Some(Job::Remove { from_ms, until_ms }) = self.jobs.remove(&list.id) else {
-            return;
+        let (from_ms, until_ms) = match self.jobs.remove(&list.id) {
+            Some(Job::Remove { from_ms, until_ms }) => (from_ms, until_ms),
+            Some(Job::Inquiry(id, wanted)) => return self.found_for_inquiry(id, wanted, list),
+            Some(Job::List { .. }) | None => return,
         };
         for row in &list.rows {
             if (from_ms..=until_ms).contains(&row.key.due_ms) {

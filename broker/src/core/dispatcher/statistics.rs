@@ -227,7 +227,7 @@ impl Dispatcher {
         if let Some(totals) = self.totals.filter(|totals| totals.at == now.uptime) {
             return totals;
         }
-        let queues = || self.queues.iter().map(|(_, queue)| queue);
+        let queues = || self.destinations();
         let totals = Totals {
             at: now.uptime,
             depth: queues().map(|queue| queue.depth).sum(),

@@ -94,6 +94,9 @@ impl<'a> Fields<'a> {
 
     /// The earliest of the three ways to say it; 0 is never.
     fn expires_ms(&self, now: Now) -> Result<i64, Refusal> {
+        if let (None, None, None) = (self.expires, self.expiration, self.ttl) {
+            return Ok(0);
+        }
         let absolute = self
             .expires
             .map(|value| field::parse_natural("expires", value))
@@ -209,6 +212,9 @@ impl Session {
 
     /// When the message is to be delivered, if not at once. The delay counts from here, also in a transaction.
     fn later(&self, fields: &Fields<'_>, now: Now) -> Result<Option<Box<Later>>, Refusal> {
+        if fields.schedule.is_empty() {
+            return Ok(None);
+        }
         let invalid = |error: ScheduleError| Refusal::new("schedule is invalid", error.to_string());
         // Neither a number nor a cron expression has a character that is escaped.
         let Some(schedule) = Schedule::parse(&fields.schedule).map_err(invalid)? else {

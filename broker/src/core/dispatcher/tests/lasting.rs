@@ -562,3 +562,80 @@ fn priority_and_delivery_mode_come_back_from_the_log() {
         ]
     );
 }
+
+#[test]
+fn what_its_own_connection_publishes_stays_away_over_its_absence() {
+    let mut bench = Bench::new();
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    let deaf = |bench: &mut Bench, subscription| {
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(1, subscription, TOPIC, mode, 1, |wish| {
+            wish.lasting = Some(Lasting::Durable("n".into()));
+            wish.locality = Locality::NoLocal;
+        });
+        bench.rest();
+    };
+    deaf(&mut bench, 0);
+    for (connection, text) in [(9, "a"), (1, "b"), (9, "c")] {
+        bench.send(connection, TOPIC, draft(text));
+        bench.rest();
+    }
+    unsubscribe(&mut bench, 1, 0);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1"]);
+    bench.restart();
+    open_as(&mut bench, 1, "c");
+    deaf(&mut bench, 0);
+    bench.ack(1, "a");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2", "1<c#2"]);
+    bench.ack(1, "c");
+    bench.rest();
+    assert_eq!(logged(&bench), 0);
+}
+
+#[test]
+fn many_that_do_not_read_fill_no_more_than_their_share_of_the_memory_and_lose_nothing() {
+    const SUBSCRIPTIONS: u32 = 100;
+    const MESSAGES: usize = 500;
+    let limit = 8 << 20;
+    let mut bench = Bench::with_memory(Window::default(), Policies::default(), limit);
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    for number in 0..SUBSCRIPTIONS {
+        durable(&mut bench, 1, number, &format!("n{number}"), 1_000);
+    }
+    bench.rest();
+    for _ in 0..MESSAGES {
+        bench.send(9, TOPIC, draft("a"));
+        bench.rest();
+        let used = bench.budget.used_bytes();
+        assert!(used <= limit / 4 * 5, "{used}");
+    }
+    let mut open = Vec::new();
+    let mut counts = vec![0; SUBSCRIPTIONS as usize];
+    for _ in 0..10 * MESSAGES {
+        for (_, reply) in std::mem::take(&mut bench.heard) {
+            if let Reply::Deliver(delivery) = reply {
+                counts[delivery.subscription.0 as usize] += 1;
+                open.push(delivery.tag);
+            }
+        }
+        if open.is_empty() {
+            break;
+        }
+        for tag in open.drain(..) {
+            let request = Request::Acknowledge {
+                target: AckTarget::Delivery(tag),
+                verdict: Verdict::Ack,
+                transaction: None,
+                receipt: None,
+            };
+            bench.ask(1, request);
+        }
+        bench.rest();
+    }
+    assert_eq!(counts, vec![MESSAGES; SUBSCRIPTIONS as usize]);
+    assert_eq!(logged(&bench), 0);
+}
