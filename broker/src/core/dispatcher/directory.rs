@@ -17,7 +17,9 @@ use super::queue::Queue;
 use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
+use crate::core::destination::{
+    DestinationName, StatisticsQuery, is_virtual_topic, virtual_topic_of,
+};
 use crate::core::port::Refusal;
 
 /// What the names begin with that the broker itself sends to: who asks for advisories need not wait for one.
