@@ -284,6 +284,13 @@ impl Queue {
         Next::Nothing
     }
 
+    /// The first row from here on that is about to be part of the range again.
+    pub(super) fn first_returning(&self, rank: Rank, from: Sequence) -> Option<Sequence> {
+        let returning = self.regained.iter();
+        let own = returning.filter(|(own, sequence)| *own == rank && *sequence >= from);
+        own.map(|(_, sequence)| *sequence).min()
+    }
+
     /// Whether something that stands before a message must be given first: it is about to be part of the range again, or
     /// waits out a delay in its lane.
     pub(super) fn is_held_back(
