@@ -17,8 +17,8 @@ fn held_back_producers_that_send_on_bound_the_memory_and_lose_nothing() {
          [policy]\npending_messages = 1\n",
     );
     let trial = Trial::begin("held-back producers that send on", broker);
-    // A quarter of the limit, what arrives in part, and two buffers each.
-    let bound = (16 + 8) * MIB + producers * 64 * 1024;
+    // Limit and stashes, and each connection's buffers: what it reads into, what it has read, what it writes.
+    let bound = (16 + 8) * MIB + producers * 160 * 1024;
     trial.run(bound, |broker| {
         let mut slow = connect(broker);
         let prefetch = [("prefetch-count", "1")];

@@ -92,10 +92,10 @@ impl Dispatcher {
     }
 
     fn is_heard(&self, name: &DestinationName) -> bool {
-        if let Some(Place::Topic(key)) = self.names.get(name) {
-            return !self.audience_of(*key).is_empty();
-        }
-        let mut is_heard = false;
+        let mut is_heard = match self.names.get(name) {
+            Some(Place::Topic(key)) => !self.topics[key.0].subscriptions.is_empty(),
+            Some(Place::Queue(_)) | None => false,
+        };
         self.patterns.matches(name, |_| is_heard = true);
         is_heard
     }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use super::Dispatcher;
 use super::delivery::Delivered;
 use super::flow::Blocker;
-use super::key::{SubscriptionKey, TopicKey};
+use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use crate::core::clock::Now;
 use crate::core::memory::{Charge, MemoryBudget};
 
@@ -44,6 +44,8 @@ pub(super) struct Crowd {
     sent: usize,
     charge: Charge,
     topics: Vec<TopicKey>,
+    /// Queues of durable and shared subscriptions whose consumers get no more meanwhile.
+    queues: FxHashSet<QueueKey>,
     browsers: FxHashSet<SubscriptionKey>,
 }
 
@@ -54,6 +56,7 @@ impl Crowd {
             sent: 0,
             charge: budget.charge_bytes(0),
             topics: Vec::new(),
+            queues: FxHashSet::default(),
             browsers: FxHashSet::default(),
         }
     }
@@ -133,6 +136,21 @@ impl Dispatcher {
         }
     }
 
+    /// Whether durable subscriptions are better read back later than given a copy each.
+    pub(super) fn is_crowded_by_copies(&self) -> bool {
+        self.copies_bytes() >= self.eighths_of_memory(SOME_WAIT_EIGHTHS)
+    }
+
+    /// Whether consumers that have something get no more copies.
+    pub(super) fn is_full_of_copies(&self) -> bool {
+        self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS)
+    }
+
+    /// A queue of copies goes on when there are fewer.
+    pub(super) fn queue_in_crowd(&mut self, key: QueueKey) {
+        self.crowd.queues.insert(key);
+    }
+
     /// Whether a browser has to wait before it is shown more: one that has something while memory is full or copies
     /// fill it, and any when it is more than full.
     pub(super) fn browser_waits(&mut self, key: SubscriptionKey) -> bool {
@@ -149,7 +167,9 @@ impl Dispatcher {
     /// Whoever has waited goes on, if there is room again.
     pub(super) fn relieve_crowd(&mut self, now: Now) {
         self.charge_copies();
-        let is_waited_for = self.crowd.has_browsers() || !self.crowd.topics.is_empty();
+        let is_waited_for = self.crowd.has_browsers()
+            || !self.crowd.topics.is_empty()
+            || !self.crowd.queues.is_empty();
         if !is_waited_for || self.copies_bytes() >= self.eighths_of_memory(ROOM_EIGHTHS) {
             return;
         }
@@ -157,6 +177,9 @@ impl Dispatcher {
             for browser in std::mem::take(&mut self.crowd.browsers) {
                 self.look_at(browser);
             }
+        }
+        for key in std::mem::take(&mut self.crowd.queues) {
+            self.mark(key);
         }
         for key in std::mem::take(&mut self.crowd.topics) {
             // It may have gone, and another may have its key.

@@ -18,9 +18,12 @@ use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{
-    DestinationName, StatisticsQuery, is_advisory_topic, is_virtual_topic, virtual_topic_of,
+    DestinationName, StatisticsQuery, is_virtual_topic, virtual_topic_of,
 };
 use crate::core::port::Refusal;
+
+/// What the names begin with that the broker itself sends to: who asks for advisories need not wait for one.
+const BROKERS_OWN: &str = "ActiveMQ.";
 
 impl Dispatcher {
     /// A queue appears in the tables, and with the subscriptions whose patterns match it.
@@ -153,8 +156,8 @@ impl Dispatcher {
     /// Whether a client may make this destination by naming it.
     pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
         let policies = &self.settings.policies;
-        let is_own = is_advisory_topic(name) || StatisticsQuery::is_asked_by(name);
-        if is_own || policies.effective(name.kind(), name.name()).auto_create {
+        let is_brokers = name.name().starts_with(BROKERS_OWN);
+        if is_brokers || policies.effective(name.kind(), name.name()).auto_create {
             return Ok(());
         }
         let kind = match name.kind() {

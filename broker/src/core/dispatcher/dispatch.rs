@@ -179,14 +179,18 @@ impl Dispatcher {
         consumer: ConsumerKey,
         now: Now,
     ) -> Option<(Rank, Sequence)> {
+        let subscription = self.consumers[consumer.0].subscription;
+        let holds = self.subscriptions[subscription.0].credit.messages > 0;
+        if holds && self.queues[key.0].is_of_copies() && self.is_full_of_copies() {
+            self.queue_in_crowd(key);
+            return None;
+        }
         match self.queues[key.0].next(self.watermark, now) {
             Next::Nothing => None,
             Next::Ready(rank, sequence) => Some((rank, sequence)),
             Next::Paged(rank) => {
                 // While the memory is full a consumer gets no more from the disk before it has acknowledged
                 // what it holds; one that holds nothing gets something, or nothing would ever move.
-                let subscription = self.consumers[consumer.0].subscription;
-                let holds = self.subscriptions[subscription.0].credit.messages > 0;
                 if self.settings.budget.is_over() && holds {
                     self.wait_for_memory(key);
                 } else {
@@ -328,6 +332,10 @@ impl Dispatcher {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
+            let is_copy = match origin {
+                Origin::Queue(key, _) => self.queues[key.0].is_of_copies(),
+                Origin::Topic(_) | Origin::Walk => true,
+            };
             let delivered = Delivered::new(
                 dealt.peer,
                 to,
@@ -337,6 +345,10 @@ impl Dispatcher {
                 entry,
                 self.uptime,
             );
+            let delivered = match is_copy {
+                true => delivered.of_a_copy(),
+                false => delivered,
+            };
             self.deliveries.open(&mut subscription.open, delivered);
         } else {
             self.crowd.set_out();

@@ -159,6 +159,7 @@ impl Dispatcher {
             .is_some()
         {}
         self.passes_hold(ticket);
+        self.logs_hold(ticket);
         self.go_on_with_agenda(now);
         self.inquiries_hold(ticket);
         self.page_out_durable();

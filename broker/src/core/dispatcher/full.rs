@@ -22,6 +22,7 @@ use super::publish::AllPlaced;
 use super::redelivery::Reason;
 use super::timer::Timer;
 use super::topic_log::LOG_RANK;
+use super::withheld::is_spare;
 use crate::core::clock::Now;
 use crate::core::message::DeliveryMode;
 use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply, SubscriptionHandle};
@@ -197,11 +198,15 @@ impl Dispatcher {
     pub(super) fn disk_resumed(&mut self, now: Now) {
         tracing::info!("the disk has room again: persistent messages are accepted");
         self.is_disk_full = false;
+        self.tell_withheld();
         self.agenda_resumes(now);
     }
 
     /// The store has not carried these out.
     pub(super) fn refused(&mut self, operations: &[Operation], now: Now) {
+        if operations.iter().all(is_spare) {
+            return self.withhold(operations);
+        }
         let made: FxHashSet<EntryKey> = operations.iter().filter_map(made_by).collect();
         if operations.iter().any(is_for_database) {
             self.is_disk_full = true;

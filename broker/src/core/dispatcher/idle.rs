@@ -137,6 +137,7 @@ impl Dispatcher {
             // One that somebody was durably subscribed to has a row, to which what is stored refers.
             is_used: topic.id.is_some()
                 || topic.log.is_some()
+                || topic.full_count > 0
                 || !topic.held.is_empty()
                 || !topic.blocked.is_empty()
                 || !self.audience_of(key).is_empty(),

@@ -60,6 +60,7 @@ mod timer;
 mod topic;
 mod topic_log;
 mod transaction;
+mod withheld;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
@@ -168,6 +169,8 @@ pub struct Dispatcher {
     unsettled: Vec<QueueKey>,
     /// What durable subscriptions have done with in a batch that may be refused.
     passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Positions of logs that are not durable yet.
+    logging: VecDeque<(Ticket, TopicKey, Sequence)>,
     /// Whether what is done now is refused by a full disk together with something else.
     is_in_unit: bool,
     peers: Slab<Peer>,
@@ -221,6 +224,7 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    withheld: withheld::Withheld,
     /// What the messages that came in last have replaced in last-value queues.
     replaced: Vec<full::Acknowledged>,
     advisories: advisory::Advisories,
@@ -261,6 +265,7 @@ impl Dispatcher {
             deserted: Vec::new(),
             unsettled: Vec::new(),
             passes: VecDeque::new(),
+            logging: VecDeque::new(),
             is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
@@ -297,6 +302,7 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            withheld: withheld::Withheld::default(),
             replaced: Vec::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),

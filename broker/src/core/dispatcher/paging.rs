@@ -230,6 +230,9 @@ impl Dispatcher {
             self.wake_walk(key, &purpose);
             return self.mark(key);
         };
+        let Some(through) = self.readable_through(key, (from, through)) else {
+            return self.queues[key.0].end_page();
+        };
         let queue = &mut self.queues[key.0];
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);

@@ -26,7 +26,11 @@ use super::topic_log::LOG_RANK;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
+use crate::core::memory::Charge;
 use crate::core::selector::Selector;
+
+/// What an entry in memory costs beside its message.
+const ENTRY_BYTES: usize = 192;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -111,6 +115,8 @@ pub(super) struct Queue {
     pub(super) id: DestinationId,
     pub(super) name: Arc<DestinationName>,
     pub(super) role: Role,
+    /// What entries in memory are charged to where each is one of many copies: those of a subscription's queue.
+    pub(super) copies: Option<Charge>,
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
@@ -185,6 +191,7 @@ impl Queue {
             id,
             name,
             role: Role::Destination,
+            copies: None,
             policy,
             dead_letter,
             lanes: std::array::from_fn(|_| Lane::default()),
@@ -277,6 +284,13 @@ impl Queue {
         Next::Nothing
     }
 
+    /// The first row from here on that is about to be part of the range again.
+    pub(super) fn first_returning(&self, rank: Rank, from: Sequence) -> Option<Sequence> {
+        let returning = self.regained.iter();
+        let own = returning.filter(|(own, sequence)| *own == rank && *sequence >= from);
+        own.map(|(_, sequence)| *sequence).min()
+    }
+
     /// Whether something that stands before a message must be given first: it is about to be part of the range again, or
     /// waits out a delay in its lane.
     pub(super) fn is_held_back(
@@ -303,6 +317,7 @@ impl Queue {
 
     fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.note_occupied(rank);
+        self.leaves_memory();
         if !entry.not_before.is_zero() {
             self.waiting_out.remove(&(rank, sequence));
         }
@@ -310,6 +325,18 @@ impl Queue {
         self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
             self.hold(rank, sequence);
+        }
+    }
+
+    fn comes_to_memory(&mut self) {
+        if let Some(copies) = &mut self.copies {
+            copies.grow(ENTRY_BYTES);
+        }
+    }
+
+    fn leaves_memory(&mut self) {
+        if let Some(copies) = &mut self.copies {
+            copies.shrink(ENTRY_BYTES);
         }
     }
 
@@ -333,6 +360,7 @@ impl Queue {
         if entry.is_stored() {
             self.unhold(rank, sequence);
         }
+        self.comes_to_memory();
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
         if !entry.not_before.is_zero() {
@@ -346,6 +374,7 @@ impl Queue {
     /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         self.note_paged_in(entry.message.bytes() as u64);
+        self.comes_to_memory();
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
@@ -539,6 +568,7 @@ impl Queue {
             self.expires_elsewhere((rank, sequence), &entry);
             self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
             self.value_paged_out((rank, sequence), &entry);
+            self.leaves_memory();
             self.note_paged_out(bytes as u64);
         }
     }
@@ -675,6 +705,11 @@ impl Queue {
         lane.extend_paged(first);
         lane.extend_paged(last);
         self.note_occupied(LOG_RANK);
+    }
+
+    /// Whether its messages are copies of those of a topic.
+    pub(super) fn is_of_copies(&self) -> bool {
+        !matches!(self.role, Role::Destination)
     }
 
     pub(super) fn is_durable(&self) -> bool {

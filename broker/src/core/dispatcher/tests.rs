@@ -372,16 +372,36 @@ impl Bench {
         verdict: Verdict,
         transaction: Option<u32>,
     ) {
-        let found =
-            |(owner, body, _): &&(u64, &str, DeliveryTag)| *owner == connection && *body == text;
-        let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
         let request = Request::Acknowledge {
-            target: AckTarget::Delivery(tag),
+            target: self.target(connection, text),
             verdict,
             transaction: transaction.map(TransactionHandle),
             receipt: None,
         };
         self.ask(connection, request);
+    }
+
+    pub(super) fn acknowledge_receipted(
+        &mut self,
+        connection: u64,
+        text: &str,
+        receipt: &'static str,
+    ) {
+        let request = Request::Acknowledge {
+            target: self.target(connection, text),
+            verdict: Verdict::Ack,
+            transaction: None,
+            receipt: Some(ReceiptId(receipt.as_bytes().into())),
+        };
+        self.ask(connection, request);
+    }
+
+    /// The last delivery of a message to a connection.
+    fn target(&self, connection: u64, text: &str) -> AckTarget {
+        let found =
+            |(owner, body, _): &&(u64, &str, DeliveryTag)| *owner == connection && *body == text;
+        let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
+        AckTarget::Delivery(tag)
     }
 
     pub(super) fn ack(&mut self, connection: u64, text: &str) {

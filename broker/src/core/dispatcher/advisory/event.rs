@@ -1,5 +1,7 @@
 //! What is told of each event, under ActiveMQ's names (docs/advisories.md).
 
+use std::collections::BTreeSet;
+
 use stompbox_store::{DestinationKind, MessageNumber, Sequence};
 
 use super::super::flow::Blocker;
@@ -189,10 +191,26 @@ impl Dispatcher {
             Place::Topic(topic) => {
                 let log = self.topics[topic.0].log.iter();
                 let lasting = log.flat_map(|log| log.active.iter().chain(&log.shared));
-                self.audience_of(topic).len() + lasting.map(consumers).sum::<usize>()
+                self.audience_count(topic) + lasting.map(consumers).sum::<usize>()
             }
         };
         count as u64
+    }
+
+    /// How many hear a topic, each once. The audience itself may have to be made anew, which is too much for a number
+    /// that is wanted with each of many that come or go.
+    fn audience_count(&self, key: TopicKey) -> usize {
+        let topic = &self.topics[key.0];
+        let mut count = topic.subscriptions.len();
+        let mut several = BTreeSet::new();
+        self.patterns.matches(&topic.name, |found| {
+            let subscription = &self.subscriptions[found.0];
+            let names_it = subscription.topics.iter().any(|(named, _)| *named == key);
+            if !names_it && (subscription.patterns.len() == 1 || several.insert(*found)) {
+                count += 1;
+            }
+        });
+        count
     }
 
     fn name_at(&self, place: Place) -> &DestinationName {

@@ -322,3 +322,29 @@ fn what_a_full_disk_refuses_is_told() {
         ["1<FULL.Queue.q disk queue://q"]
     );
 }
+
+#[test]
+fn whoever_hears_a_topic_is_counted_once() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    for (number, to) in [
+        "/topic/t",
+        "/topic/*",
+        "/topic/t,/topic/>",
+        "/topic/*,/topic/>",
+        "/topic/u,/topic/v.>",
+    ]
+    .iter()
+    .enumerate()
+    {
+        bench.subscribe(1, number as u32, to, AckMode::Auto, 1);
+    }
+    bench.send(1, "/topic/t", draft("a"));
+    let dispatcher = &bench.dispatcher;
+    let place = dispatcher.names[&*name("/topic/t")];
+    let Place::Topic(topic) = place else {
+        panic!("a topic");
+    };
+    assert_eq!(dispatcher.consumer_count(place), 4);
+    assert_eq!(dispatcher.audience_of(topic).len(), 4);
+}
