@@ -203,62 +203,94 @@ impl Decoder {
         self.inbound.release_if_empty();
     }
 
+    /// Goes on where the last call had to stop. A stage calls the next one, and is written down only where it has to wait
+    /// for more: nearly all frames arrive whole.
     fn step(&mut self) -> Result<Option<Found>, DecodeError> {
-        loop {
-            let ceilings = Ceilings {
-                limits: &self.limits,
-                login_left: self.login_left,
-            };
-            match &mut self.state {
-                State::Between => {
-                    let eol_bytes = eol_run_bytes(self.inbound.held());
-                    if eol_bytes > 0 {
-                        ceilings.heart_beats(eol_bytes).map_err(bare)?;
-                        self.inbound.take(eol_bytes);
-                        self.spend(eol_bytes);
-                        return Ok(Some(Found::HeartBeat));
-                    }
-                    // A CR may yet become a CRLF.
-                    if matches!(self.inbound.held(), [] | [b'\r']) {
-                        return Ok(None);
-                    }
-                    self.state = State::CommandLine { scanned: 0 };
-                }
-                State::CommandLine { scanned } => {
-                    let held = self.inbound.held();
-                    let line = command_line::next(held, *scanned, ceilings).map_err(bare)?;
-                    let Some(line) = line else {
-                        *scanned = held.len();
-                        return Ok(None);
-                    };
-                    let (command, line_end) =
-                        command_line::parse(line, self.version, self.role).map_err(bare)?;
-                    let block_start = line.len() + 1;
-                    self.lines
-                        .begin(command, self.version, line_end, block_start);
-                    self.state = State::Headers;
-                }
-                State::Headers => {
-                    let held = self.inbound.held();
-                    let Some(head_bytes) = self.lines.advance(held, ceilings)? else {
-                        return Ok(None);
-                    };
-                    let head = self.lines.head();
-                    let body = Body::begin(head, head_bytes, &mut self.inbound, ceilings)
-                        .map_err(|reason| head.error(self.inbound.held(), reason))?;
-                    self.state = State::Body(body);
-                }
-                State::Body(body) => {
-                    let head = self.lines.head();
-                    let arrived = body.advance(head, &mut self.inbound, ceilings)?;
-                    if arrived.is_some() {
-                        self.state = State::Between;
-                    }
-                    return Ok(arrived.map(Found::Frame));
-                }
-                State::Dead(error) => return Err(error.clone()),
-            }
+        match self.state {
+            State::Between => self.between(),
+            State::CommandLine { scanned } => self.command_line(scanned),
+            State::Headers => self.headers(),
+            State::Body(_) => self.rest_of_body(),
+            State::Dead(ref error) => Err(error.clone()),
         }
+    }
+
+    fn ceilings(&self) -> Ceilings<'_> {
+        Ceilings {
+            limits: &self.limits,
+            login_left: self.login_left,
+        }
+    }
+
+    fn between(&mut self) -> Result<Option<Found>, DecodeError> {
+        match self.inbound.held() {
+            // A CR may yet become a CRLF.
+            [] | [b'\r'] => return Ok(None),
+            held @ [b'\n' | b'\r', ..] => {
+                let eol_bytes = eol_run_bytes(held);
+                if eol_bytes > 0 {
+                    self.ceilings().heart_beats(eol_bytes).map_err(bare)?;
+                    self.inbound.take(eol_bytes);
+                    self.spend(eol_bytes);
+                    return Ok(Some(Found::HeartBeat));
+                }
+            }
+            _ => {}
+        }
+        self.command_line(0)
+    }
+
+    fn command_line(&mut self, scanned: usize) -> Result<Option<Found>, DecodeError> {
+        let held = self.inbound.held();
+        let line = command_line::next(held, scanned, self.ceilings()).map_err(bare)?;
+        let Some(line) = line else {
+            let scanned = held.len();
+            self.state = State::CommandLine { scanned };
+            return Ok(None);
+        };
+        let (command, line_end) =
+            command_line::parse(line, self.version, self.role).map_err(bare)?;
+        let block_start = line.len() + 1;
+        self.lines
+            .begin(command, self.version, line_end, block_start);
+        self.headers()
+    }
+
+    fn headers(&mut self) -> Result<Option<Found>, DecodeError> {
+        let ceilings = Ceilings {
+            limits: &self.limits,
+            login_left: self.login_left,
+        };
+        let held = self.inbound.held();
+        let Some(head_bytes) = self.lines.advance(held, ceilings)? else {
+            self.state = State::Headers;
+            return Ok(None);
+        };
+        let head = self.lines.head();
+        let mut body = Body::begin(head, head_bytes, &mut self.inbound, ceilings)
+            .map_err(|reason| head.error(self.inbound.held(), reason))?;
+        let arrived = body.advance(head, &mut self.inbound, ceilings)?;
+        if arrived.is_none() {
+            self.state = State::Body(body);
+        } else if !matches!(self.state, State::Between) {
+            self.state = State::Between;
+        }
+        Ok(arrived.map(Found::Frame))
+    }
+
+    fn rest_of_body(&mut self) -> Result<Option<Found>, DecodeError> {
+        let State::Body(body) = &mut self.state else {
+            return Ok(None);
+        };
+        let ceilings = Ceilings {
+            limits: &self.limits,
+            login_left: self.login_left,
+        };
+        let arrived = body.advance(self.lines.head(), &mut self.inbound, ceilings)?;
+        if arrived.is_some() {
+            self.state = State::Between;
+        }
+        Ok(arrived.map(Found::Frame))
     }
 
     fn spend(&mut self, bytes: usize) {

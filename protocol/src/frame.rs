@@ -57,6 +57,11 @@ impl<'a> FrameRef<'a> {
         self.head.headers(self.bytes).decoded(name.as_bytes())
     }
 
+    /// The value of the first `receipt`, decoded; found without a search.
+    pub fn receipt(&self) -> Option<Cow<'a, [u8]>> {
+        self.head.headers(self.bytes).receipt()
+    }
+
     /// As [`header`](Self::header), with U+FFFD for what is not UTF-8.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         self.header(name).map(|value| match value {

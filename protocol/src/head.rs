@@ -1,6 +1,7 @@
 //! A complete head: the command and where its headers stand in the bytes that arrived.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use smallvec::SmallVec;
 
@@ -48,12 +49,32 @@ const KEPT_RANGES_MAX: usize = 64;
 pub(crate) struct HeaderRanges {
     /// Where the first header begins: behind the command line.
     block_start: u32,
-    ranges: SmallVec<[HeaderRange; 12]>,
+    ranges: SmallVec<[HeaderRange; 11]>,
+    marked: Marked,
+}
+
+/// The headers that every frame is asked for, the first of each name as it stands on the wire: their places, from 1.
+#[derive(Copy, Clone, Debug, Default)]
+struct Marked {
+    content_length: Option<NonZeroU32>,
+    receipt: Option<NonZeroU32>,
 }
 
 impl HeaderRanges {
-    pub(crate) fn push(&mut self, range: HeaderRange) {
+    /// `name`: as it stands on the wire.
+    pub(crate) fn push(&mut self, name: &[u8], range: HeaderRange) {
         self.ranges.push(range);
+        let mark = match name {
+            b"content-length" => &mut self.marked.content_length,
+            b"receipt" => &mut self.marked.receipt,
+            _ => return,
+        };
+        if mark.is_none() {
+            // There are fewer than a head has bytes.
+            *mark = u32::try_from(self.ranges.len())
+                .ok()
+                .and_then(NonZeroU32::new);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -131,6 +152,26 @@ impl<'a> Headers<'a> {
         self.raw(name).and_then(|value| self.encoding.decode(value))
     }
 
+    /// The first `receipt`, decoded.
+    pub(crate) fn receipt(self) -> Option<Cow<'a, [u8]>> {
+        let value = self.marked(self.ranges.marked.receipt, b"receipt");
+        value.and_then(|value| self.encoding.decode(value))
+    }
+
+    /// The first `content-length`, still raw.
+    fn content_length(self) -> Option<&'a [u8]> {
+        self.marked(self.ranges.marked.content_length, b"content-length")
+    }
+
+    /// A value that was marked. A name without what is ever escaped is the same in all encodings but the one that trims.
+    fn marked(self, mark: Option<NonZeroU32>, name: &[u8]) -> Option<&'a [u8]> {
+        if self.encoding == Encoding::Trimmed {
+            return self.raw(name);
+        }
+        let range = self.ranges.ranges.get(mark?.get() as usize - 1)?;
+        self.bytes.get(range.colon as usize + 1..range.end as usize)
+    }
+
     fn is_named(self, header: &Header<'a>, name: &[u8]) -> bool {
         if self.has_escapes {
             self.encoding.decode(header.name).as_deref() == Some(name)
@@ -161,6 +202,7 @@ impl Head {
             ranges: HeaderRanges {
                 block_start: 0,
                 ranges: SmallVec::new(),
+                marked: Marked::default(),
             },
         }
     }
@@ -170,6 +212,7 @@ impl Head {
         self.command = command;
         self.has_escapes = false;
         self.ranges.block_start = offset(block_start);
+        self.ranges.marked = Marked::default();
         self.ranges.ranges.clear();
         if self.ranges.ranges.capacity() > KEPT_RANGES_MAX {
             self.ranges.ranges = SmallVec::new();
@@ -188,7 +231,7 @@ impl Head {
 
     /// An error in the frame, with the receipt that it asks for.
     pub(crate) fn error(&self, bytes: &[u8], reason: Reason) -> DecodeError {
-        let receipt = self.headers(bytes).decoded(b"receipt");
+        let receipt = self.headers(bytes).receipt();
         DecodeError::new(reason, receipt.map(Into::into))
     }
 
@@ -233,7 +276,7 @@ impl Head {
 
     /// The first `content-length`. A number too large for the machine is as good as the largest.
     pub(crate) fn content_length(&self, bytes: &[u8]) -> Result<Option<usize>, Reason> {
-        let Some(value) = self.headers(bytes).raw(b"content-length") else {
+        let Some(value) = self.headers(bytes).content_length() else {
             return Ok(None);
         };
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

@@ -116,6 +116,13 @@ impl Ceilings<'_> {
         self.check(end, limits)
     }
 
+    /// Where the last line of a head must have ended, by all limits but that of a line.
+    pub(crate) fn head_end(self, block_start: usize) -> usize {
+        let block_end = self.ceiling((block_start, Limit::HeaderBlockBytes));
+        self.login_left
+            .map_or(block_end, |left| left.min(block_end))
+    }
+
     pub(crate) fn header_count(self, count: usize) -> Result<(), Reason> {
         if count <= self.limits.header_count_max {
             return Ok(());

@@ -4,10 +4,9 @@
 //! magnitude more. Every parser here works on slices and allocates nothing.
 
 use memchr::{memchr, memchr2};
-use nom::branch::alt;
-use nom::combinator::{eof, rest, value};
+use nom::bytes::complete::tag;
 use nom::error::{ErrorKind, ParseError};
-use nom::sequence::separated_pair;
+use nom::sequence::terminated;
 use nom::{Err, IResult, Needed, Parser};
 
 /// What a line can be wrong in.
@@ -90,12 +89,14 @@ pub(crate) fn bytes_seen(input: &[u8], parsed: &Parsed<'_, &[u8]>) -> usize {
 /// Takes a line, already cut from its LF, apart.
 pub(crate) fn header_line<'a>(
     line_end: LineEnd,
-) -> impl Parser<&'a [u8], Output = HeaderLine<'a>, Error = Fault> {
-    let blank = value(HeaderLine::Blank, eof);
-    let header =
-        separated_pair(name, colon, rest).map(|(name, value)| HeaderLine::Header { name, value });
-    rest.map(move |line| line_end.strip(line))
-        .and_then(alt((blank, header)))
+) -> impl Fn(&'a [u8]) -> Parsed<'a, HeaderLine<'a>> {
+    move |line| match line_end.strip(line) {
+        [] => Ok((&[], HeaderLine::Blank)),
+        header => {
+            let (value, name) = terminated(name, colon).parse(header)?;
+            Ok((&[], HeaderLine::Header { name, value }))
+        }
+    }
 }
 
 /// A header name: what stands before the first colon.
@@ -111,5 +112,5 @@ fn name(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 fn colon(input: &[u8]) -> Parsed<'_, &[u8]> {
-    nom::bytes::complete::tag(":")(input)
+    tag(":")(input)
 }

@@ -174,6 +174,29 @@ fn the_first_of_repeated_headers_wins_and_all_are_listed() {
 }
 
 #[test]
+fn what_every_frame_is_asked_for_is_the_first_of_its_name_in_every_version() {
+    for version in ANY {
+        check(
+            &server(version),
+            b"SEND\nreceipts:0\nreceipt:1\nreceipt:2\ncontent-length:2\ncontent-length:9\n\n\0x\0",
+            &[r"SEND{receipts=0;receipt=1;receipt=2;content-length=2;content-length=9}[\x00x]"],
+        );
+    }
+    // Only 1.0 trims, and so finds them behind blanks.
+    let wire = b"SEND\n receipt :1\n content-length :2\n\n\0x\0";
+    check(
+        &server(V1_0),
+        wire,
+        &[r"SEND{receipt=1;content-length=2}[\x00x]"],
+    );
+    check(
+        &server(V1_1),
+        b"SEND\n content-length :2\n\nx\0",
+        &["SEND{ content-length =2}[x]"],
+    );
+}
+
+#[test]
 fn a_header_is_found_by_its_decoded_name() {
     let mut decoder = server(V1_2).decoder();
     decoder.extend(b"SEND\na\\cb:1\nab:2\n\n\0");

@@ -58,7 +58,9 @@ pub enum StoreEvent {
     /// The disk is full. These operations, in their order, were not carried out: appends, moves, what was to be
     /// scheduled or remembered, and what stands in a unit with one of them. Everything else of their batches was; an append that was
     /// settled in the same commit need not be written and is not among them, nor what was scheduled and unscheduled in
-    /// it. A message for a log is refused even then. Comes before the [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
+    /// it. A message for a log is refused even then. When
+    /// even the reserve's room is short, [`Operation::Pass`] and [`Operation::LogCount`] are refused as well, alone or
+    /// with their unit: the subscription has not acknowledged that message. Floors, settles and removals never are. Comes before the [`StoreEvent::Durable`] that passes over them. Until [`StoreEvent::Resumed`] the same is done at once with
     /// every append and move: scratch entries would take the room that deletes live on. A store that is opened on a
     /// full disk says so in [`StoreStatistics::is_full`]. A scratch file that fails refuses its appends alone.
     Refused(Vec<Operation>),

@@ -45,6 +45,7 @@ pub struct Launch {
     environment: Vec<(OsString, OsString)>,
     configuration: Option<String>,
     handles: Option<u32>,
+    disk_mib: Option<u32>,
 }
 
 impl Launch {
@@ -57,6 +58,7 @@ impl Launch {
             environment: Vec::new(),
             configuration: None,
             handles: None,
+            disk_mib: None,
         }
     }
 
@@ -87,6 +89,14 @@ impl Launch {
         self
     }
 
+    /// With a data folder that is a file system of so many MiB and goes with the process; see
+    /// [`tmpfs_is_allowed`](crate::small_disk::tmpfs_is_allowed).
+    #[must_use]
+    pub fn tmpfs(mut self, mib: u32) -> Launch {
+        self.disk_mib = Some(mib);
+        self
+    }
+
     /// With a configuration file of this text.
     #[must_use]
     pub fn configuration(mut self, toml: impl Into<String>) -> Launch {
@@ -94,16 +104,24 @@ impl Launch {
         self
     }
 
-    fn command(&self) -> Command {
-        let Some(handles) = self.handles else {
-            return Command::new(&self.program);
-        };
-        // The shell is replaced by the broker, so that the process is still the one that was started.
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
-            .arg(handles.to_string())
-            .arg(&self.program);
+    /// Each program on the way is replaced by the next, so that the process is still the one that was started.
+    fn command(&self, data: &Path) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(mib) = self.disk_mib {
+            let mount = format!(
+                "mkdir -p \"$0\" && mount -t tmpfs -o size={mib}m none \"$0\" && exec \"$@\""
+            );
+            words.extend(["unshare", "-rm", "sh", "-c", &mount].map(OsString::from));
+            words.push(data.into());
+        }
+        if let Some(handles) = self.handles {
+            words.extend(["sh", "-c", "ulimit -n \"$0\" && exec \"$@\""].map(OsString::from));
+            words.push(handles.to_string().into());
+        }
+        words.push(self.program.clone().into());
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         command
     }
 
@@ -286,7 +304,7 @@ impl Broker {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.launch.command();
+        let mut command = self.launch.command(&self.data());
         command.args(["serve", "--stomp", "127.0.0.1:0", "--console"]);
         command.arg(match self.launch.console {
             Console::Open => "127.0.0.1:0",

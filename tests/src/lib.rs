@@ -15,6 +15,7 @@ pub mod process;
 pub mod resident;
 pub mod scale;
 pub mod slow_sync;
+pub mod small_disk;
 pub mod wire;
 
 /// Says a line aloud also from a test that passes: the test runner keeps what `eprintln` says to itself. For what was

@@ -306,6 +306,7 @@ fn the_queries_run_while_the_broker_does() -> Result<()> {
     let mut durable = Wire::connect_with(broker.stomp(), Version::V12, &[("client-id", "cellar")]);
     let name = [("activemq.subscriptionName", "wine")];
     durable.subscribe_with("1", "/topic/deliveries", "client", &name);
+    wire.send_receipted("/queue/orders", &[("x-delay", "60000")], "later");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let database = Connection::open_with_flags(broker.data().join("stompbox.db"), flags)?;
     let mut empty = Vec::new();
@@ -416,6 +417,36 @@ fn the_code_that_the_architecture_names_is_there() -> Result<()> {
     }
     ensure!(missing.is_empty(), "{missing:#?}");
     ensure!(count > 100, "only {count} names were found");
+    Ok(())
+}
+
+/// docs/limits.md names the test of every row, and every test of faults and hostile clients has a row.
+#[test]
+fn the_limits_and_their_tests_are_the_same() -> Result<()> {
+    let sources = sources()?;
+    let page = read("docs/limits.md")?;
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    ensure!(named.len() > 40, "only {} tests are named", named.len());
+    for name in &named {
+        let is_there = sources.iter().any(|source| source.has_function(name));
+        ensure!(is_there, "docs/limits.md names {name}, which is no test");
+    }
+    for folder in ["tests/tests/hostile", "tests/tests/faults"] {
+        let folder = root().join(folder).canonicalize()?;
+        for source in sources
+            .iter()
+            .filter(|source| source.path.starts_with(&folder))
+        {
+            let tests = source.text.split("#[test]\nfn ").skip(1);
+            for name in tests.filter_map(|text| text.split('(').next()) {
+                ensure!(named.contains(name), "docs/limits.md lacks {name}");
+            }
+        }
+    }
     Ok(())
 }
 

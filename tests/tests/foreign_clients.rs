@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stompbox_tests::broker::Launch;
+use stompbox_tests::broker::{Broker, Launch};
 use stompbox_tests::process::within;
 use stompbox_tests::say;
 
@@ -46,25 +46,39 @@ fn check(client: &Client) -> Result<()> {
         ));
         return Ok(());
     }
-    let broker = Launch::new(env!("CARGO_BIN_EXE_stompbox-under-test")).start();
+    let mut broker = Launch::new(env!("CARGO_BIN_EXE_stompbox-under-test")).start();
+    let said = run(client, &broker, "")?;
+    ensure!(said.contains("nack redelivers"), "{}: {said}", client.name);
+    let status = broker.terminate();
+    ensure!(status.success(), "the broker: {status}");
+    broker.start_again();
+    let after = run(client, &broker, "restarted")?;
+    let both = [said, after].concat();
+    let steps = both.lines().filter(|line| line.starts_with("ok ")).count();
+    say(&format!("proof: {}: {steps} steps", client.name));
+    Ok(())
+}
+
+/// What a client's script says; the second phase finds what the first one has left.
+fn run(client: &Client, broker: &Broker, phase: &str) -> Result<String> {
     let mut command = Command::new(&client.interpreter);
     command
         .arg(&client.script)
         .arg(broker.stomp().ip().to_string())
         .arg(broker.stomp().port().to_string())
-        .env("STOMPBOX_DIALECT", "1");
+        .env("STOMPBOX_DIALECT", "1")
+        .env("STOMPBOX_RUN", "once")
+        .env("STOMPBOX_PHASE", phase);
     let output = within(command, PATIENCE)?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        output.status.success() && said.contains("nack redelivers"),
+        output.status.success(),
         "{}: {}\n{said}\n{complained}",
         client.name,
         output.status,
     );
-    let steps = said.lines().filter(|line| line.starts_with("ok ")).count();
-    say(&format!("proof: {}: {steps} steps", client.name));
-    Ok(())
+    Ok(said)
 }
 
 fn probe(client: &Client) -> Result<()> {

@@ -70,6 +70,7 @@ const lists = {
       columns: [
         text("name", "Topic", (topic) => topic.name),
         number("consumers", "Consumers", "Subscriptions"),
+        number("durable", "Durable", "Durable subscriptions, with or without a consumer"),
         number("pending", "Pending", "Waiting in subscriptions beyond what is in flight"),
         number("in_flight", "In flight", "Not yet written or not yet acknowledged"),
         perSecond("topics", "enqueued_total", "In/s", "Messages published a second"),
@@ -77,6 +78,24 @@ const lists = {
         number("enqueued_total", "Published", "Messages since the start"),
         number("dispatched_total", "Delivered", "Deliveries since the start"),
         marked(number("dropped_total", "Dropped", "Deliveries dropped since the start"), bad("dropped_total")),
+      ],
+    }),
+  },
+  subscriptions: {
+    one: "subscription", many: "durable or shared subscriptions",
+    table: new Table({
+      ...place, sort: { column: "identity", order: "ascending" }, key: (subscription) => subscription.identity,
+      columns: [
+        text("identity", "Subscription", (subscription) => subscription.identity, "What it is called, with its client-id"),
+        text("topic", "Topic", (subscription) => subscription.topic),
+        text("kind", "Kind", (subscription) => [subscription.durable ? "durable" : "", subscription.shared ? "shared" : ""].filter(Boolean).join(", ")),
+        text("selector", "Selector", (subscription) => subscription.selector ?? NONE),
+        marked(number("consumers", "Consumers"), (subscription) => (subscription.consumers === 0 && subscription.pending > 0 ? "attention" : undefined)),
+        number("pending", "Pending", "Waiting or with a consumer, at most"),
+        number("in_flight", "In flight", "With a consumer, not acknowledged yet"),
+        number("dispatched_total", "Delivered", "Deliveries since the start"),
+        number("acknowledged_total", "Acked", "Acknowledged since the start"),
+        number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
       ],
     }),
   },

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stompbox_console::{
     AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, SettingView, StoreView, TopicView,
+    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, SettingView, StoreView,
+    SubscriptionView, TopicView,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +120,7 @@ impl Fake {
             dead_lettered_total: if index == 0 { 37 } else { 0 },
             expired_total: if index == 5 { 112 } else { 0 },
             dropped_total: 0,
+            replaced_total: 0,
         }
     }
 
@@ -137,6 +139,7 @@ impl Fake {
                 let enqueued = load(index + 3).done(self.elapsed());
                 TopicView {
                     name: (*name).to_owned(),
+                    durable: 1,
                     consumers: index as u64 * 2,
                     pending: index as u64 * 7,
                     in_flight: index as u64,
@@ -206,6 +209,8 @@ impl Fake {
             expired_total: sum(|queue| queue.expired_total),
             dropped_total: u64::from(!queues.is_empty()) * 3,
             stale_acks_total: 0,
+            duplicates_total: 0,
+            scheduled: 0,
             memory_bytes: depth * 300 % (512 << 20),
             memory_limit_bytes: 512 << 20,
             store: StoreView {
@@ -304,6 +309,25 @@ impl AdminApi for Fake {
                     .unwrap_or(&connection.session)
             })
         })
+    }
+
+    fn subscriptions(&self, query: ListQuery) -> Answer<'_, Listing<SubscriptionView>> {
+        let view = SubscriptionView {
+            identity: "client-id=cellar&name=wine".to_owned(),
+            topic: "deliveries".to_owned(),
+            durable: true,
+            pending: 12,
+            ..SubscriptionView::default()
+        };
+        Box::pin(async move { self.page(vec![view], &query, |view| &view.identity) })
+    }
+
+    fn scheduled(&self, _query: ScheduledQuery) -> Answer<'_, ScheduledPage> {
+        Box::pin(async { Ok(ScheduledPage::default()) })
+    }
+
+    fn unschedule(&self, _id: String) -> Answer<'_, bool> {
+        Box::pin(async { Ok(false) })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -1,14 +1,18 @@
 //! `/api/v1`: the broker's lists and counters as JSON. Every handler is one question to the port.
 
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 
 use crate::Console;
 use crate::error::{self, ApiError};
 use crate::event;
-use crate::port::{ConnectionView, Listing, Overview, PolicyView, QueueView, TopicView};
-use crate::query::{Page, Whose};
+use crate::port::{
+    ConnectionView, Listing, Overview, PolicyView, QueueView, ScheduledPage, SubscriptionView,
+    TopicView,
+};
+use crate::query::{Later, Page, Whose};
 
 /// The routes below `/api/v1`.
 pub(crate) fn router() -> Router<Console> {
@@ -16,6 +20,9 @@ pub(crate) fn router() -> Router<Console> {
         .route("/overview", get(overview))
         .route("/queues", get(queues))
         .route("/topics", get(topics))
+        .route("/subscriptions", get(subscriptions))
+        .route("/scheduled", get(scheduled))
+        .route("/scheduled/{id}", delete(unschedule))
         .route("/connections", get(connections))
         .route("/policy", get(policy))
         .route("/events", get(event::events))
@@ -45,6 +52,30 @@ async fn connections(
     Page(query): Page,
 ) -> Result<Json<Listing<ConnectionView>>, ApiError> {
     console.source.connections(query).await.map(Json)
+}
+
+async fn subscriptions(
+    State(console): State<Console>,
+    Page(query): Page,
+) -> Result<Json<Listing<SubscriptionView>>, ApiError> {
+    console.source.subscriptions(query).await.map(Json)
+}
+
+async fn scheduled(
+    State(console): State<Console>,
+    Later(query): Later,
+) -> Result<Json<ScheduledPage>, ApiError> {
+    console.source.scheduled(query).await.map(Json)
+}
+
+async fn unschedule(
+    State(console): State<Console>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    match console.source.unschedule(id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::NotScheduled),
+    }
 }
 
 async fn policy(

@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     BadQuery(String),
     /// No such path.
     NotFound,
+    /// Nothing of that id is scheduled.
+    NotScheduled,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// The `Host` header names a host that is not ours.
@@ -48,7 +50,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadQuery(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotScheduled => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HostNotAllowed(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Unavailable(_) | Self::NoAnswer { .. } | Self::TooManyStreams { .. } => {
@@ -61,6 +63,7 @@ impl ApiError {
         match self {
             Self::BadQuery(_) => "bad_query",
             Self::NotFound => "not_found",
+            Self::NotScheduled => "not_scheduled",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HostNotAllowed(_) => "host_not_allowed",
             Self::Unavailable(_) => "unavailable",
@@ -74,9 +77,15 @@ impl ApiError {
         match self {
             Self::BadQuery(message) | Self::HostNotAllowed(message) => message.clone(),
             Self::NotFound => "there is no such path; the page is at /, the API has overview, \
-                               queues, topics, connections, policy and events under /api/v1"
+                               queues, topics, subscriptions, scheduled, connections, policy and \
+                               events under /api/v1"
                 .to_owned(),
-            Self::MethodNotAllowed => "the API is read-only: use GET or HEAD".to_owned(),
+            Self::NotScheduled => "no message of that id is scheduled: it has come, or was \
+                                   cancelled; /api/v1/scheduled lists what is"
+                .to_owned(),
+            Self::MethodNotAllowed => "use GET or HEAD, or DELETE on /api/v1/scheduled/ID: the \
+                                       rest of the API is read-only"
+                .to_owned(),
             Self::Unavailable(reason) => {
                 format!("the broker is not available: {reason}; see /health")
             }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::ApiError;
 use crate::event;
 use crate::health::HealthBody;
-use crate::port::{ConnectionView, Listing, Overview, QueueView, TopicView};
+use crate::port::{ConnectionView, Listing, Overview, QueueView, SubscriptionView, TopicView};
 use crate::query::Filter;
 use crate::source::Source;
 
@@ -152,6 +152,7 @@ struct Snapshot<'a> {
     overview: &'a Overview,
     queues: Listing<QueueView>,
     topics: Listing<TopicView>,
+    subscriptions: Listing<SubscriptionView>,
     connections: Listing<ConnectionView>,
 }
 
@@ -260,6 +261,7 @@ impl Sampler {
             overview,
             queues: self.source.queues(filter.query()).await?,
             topics: self.source.topics(filter.query()).await?,
+            subscriptions: self.source.subscriptions(filter.query()).await?,
             connections: self.source.connections(filter.query()).await?,
         };
         Ok(event::render("snapshot", &snapshot))

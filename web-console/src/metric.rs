@@ -56,7 +56,7 @@ const fn counter<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64
 }
 
 #[rustfmt::skip]
-static BROKER: [Family<Overview>; 26] = [
+static BROKER: [Family<Overview>; 28] = [
     gauge("stompbox_connections", "Open connections.", |o| o.connections),
     counter("stompbox_connections_accepted_total", "Connections accepted.", |o| o.connections_total),
     gauge("stompbox_subscriptions", "Live subscriptions.", |o| o.subscriptions),
@@ -72,6 +72,8 @@ static BROKER: [Family<Overview>; 26] = [
     counter("stompbox_expired_total", "Messages that expired.", |o| o.expired_total),
     counter("stompbox_dropped_total", "Messages dropped, whatever the reason.", |o| o.dropped_total),
     counter("stompbox_stale_acks_total", "Acknowledgements ignored because they came too late.", |o| o.stale_acks_total),
+    counter("stompbox_duplicates_total", "Messages not enqueued because they repeat another one.", |o| o.duplicates_total),
+    gauge("stompbox_scheduled", "Messages that are to be delivered later.", |o| o.scheduled),
     gauge("stompbox_memory_bytes", "Bytes of messages held in memory.", |o| o.memory_bytes),
     gauge("stompbox_memory_limit_bytes", "Limit of bytes of messages held in memory.", |o| o.memory_limit_bytes),
     counter("stompbox_store_commits_total", "Commits.", |o| o.store.commits_total),
@@ -86,7 +88,7 @@ static BROKER: [Family<Overview>; 26] = [
 ];
 
 #[rustfmt::skip]
-static QUEUE: [Family<QueueView>; 14] = [
+static QUEUE: [Family<QueueView>; 15] = [
     gauge("stompbox_queue_depth", "Messages in the queue, in flight included.", |q| q.depth),
     gauge("stompbox_queue_depth_bytes", "Bytes of the messages in the queue.", |q| q.depth_bytes),
     gauge("stompbox_queue_in_flight", "Messages of the queue that are with a consumer.", |q| q.in_flight),
@@ -101,6 +103,7 @@ static QUEUE: [Family<QueueView>; 14] = [
     counter("stompbox_queue_dead_lettered_total", "Messages moved from the queue to a dead-letter queue.", |q| q.dead_lettered_total),
     counter("stompbox_queue_expired_total", "Messages that expired in the queue.", |q| q.expired_total),
     counter("stompbox_queue_dropped_total", "Messages dropped because the queue was full.", |q| q.dropped_total),
+    counter("stompbox_queue_replaced_total", "Messages replaced by newer ones of the same last value.", |q| q.replaced_total),
 ];
 
 #[rustfmt::skip]

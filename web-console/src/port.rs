@@ -84,6 +84,10 @@ pub struct Overview {
     pub dropped_total: u64,
     /// Acknowledgements ignored because they came too late.
     pub stale_acks_total: u64,
+    /// Messages that were not enqueued because they repeat another one.
+    pub duplicates_total: u64,
+    /// Messages that are to be delivered later.
+    pub scheduled: u64,
     /// Bytes of messages held in memory.
     pub memory_bytes: u64,
     /// Their limit.
@@ -150,6 +154,8 @@ pub struct QueueView {
     pub expired_total: u64,
     /// Messages dropped since the start because the queue was full.
     pub dropped_total: u64,
+    /// Messages replaced since the start by newer ones of the same last value.
+    pub replaced_total: u64,
 }
 
 /// A topic.
@@ -159,6 +165,8 @@ pub struct TopicView {
     pub name: String,
     /// Subscriptions.
     pub consumers: u64,
+    /// Durable subscriptions, with or without a consumer.
+    pub durable: u64,
     /// Messages waiting in subscriptions beyond what is in flight.
     pub pending: u64,
     /// Deliveries whose frame is not yet written or not yet acknowledged.
@@ -169,6 +177,76 @@ pub struct TopicView {
     pub dispatched_total: u64,
     /// Deliveries dropped since the start.
     pub dropped_total: u64,
+}
+
+/// A subscription of a topic that lasts: durable, or shared by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SubscriptionView {
+    /// What it is called, with its `client-id` where it has one. Comes from clients: hostile.
+    pub identity: String,
+    /// The topic, without prefix. Comes from clients: hostile.
+    pub topic: String,
+    /// Whether it outlives its consumers.
+    pub durable: bool,
+    /// Whether several consumers may compete.
+    pub shared: bool,
+    /// Its selector. Comes from clients: hostile.
+    pub selector: Option<String>,
+    /// Consumers now.
+    pub consumers: u64,
+    /// Messages that wait or are with a consumer, at most: what its selector does not match counts until it is read, after a
+    /// start also what it has done with out of order.
+    pub pending: u64,
+    /// Of these, with a consumer.
+    pub in_flight: u64,
+    /// Deliveries since the start, repeats included.
+    pub dispatched_total: u64,
+    /// Messages acknowledged since the start.
+    pub acknowledged_total: u64,
+    /// Messages moved to a dead-letter queue since the start.
+    pub dead_lettered_total: u64,
+}
+
+/// Which scheduled messages are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduledQuery {
+    /// Go on behind this, a page's `next`.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// Scheduled messages, the next to be delivered first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ScheduledPage {
+    /// How many there are in all.
+    pub total: u64,
+    /// Some of them.
+    pub items: Vec<ScheduledView>,
+    /// What `after` goes on with; none at the end.
+    pub next: Option<String>,
+}
+
+/// A message that is to be delivered later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ScheduledView {
+    /// What it is cancelled by.
+    pub id: String,
+    /// When it comes next, ms since 1970.
+    pub due_ms: i64,
+    /// How often it comes again after that; -1 is for ever.
+    pub repeats_left: i64,
+    /// What its sender asked for.
+    pub schedule: String,
+    /// Where it goes, with prefix. Comes from clients: hostile.
+    pub destination: String,
+    /// Its priority.
+    pub priority: u8,
+    /// When it expires, ms since 1970; 0 is never.
+    pub expires_ms: i64,
+    /// Bytes of its headers and body.
+    pub bytes: u64,
 }
 
 /// A connection.
@@ -266,6 +344,12 @@ pub trait AdminApi: Send + Sync + 'static {
     fn topics(&self, query: ListQuery) -> Answer<'_, Listing<TopicView>>;
     /// Connections, the oldest first.
     fn connections(&self, query: ListQuery) -> Answer<'_, Listing<ConnectionView>>;
+    /// Durable and shared subscriptions by identity.
+    fn subscriptions(&self, query: ListQuery) -> Answer<'_, Listing<SubscriptionView>>;
+    /// Messages that are to be delivered later.
+    fn scheduled(&self, query: ScheduledQuery) -> Answer<'_, ScheduledPage>;
+    /// Takes one of them off the schedule; whether it was there. Answers when that is stored.
+    fn unschedule(&self, id: String) -> Answer<'_, bool>;
     /// The policy of one destination.
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView>;
     /// Whether the broker does its work; answers at once.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
-use crate::port::{ListQuery, PolicyQuery};
+use crate::port::{ListQuery, PolicyQuery, ScheduledQuery};
 
 /// Items in a list whose query names no `limit`: a page that a person reads.
 pub(crate) const LIMIT_DEFAULT: usize = 100;
@@ -19,6 +19,9 @@ const LIST_KEYS: &str = "each at most once; limit is 0 to 1000";
 
 /// Whose policy is asked for.
 pub(crate) struct Whose(pub(crate) PolicyQuery);
+
+/// A [`ScheduledQuery`] whose limit is set and allowed.
+pub(crate) struct Later(pub(crate) ScheduledQuery);
 
 /// A [`ListQuery`] whose limit is set and allowed.
 pub(crate) struct Page(pub(crate) ListQuery);
@@ -55,6 +58,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
         let query: ListQuery = parse(parts, &format!("name, offset and limit, {LIST_KEYS}"))?;
         let limit = Some(checked(query.limit)?);
         Ok(Self(ListQuery { limit, ..query }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Later {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query: ScheduledQuery = parse(parts, &format!("after and limit, {LIST_KEYS}"))?;
+        let limit = Some(checked(query.limit)?);
+        Ok(Self(ScheduledQuery { limit, ..query }))
     }
 }
 

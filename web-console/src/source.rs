@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::ApiError;
 use crate::port::{
     AdminApi, Answer, ConnectionView, Health, ListQuery, Listing, Overview, PolicyQuery,
-    PolicyView, QueueView, TopicView,
+    PolicyView, QueueView, ScheduledPage, ScheduledQuery, SubscriptionView, TopicView,
 };
 
 /// A dispatcher that has not answered by then is stuck or overloaded: an error tells more than a page that hangs.
@@ -46,6 +46,21 @@ impl Source {
         query: ListQuery,
     ) -> Result<Listing<ConnectionView>, ApiError> {
         in_time(self.admin.connections(query)).await
+    }
+
+    pub(crate) async fn subscriptions(
+        &self,
+        query: ListQuery,
+    ) -> Result<Listing<SubscriptionView>, ApiError> {
+        in_time(self.admin.subscriptions(query)).await
+    }
+
+    pub(crate) async fn scheduled(&self, query: ScheduledQuery) -> Result<ScheduledPage, ApiError> {
+        in_time(self.admin.scheduled(query)).await
+    }
+
+    pub(crate) async fn unschedule(&self, id: String) -> Result<bool, ApiError> {
+        in_time(self.admin.unschedule(id)).await
     }
 
     pub(crate) async fn policy(&self, query: PolicyQuery) -> Result<PolicyView, ApiError> {

@@ -156,7 +156,7 @@ async fn receive_takes_what_is_there_and_prints_headers_if_asked() {
         peer.expect(FrameCommand::Ack).await;
         peer.expect(FrameCommand::Disconnect).await;
     };
-    let line = format!("stompbox receive orders --headers --timeout 50ms --from {address}");
+    let line = format!("stompbox receive orders --headers --timeout 2s --from {address}");
     let ((out, result), ()) = tokio::join!(run(&line), broker);
     result.expect("received");
     assert_eq!(out, "message-id: m1\nsubscription: s1\nack: k1\n\nbody 1\n");

@@ -13,12 +13,16 @@ use super::form::{Refusal, Scalar};
 use super::given::{DestinationGiven, Given, SectionName, refusal_text};
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
+use super::route::{self, RouteGiven};
 use super::section::Section;
 use super::suggestion::nearest;
 use crate::core::destination::{DestinationName, NAME_BYTES_MAX};
 
 /// The name of the tables that override the policy.
 const DESTINATION: &str = "destination";
+
+/// The name of the tables that route messages.
+const ROUTE: &str = "route";
 
 /// The keys of such a table besides those of the policy.
 const MATCH: &str = "match";
@@ -63,8 +67,13 @@ impl File<'_> {
                         self.read_destination(table, given);
                     }
                 }
-                (None, _) if name == DESTINATION => {
-                    let text = "write it as one of several tables, [[destination]]".to_owned();
+                (None, DeValue::Array(tables)) if name == ROUTE => {
+                    for table in tables.iter() {
+                        self.read_route(table, given);
+                    }
+                }
+                (None, _) if name == DESTINATION || name == ROUTE => {
+                    let text = format!("write it as one of several tables, [[{name}]]");
                     given.refuse(origin, name.to_owned(), text);
                 }
                 (None, _) => given.refuse(origin, name.to_owned(), unknown_section(name)),
@@ -131,6 +140,28 @@ impl File<'_> {
         }
     }
 
+    fn read_route(&self, table: &Spanned<DeValue<'_>>, given: &mut Given) {
+        let origin = self.origin(table.span());
+        let DeValue::Table(keys) = table.get_ref() else {
+            let text = "write it as one of several tables, [[route]]".to_owned();
+            given.refuse(origin, ROUTE.to_owned(), text);
+            return;
+        };
+        let mut route = RouteGiven::new(origin);
+        let mut is_refused = false;
+        for (key, value) in keys {
+            let name = key.get_ref().as_ref();
+            if let Err(refusal) = route.set(name, &scalar(value.get_ref())) {
+                is_refused = true;
+                let text = refusal_text(refusal, name, &route::KEYS, None);
+                given.refuse(self.origin(key.span()), format!("{ROUTE}.{name}"), text);
+            }
+        }
+        if !is_refused {
+            given.add_route(route);
+        }
+    }
+
     fn origin(&self, span: Range<usize>) -> Origin {
         let before = self.text.as_bytes().iter().take(span.start);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
@@ -176,7 +207,7 @@ fn unknown_section(name: &str) -> String {
         SectionName::ALL
             .into_iter()
             .map(SectionName::as_str)
-            .chain([DESTINATION])
+            .chain([DESTINATION, ROUTE])
     };
     if let Some(similar) = nearest(name, sections()) {
         return format!("unknown section; did you mean [{similar}]?");

@@ -9,6 +9,7 @@ use super::form::{Refusal, Scalar};
 use super::pattern::Pattern;
 use super::policies::{Override, Policies};
 use super::policy::{Policy, PolicyGiven};
+use super::route::{self, Route, RouteGiven};
 use super::section::Section;
 use super::suggestion::nearest;
 use super::{Config, ConsoleConfig, Limits, LogConfig, StompConfig, StoreConfig};
@@ -90,6 +91,7 @@ pub(super) struct Given {
     policy: PolicyGiven,
     log: <LogConfig as Section>::Given,
     destinations: Vec<DestinationGiven>,
+    routes: Vec<(Route, Origin)>,
     origins: BTreeMap<(SectionName, String), Origin>,
     problems: Vec<Problem>,
 }
@@ -132,6 +134,17 @@ impl Given {
         self.destinations.push(destination);
     }
 
+    /// Adds a table `[[route]]`.
+    pub(super) fn add_route(&mut self, route: RouteGiven) {
+        let origin = route.origin.clone();
+        match route.finish() {
+            Ok(route) => self.routes.push((route, origin)),
+            Err((origin, key)) => {
+                self.refuse(origin, "route".to_owned(), format!("{key} is missing"));
+            }
+        }
+    }
+
     /// Notes that something is wrong.
     pub(super) fn refuse(&mut self, origin: Origin, key: String, text: String) {
         self.problems.push(Problem {
@@ -156,7 +169,8 @@ impl Given {
             kind: destination.kind,
             given: destination.policy.clone(),
         });
-        config.policies = Policies::new(policy, overrides.collect());
+        let routes = self.routes.iter().map(|(route, _)| route.clone()).collect();
+        config.policies = Policies::new(policy, overrides.collect(), routes);
         self.find_contradictions(&config);
         if self.problems.is_empty() {
             Ok(config)
@@ -172,6 +186,12 @@ impl Given {
     fn find_contradictions(&mut self, config: &Config) {
         self.blame(SectionName::Limits, config.limits.contradictions());
         self.blame(SectionName::Stomp, config.listener_contradictions());
+        for (from, text) in route::contradictions(config.policies.routes()) {
+            let to_blame = self.routes.iter().find(|(route, _)| route.from == *from);
+            if let Some((_, origin)) = to_blame {
+                self.refuse(origin.clone(), "route".to_owned(), text);
+            }
+        }
         let by_default = config.policies.default_policy().contradictions();
         if !by_default.is_empty() {
             // Overrides would only repeat it.

@@ -25,6 +25,8 @@ section! {
         pub unauthenticated_bytes: usize = 64 * KIB, Bytes { min: KIB, max: 16 * MIB };
         /// Subscriptions of a connection; each name or pattern of a list counts.
         pub subscriptions: usize = 10_000, Count { min: 1, max: 1_000_000 };
+        /// Subscriptions of the broker.
+        pub all_subscriptions: usize = 1_000_000, Count { min: 1, max: 100_000_000 };
         /// Open transactions of a connection.
         pub transactions: usize = 16, Count { min: 1, max: 10_000 };
         /// Frames in a transaction.

@@ -22,6 +22,7 @@ mod log;
 mod pattern;
 mod policies;
 mod policy;
+mod route;
 mod section;
 mod show;
 mod stomp;
@@ -41,6 +42,7 @@ pub use load::{CommandLine, load};
 pub use log::LogConfig;
 pub use policies::Policies;
 pub use policy::Policy;
+pub use route::Route;
 pub use stomp::StompConfig;
 pub use store::StoreConfig;
 
@@ -55,7 +57,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// Section `[limits]`.
     pub limits: Limits,
-    /// Section `[policy]` and the tables `[[destination]]`.
+    /// Section `[policy]` and the tables `[[destination]]` and `[[route]]`.
     pub policies: Policies,
     /// Section `[log]`.
     pub log: LogConfig,

@@ -1,11 +1,14 @@
 //! Which policy a destination has: the default, then every override whose pattern matches, the most specific last.
 
+use std::time::Duration;
+
 use stompbox_store::DestinationKind;
 
 use super::choice::WhenFull;
 use super::given::Contradiction;
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
+use super::route::Route;
 use super::section::Section;
 use crate::core::destination::DestinationName;
 
@@ -18,6 +21,7 @@ use crate::core::destination::DestinationName;
 pub struct Policies {
     default: Policy,
     overrides: Vec<Override>,
+    routes: Vec<Route>,
 }
 
 /// A table `[[destination]]`.
@@ -33,13 +37,17 @@ pub(super) struct Override {
 
 impl Policies {
     /// Puts the overrides in the order in which they apply.
-    pub(super) fn new(default: Policy, mut overrides: Vec<Override>) -> Self {
+    pub(super) fn new(default: Policy, mut overrides: Vec<Override>, routes: Vec<Route>) -> Self {
         overrides.sort_by(|a, b| {
             a.pattern
                 .cmp(&b.pattern)
                 .then_with(|| a.kind.is_some().cmp(&b.kind.is_some()))
         });
-        Self { default, overrides }
+        Self {
+            default,
+            overrides,
+            routes,
+        }
     }
 
     /// The policy of a destination: the default, then every `[[destination]]` that matches merged over it, the most
@@ -98,10 +106,40 @@ impl Policies {
         })
     }
 
-    /// Whether a destination is declared.
+    /// The shortest `ack_timeout` of any destination; none if all are off.
+    #[must_use]
+    pub fn shortest_ack_timeout(&self) -> Option<Duration> {
+        let given = self
+            .overrides
+            .iter()
+            .filter_map(|item| item.given.ack_timeout);
+        let all = given.chain([self.default.ack_timeout]);
+        all.filter(|timeout| !timeout.is_zero()).min()
+    }
+
+    /// The shortest `remove_unused_after` of any destination; none if all are off.
+    #[must_use]
+    pub fn shortest_remove_unused_after(&self) -> Option<Duration> {
+        let given = self
+            .overrides
+            .iter()
+            .filter_map(|item| item.given.remove_unused_after);
+        let all = given.chain([self.default.remove_unused_after]);
+        all.filter(|after| !after.is_zero()).min()
+    }
+
+    /// Whether a destination is declared, or part of a route.
     #[must_use]
     pub fn declares(&self, name: &DestinationName) -> bool {
+        let mut routes = self.routes.iter();
         self.declared().any(|declared| declared == *name)
+            || routes.any(|route| route.from == *name || route.to.contains(name))
+    }
+
+    /// Where what is sent to some destinations goes.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
     /// The policy of a destination that no override matches.

@@ -37,6 +37,9 @@ section! {
         ]);
         /// Whether the first SEND or SUBSCRIBE makes a destination that is not there; if not, it is refused.
         pub auto_create: bool = true, Flag;
+        /// When a destination goes that is empty, that nobody takes from and nobody has sent to for so long, unless it is
+        /// declared; "0s" = never.
+        pub remove_unused_after: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 365 * DAY };
         /// Unacknowledged messages of a consumer of a queue or a durable subscription that asks for no number.
         pub prefetch_queue: u32 = 1_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged messages of a subscriber of a topic that asks for no number.
@@ -47,6 +50,9 @@ section! {
         pub prefetch_max: u32 = 100_000, Count { min: 1, max: 10_000_000 };
         /// Unacknowledged bytes of a consumer; always at least one message.
         pub prefetch_bytes: usize = 16 * MIB, Bytes { min: KIB, max: 64 * GIB };
+        /// How long a consumer of a queue may hold a message unacknowledged; "0s" = for ever. What it has held longer
+        /// goes back to the queue, and it gets no more until it answers.
+        pub ack_timeout: Duration = Duration::ZERO, Span { min: Duration::ZERO, max: 365 * DAY };
         /// Redeliveries of a message that fails, before it goes to the dead-letter queue.
         pub redeliveries_max: u32 = 6, Count { min: 0, max: 1_000_000 };
         /// Delay of the first redelivery.
@@ -86,6 +92,13 @@ section! {
             ("reject", WhenFull::Reject),
             ("drop-oldest", WhenFull::DropOldest),
         ]);
+        /// The header by whose value a newer message replaces an older one that waits in a queue; "" = none.
+        pub last_value: String = String::new(), Text {
+            allowed: "the name of a header, or \"\"",
+            valid: is_header_name,
+        };
+        /// Values of it that a queue tells apart; messages with further ones stand beside each other.
+        pub last_values_max: usize = 100_000, Count { min: 1, max: 100_000_000 };
         /// What a topic does when a subscriber reaches its pending limit: "block" stops the topic's producers,
         /// "drop-oldest" drops the oldest message that waits for it, "disconnect" closes its connection.
         pub slow_consumer: SlowConsumer = SlowConsumer::Block, Choice(&[
@@ -97,6 +110,11 @@ section! {
         pub pending_messages: usize = 100_000, Count { min: 1, max: 100_000_000 };
         /// Bytes of such messages.
         pub pending_bytes: usize = 32 * MIB, Bytes { min: KIB, max: 64 * GIB };
+        /// The last messages of a topic that are kept in memory for subscriptions that ask for them
+        /// (`activemq.retroactive`). 0 keeps none.
+        pub retained_messages: usize = 0, Count { min: 0, max: 1_000 };
+        /// Bytes of such messages; the last one is kept however large.
+        pub retained_bytes: usize = MIB, Bytes { min: KIB, max: GIB };
     }
 }
 
@@ -116,6 +134,9 @@ impl Policy {
     /// When a message expires that was sent at this time and says `own_ms` of it. 0 is never.
     #[must_use]
     pub fn expires_ms(&self, own_ms: i64, sent_ms: i64) -> i64 {
+        if self.ttl_default.is_zero() && self.ttl_max.is_zero() {
+            return own_ms;
+        }
         let after = |ttl: Duration| {
             let ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
             (!ttl.is_zero()).then(|| sent_ms.saturating_add(ms))
@@ -162,6 +183,10 @@ impl Policy {
         self.redelivery_delay_first = self.redelivery_delay_first.min(self.redelivery_delay_max);
         self.redelivery_delay = self.redelivery_delay.min(self.redelivery_delay_max);
     }
+}
+
+fn is_header_name(text: &str) -> bool {
+    text.len() <= 255 && !text.contains(|letter: char| letter.is_control() || letter == ':')
 }
 
 /// A name without the mark must be one that a queue may have; the mark counts as one letter of it.

@@ -8,6 +8,7 @@ use super::form::quote;
 use super::given::SectionName;
 use super::policies::Override;
 use super::policy::Policy;
+use super::route::Route;
 use super::section::{Entry, Section};
 use super::{Config, ConsoleConfig, Limits, LogConfig, StompConfig, StoreConfig};
 
@@ -30,6 +31,9 @@ impl Config {
         }
         for item in self.policies.overrides() {
             write_override(&mut out, item);
+        }
+        for route in self.policies.routes() {
+            write_route(&mut out, route);
         }
         out
     }
@@ -83,6 +87,13 @@ const SAMPLE_DESTINATION: &str = "\
 #match = \"orders.>\"
 #kind = \"queue\"
 #dead_letter_queue = \"DLQ.{name}\"
+
+# What is sent to one destination goes to others, instead or too. Of several tables with the same `from` all count.
+#[[route]]
+#from = \"/queue/orders\"
+#to = [\"/queue/orders.eu\", \"/topic/orders\"]
+#selector = \"region = 'eu'\"
+#forward_only = true
 ";
 
 fn write_section(out: &mut String, config: &Config, section: SectionName, style: Style) {
@@ -120,6 +131,20 @@ fn write_override(out: &mut String, item: &Override) {
         line(out, format_args!("{} = {}", entry.name, entry.value));
     }
     out.push('\n');
+}
+
+fn write_route(out: &mut String, route: &Route) {
+    let to: Vec<String> = route.to.iter().map(|name| quote(name.wire())).collect();
+    line(out, format_args!("[[route]]"));
+    line(out, format_args!("from = {}", quote(route.from.wire())));
+    line(out, format_args!("to = [{}]", to.join(", ")));
+    if let Some(selector) = &route.selector {
+        line(
+            out,
+            format_args!("selector = {}", quote(&selector.to_string())),
+        );
+    }
+    line(out, format_args!("forward_only = {}\n", route.forward_only));
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::choice::ClientIdPolicy;
-use super::form::{Addresses, Choice, Span};
+use super::form::{Addresses, Choice, Span, Text};
 use super::section::section;
+use crate::core::schedule::TimeZone;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,6 +28,12 @@ section! {
             ("refuse", ClientIdPolicy::Refuse),
             ("takeover", ClientIdPolicy::Takeover),
         ]);
+        /// The time zone of `AMQ_SCHEDULED_CRON`: "system" for the machine's own, or a name such as "UTC" and
+        /// "Europe/Berlin".
+        pub cron_time_zone: String = "system".to_owned(), Text {
+            allowed: "\"system\", or the name of a time zone",
+            valid: is_zone,
+        };
         /// Silence after which TCP asks whether the peer is still there. It finds vanished peers that asked for no
         /// heart-beats.
         pub keep_alive: Duration = 60 * SECOND, Span { min: SECOND, max: 2 * HOUR };
@@ -38,5 +45,22 @@ section! {
         pub linger: Duration = 2 * SECOND, Span { min: Duration::ZERO, max: 60 * SECOND };
         /// How long a stop may take. What is not done by then is left to the recovery at the next start.
         pub stop_deadline: Duration = 10 * SECOND, Span { min: 10 * MS, max: HOUR };
+    }
+}
+
+const SYSTEM: &str = "system";
+
+fn is_zone(name: &str) -> bool {
+    name == SYSTEM || TimeZone::get(name).is_ok()
+}
+
+impl StompConfig {
+    /// The time zone of `cron_time_zone`.
+    #[must_use]
+    pub fn time_zone(&self) -> TimeZone {
+        match self.cron_time_zone.as_str() {
+            SYSTEM => TimeZone::system(),
+            name => TimeZone::get(name).unwrap_or(TimeZone::UTC),
+        }
     }
 }

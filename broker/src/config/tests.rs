@@ -180,6 +180,31 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:1: destination.match: `a?b` with a kind declares a destination, and cannot be the name of one: use up to 255 bytes without control characters and '?'",
         ),
         (
+            "[route]\nfrom = 'a'",
+            "stompbox.toml:1: route: write it as one of several tables, [[route]]",
+        ),
+        (
+            "[[route]]\nfrom = '/queue/a'",
+            "stompbox.toml:1: route: to is missing",
+        ),
+        (
+            "[[route]]\nfrom = '/queue/a.>'\nto = 'b'",
+            "stompbox.toml:2: route.from: \"/queue/a.>\" is not allowed here; allowed is a destination (\"/queue/NAME\", \"/topic/NAME\"), without wildcards",
+        ),
+        (
+            "[[route]]\nfrom = 'a'\nto = 'b'\nselektor = 'x'",
+            "stompbox.toml:4: route.selektor: unknown key; did you mean `selector`?",
+        ),
+        (
+            "[[route]]\nfrom = 'a'\nto = 'b'\n[[route]]\nfrom = 'a'\nto = 'c'\nforward_only = false",
+            "stompbox.toml:1: route: the routes from /queue/a do not agree about forward_only",
+        ),
+        (
+            "[[route]]\nfrom = 'z'\nto = ['b', 'a']\n[[route]]\nfrom = 'b'\nto = ['x', '/topic/c']\n\
+             [[route]]\nfrom = '/topic/c'\nto = 'b'",
+            "stompbox.toml:4: route: messages would go round in a circle: /queue/b -> /topic/c -> /queue/b",
+        ),
+        (
             "[[destination]]\nmatch = 'a'\nprefech_queue = 1",
             "stompbox.toml:3: destination.prefech_queue: unknown key; did you mean `prefetch_queue`?",
         ),
@@ -413,7 +438,9 @@ fn what_is_shown_loads_as_what_it_was() {
          [console]\nlisten = 'none'\n[store]\ndata = 'a \"b\" \\\\'\n\
          [limits]\nbody_bytes = 1_000_001\n[log]\nlevel = 'warn,a=debug'\n\
          [[destination]]\nmatch = '*'\nkind = 'topic'\nslow_consumer = 'disconnect'\n\
-         [[destination]]\nmatch = 'a.*.>'\nredelivery_multiplier = 1",
+         [[destination]]\nmatch = 'a.*.>'\nredelivery_multiplier = 1\n\
+         [[route]]\nfrom = '/queue/a'\nto = '/topic/b'\nselector = \"x > 1 AND y LIKE 'a%'\"\n\
+         [[route]]\nfrom = '/topic/c'\nto = ['d', '/queue/a']\nforward_only = false",
     );
     assert_ne!(config, Config::default());
     assert_eq!(load_text(&config.to_toml()), config);

@@ -9,8 +9,10 @@ use stompbox_protocol::canonical;
 use stompbox_store::{Medium, PageRow, Payload, Rank};
 
 use super::destination::DestinationName;
+use super::duplicate_id::DuplicateId;
 use super::memory::{Charge, MemoryBudget};
 use super::message_group::{GroupHeaders, MessageGroup};
+use super::schedule::{Firing, Schedule};
 
 /// Bodies up to this are copied into the message's own allocation, so that a message that waits never pins a
 /// read buffer; larger ones keep the buffer into which they were read.
@@ -261,4 +263,17 @@ pub struct Publication {
     pub expires_ms: i64,
     /// When it was sent by the broker's clock, ms since 1970: what a policy's time to live counts from.
     pub sent_ms: i64,
+    /// When it is to be delivered, if not at once. Boxed, as few have it and all are moved.
+    pub later: Option<Box<Later>>,
+    /// By which a repeat of it is known.
+    pub duplicate_id: Option<DuplicateId>,
+}
+
+/// When a message is to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// What was asked for.
+    pub schedule: Schedule,
+    /// The first time.
+    pub firing: Firing,
 }

@@ -210,6 +210,16 @@ pub enum Locality {
     NoLocal,
 }
 
+/// Whether a subscription begins with the last messages of its topics (`activemq.retroactive`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// With what comes from now on.
+    #[default]
+    Prospective,
+    /// With those that the policy keeps (`retained_messages`).
+    Retroactive,
+}
+
 /// What a subscription does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Intent {
@@ -265,6 +275,10 @@ pub struct Subscribing {
     pub exclusivity: Exclusivity,
     /// Whether it hears its own connection.
     pub locality: Locality,
+    /// How many messages of its topics may wait for it beyond its prefetch; none for as many as the policy says.
+    pub pending_max: Option<u32>,
+    /// Whether it begins with what its topics have kept.
+    pub memory: Memory,
     /// What becomes of what it gets.
     pub intent: Intent,
     /// Answered before the first delivery.
@@ -384,6 +398,13 @@ pub enum Reply {
     Receipt(ReceiptId),
     /// The same, of a SEND to a temporary destination that has gone: it was dropped.
     Unrouted(ReceiptId),
+    /// The same, of a SEND that repeats another one: it was not enqueued again.
+    Duplicate {
+        /// What is answered.
+        receipt: ReceiptId,
+        /// The message that came first.
+        original: MessageNumber,
+    },
     /// A browser has seen everything.
     BrowseEnd(SubscriptionHandle),
     /// ERROR, then close.

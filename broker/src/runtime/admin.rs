@@ -5,13 +5,14 @@ use std::sync::Mutex;
 
 use stompbox_console::{
     AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, StoreView, TopicView,
+    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, StoreView, SubscriptionView,
+    TopicView,
 };
 use stompbox_store::Store;
 use tokio::sync::oneshot;
 
 use super::dispatcher::{Inbox, Message};
-use crate::core::dispatcher::Dispatcher;
+use crate::core::dispatcher::{Dispatcher, Finding, Inquiry};
 
 /// What does not change while the broker runs.
 #[derive(Debug, Clone)]
@@ -40,6 +41,17 @@ impl Admin {
         }));
         let gone = || AdminError::Unavailable("the broker is stopping".to_owned());
         self.dispatcher.send(look).await.map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())
+    }
+}
+
+impl Admin {
+    /// Asks what the store has to be asked for.
+    async fn inquire(&self, inquiry: Inquiry) -> Result<Finding, AdminError> {
+        let (sender, receiver) = oneshot::channel();
+        let gone = || AdminError::Unavailable("the broker is stopping".to_owned());
+        let message = Message::Inquire(inquiry, sender);
+        self.dispatcher.send(message).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())
     }
 }
@@ -83,6 +95,26 @@ impl AdminApi for Admin {
 
     fn connections(&self, query: ListQuery) -> Answer<'_, Listing<ConnectionView>> {
         Box::pin(self.look(move |dispatcher, _| dispatcher.list_connections(&query)))
+    }
+
+    fn subscriptions(&self, query: ListQuery) -> Answer<'_, Listing<SubscriptionView>> {
+        Box::pin(self.look(move |dispatcher, _| dispatcher.list_subscriptions(&query)))
+    }
+
+    fn scheduled(&self, query: ScheduledQuery) -> Answer<'_, ScheduledPage> {
+        Box::pin(async move {
+            match self.inquire(Inquiry::Scheduled(query)).await? {
+                Finding::Scheduled(page) => Ok(page),
+                Finding::Cancelled(_) => Ok(ScheduledPage::default()),
+            }
+        })
+    }
+
+    fn unschedule(&self, id: String) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let finding = self.inquire(Inquiry::Unschedule(id)).await?;
+            Ok(finding == Finding::Cancelled(true))
+        })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -23,7 +23,7 @@ use super::clock::Clock;
 use super::dispatcher::{Inbox, Message, ToConnection};
 use super::place::Places;
 use crate::config::StompConfig;
-use crate::core::memory::Charge;
+use crate::core::memory::{Charge, Share};
 use crate::core::port::{ConnectionId, Reply, Request};
 use crate::core::session::{End, OutputBuffer, Session, SessionSettings};
 
@@ -33,8 +33,8 @@ const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 /// Empty buffers are kept this long for the next burst. An idle connection holds none.
 const BUFFERS_KEPT: Duration = Duration::from_secs(1);
 
-/// So much of a frame may have arrived without being charged to the memory limit.
-const ARRIVING_FREE_BYTES: usize = 64 * 1024;
+/// So much of a frame may have arrived without being charged to the memory limit: what a usual read buffer holds.
+const ARRIVING_FREE_BYTES: usize = 32 * 1024;
 
 /// What connections need of the broker.
 pub(super) struct Context {
@@ -87,9 +87,7 @@ pub(super) struct Connection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// The share of the memory limit that a half-arrived frame holds.
     arriving: Option<Charge>,
-    /// Since when it has been arriving, as far as it is listened to.
-    arriving_since: Option<Instant>,
-    /// Since when it waits for memory.
+    /// Since when it arrives or waits while memory is full.
     starved_since: Option<Instant>,
     was_opened: bool,
     /// Whether it has been read since it last was not, or the dispatcher was waited for.
@@ -149,7 +147,6 @@ impl Connection {
             release_at: None,
             alarm: None,
             arriving: None,
-            arriving_since: None,
             starved_since: None,
             was_opened: false,
             was_reading: false,
@@ -160,14 +157,23 @@ impl Connection {
     }
 
     /// Serves it until it ends.
-    pub(super) async fn serve(mut self, outbox: mpsc::UnboundedSender<ToConnection>) {
-        let attach = Message::Attach(self.id, outbox);
-        if self.context.dispatcher.send(attach).await.is_err() {
-            return;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep the connection twice: as its argument and as its own"
+    )]
+    pub(super) fn serve(
+        mut self,
+        outbox: mpsc::UnboundedSender<ToConnection>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let attach = Message::Attach(self.id, outbox);
+            if self.context.dispatcher.send(attach).await.is_err() {
+                return;
+            }
+            let outcome = self.run().await;
+            // Apart, so that a living connection has no room for it.
+            Box::pin(self.end(outcome)).await;
         }
-        let outcome = self.run().await;
-        // Apart, so that a living connection has no room for it.
-        Box::pin(self.end(outcome)).await;
     }
 
     async fn run(&mut self) -> Outcome {
@@ -200,6 +206,8 @@ impl Connection {
             match self.decoder.next_ref() {
                 Ok(Some(InputRef::HeartBeat)) => {}
                 Ok(Some(InputRef::Frame(frame))) => {
+                    // The next one has its own time.
+                    self.starved_since = None;
                     let is_connect = matches!(frame.command(), Command::Connect | Command::Stomp);
                     self.session.frame(&frame, now, &mut self.buffer.output);
                     if is_connect && let Some(version) = self.session.version() {
@@ -320,35 +328,43 @@ impl Connection {
     fn reads(&self) -> bool {
         self.phase == Phase::Running
             && self.session.takes_input(&self.buffer.output)
-            && self.starved_since.is_none()
+            && !self.waits_for_memory()
             && !self.waits_for_place
     }
 
-    /// Charges what a long frame has brought so far. One that is larger than the stash waits until as much memory is
-    /// free as held-back producers wait for; behind a smaller one an ACK may stand that frees some.
+    /// Charges what a long frame has brought so far, and looks whether memory is full meanwhile.
     fn charge_arriving(&mut self) {
         let held = self.decoder.buffered_bytes();
         if held <= ARRIVING_FREE_BYTES || !self.decoder.is_mid_frame() {
             self.arriving = None;
-            self.arriving_since = None;
             self.starved_since = None;
             return;
         }
-        if self.session.takes_input(&self.buffer.output) {
-            self.arriving_since.get_or_insert_with(Instant::now);
-        } else {
-            // What holds it back is the broker.
-            self.arriving_since = None;
-        }
-        let budget = &self.context.settings.budget;
         if self.arriving.as_ref().map(Charge::bytes) != Some(held) {
-            self.arriving = Some(budget.charge_bytes(held));
+            self.arriving = Some(self.context.settings.budget.charge_bytes(held));
         }
-        if budget.has_recovered() || held <= self.context.settings.limits.stash_bytes {
+        if self.has_memory() || !self.session.takes_input(&self.buffer.output) {
+            // Where the session does not listen, it is the broker that lets it wait.
             self.starved_since = None;
         } else if self.starved_since.is_none() {
             self.starved_since = Some(Instant::now());
         }
+    }
+
+    /// Whether a long frame may go on: as much memory is free as held-back producers wait for, and where it would have
+    /// to wait with theirs, there is room for that.
+    fn has_memory(&self) -> bool {
+        let budget = &self.context.settings.budget;
+        budget.has_recovered() && !(self.session.is_held_back() && budget.is_taken(Share::Stashes))
+    }
+
+    /// A frame that is larger than the stash is not read on without memory. Behind a smaller one an ACK may stand that
+    /// frees some, but not at any price.
+    fn waits_for_memory(&self) -> bool {
+        let settings = &self.context.settings;
+        self.starved_since.is_some()
+            && (self.decoder.buffered_bytes() > settings.limits.stash_bytes
+                || settings.budget.is_at_ceiling())
     }
 
     fn read(&mut self) {

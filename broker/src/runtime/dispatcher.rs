@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::place::Place;
-use crate::core::dispatcher::{Dispatcher, Read, Turn};
+use crate::core::dispatcher::{Dispatcher, Finding, Inquiry, InquiryId, Read, Turn};
 use crate::core::port::{ConnectionId, Reply, Request};
 
 /// Batches of requests that wait: one a read of a connection, so this is as many reads as the dispatcher may be
@@ -56,6 +56,8 @@ pub(super) enum Message {
     Detach(ConnectionId),
     /// The console asks.
     Look(Look),
+    /// The console asks for what the store has to be asked for.
+    Inquire(Inquiry, oneshot::Sender<Finding>),
     /// All connections are to come to their end, also those that attach from now on.
     StopConnections,
     /// Everything else has stopped: write the last batch.
@@ -75,6 +77,8 @@ pub(super) struct DispatcherTask {
     pub(super) events: mpsc::UnboundedReceiver<StoreEvent>,
     pub(super) clock: Clock,
     outboxes: FxHashMap<ConnectionId, Outbox>,
+    /// Who waits for what the console asked.
+    inquirers: FxHashMap<InquiryId, oneshot::Sender<Finding>>,
     is_stopping: bool,
     inbox: mpsc::Receiver<Message>,
     /// When the store's size is looked at again: an uptime.
@@ -98,6 +102,7 @@ impl DispatcherTask {
                 events,
                 clock,
                 outboxes,
+                inquirers: FxHashMap::default(),
                 is_stopping: false,
                 inbox,
                 next_look: Duration::ZERO,
@@ -137,6 +142,11 @@ impl DispatcherTask {
                             .handle(connection, requests, self.clock.now());
                     }
                     Message::Look(look) => look(&self.dispatcher, &*self.store),
+                    Message::Inquire(inquiry, asker) => {
+                        if let Some(id) = self.dispatcher.inquire(inquiry) {
+                            self.inquirers.insert(id, asker);
+                        }
+                    }
                     Message::StopConnections => self.stop_connections(),
                     Message::Stop(done) => {
                         self.finish_turn()?;
@@ -215,7 +225,16 @@ impl DispatcherTask {
             match read {
                 Read::Page(request) => self.store.read_page(request),
                 Read::Log(request) => self.store.read_log(request),
+                Read::Due(request) => self.store.read_due(request),
+                Read::Schedule(request) => self.store.read_schedule(request),
+                Read::Duplicates(request) => self.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
+            }
+        }
+        for (id, finding) in self.dispatcher.drain_findings() {
+            if let Some(asker) = self.inquirers.remove(&id) {
+                // The asker may have gone.
+                let _ = asker.send(finding);
             }
         }
         let outboxes = &self.outboxes;

@@ -112,6 +112,7 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
             bytes_max: Some(config.store.disk_bytes_max as u64).filter(|limit| *limit > 0),
             wal_bytes_max: config.store.wal_bytes_max as u64,
         },
+        zone: config.stomp.time_zone(),
     };
     let mut dispatcher = Dispatcher::new(settings, &recovered);
     dispatcher.declare(clock.now());
@@ -222,6 +223,7 @@ impl Broker {
             instance: recovered.instance.as_str().into(),
             epoch: recovered.epoch,
             budget,
+            zone: self.config.stomp.time_zone(),
         };
         let acceptor = Acceptor {
             context: Arc::new(Context {

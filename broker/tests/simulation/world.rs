@@ -8,6 +8,7 @@ use stompbox_broker::core::clock::Now;
 use stompbox_broker::core::dispatcher::{DiskLimits, Dispatcher, Read, Settings, Turn, Window};
 use stompbox_broker::core::memory::MemoryBudget;
 use stompbox_broker::core::port::{ConnectionId, Request};
+use stompbox_broker::core::schedule::TimeZone;
 use stompbox_broker::core::session::SessionSettings;
 use stompbox_protocol::Version;
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
@@ -186,6 +187,7 @@ impl World {
             budget: Arc::clone(&budget),
             window: self.plan.window,
             disk: DiskLimits::UNLIMITED,
+            zone: TimeZone::UTC,
         };
         let sessions = SessionSettings {
             limits: config.limits.clone(),
@@ -194,6 +196,7 @@ impl World {
             instance: recovered.instance.as_str().into(),
             epoch: recovered.epoch,
             budget: Arc::clone(&budget),
+            zone: TimeZone::UTC,
         };
         trace::note(|| format!("start: {recovered:?}"));
         self.life = Some(Life {
@@ -426,6 +429,9 @@ impl World {
                     trace::count("log asked for");
                     life.store.read_log(request);
                 }
+                Read::Due(request) => life.store.read_due(request),
+                Read::Schedule(request) => life.store.read_schedule(request),
+                Read::Duplicates(request) => life.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => {
                     trace::count("expired asked for");
                     life.store.read_expired(now_ms, rows_max);

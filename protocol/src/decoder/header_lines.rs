@@ -1,6 +1,6 @@
 //! A head that is arriving: takes each header line as it is complete.
 
-use nom::{Err as NomErr, Parser};
+use nom::Err as NomErr;
 
 use crate::error::{DecodeError, Reason};
 use crate::foreign::quote;
@@ -70,8 +70,9 @@ impl HeaderLines {
         frame: &[u8],
         ceilings: Ceilings<'_>,
     ) -> Result<Option<usize>, DecodeError> {
+        let head_end = ceilings.head_end(self.block_start);
         loop {
-            match self.next_line(frame, ceilings) {
+            match self.next_line(frame, head_end, ceilings) {
                 Ok(Line::Header) => {}
                 Ok(Line::Blank) => return self.finish(frame).map(Some),
                 Ok(Line::Incomplete) => return Ok(None),
@@ -92,12 +93,21 @@ impl HeaderLines {
         Ok(head_bytes)
     }
 
-    fn next_line(&mut self, frame: &[u8], ceilings: Ceilings<'_>) -> Result<Line, Reason> {
+    /// `head_end`: no line may end behind this, whatever its own length.
+    #[inline]
+    fn next_line(
+        &mut self,
+        frame: &[u8],
+        head_end: usize,
+        ceilings: Ceilings<'_>,
+    ) -> Result<Line, Reason> {
         let start = self.line_start;
         let input = frame.get(start..).unwrap_or_default();
         let parsed = line::line(self.scanned)(input);
         let end = start + line::bytes_seen(input, &parsed);
-        ceilings.header_line(self.block_start, start, end)?;
+        if end > head_end || end - start > ceilings.limits.header_line_bytes_max {
+            ceilings.header_line(self.block_start, start, end)?;
+        }
         let line = match parsed {
             Ok((_, line)) => line,
             Err(NomErr::Incomplete(_)) => {
@@ -108,13 +118,13 @@ impl HeaderLines {
         };
         self.line_start = end + 1;
         self.scanned = 0;
-        match line::header_line(self.line_end).parse(line) {
+        match line::header_line(self.line_end)(line) {
             Ok((_, HeaderLine::Blank)) => Ok(Line::Blank),
             Ok((_, HeaderLine::Header { name, value })) => {
                 ceilings.header_count(self.head.ranges.len() + 1)?;
                 let colon = start + name.len();
                 let end = colon + 1 + value.len();
-                self.head.ranges.push(HeaderRange::new(colon, end));
+                self.head.ranges.push(name, HeaderRange::new(colon, end));
                 Ok(Line::Header)
             }
             Err(NomErr::Incomplete(_)) => Err(reason(Fault::NoMatch, line)),

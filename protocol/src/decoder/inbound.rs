@@ -6,10 +6,14 @@
 use bytes::buf::Limit;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The first buffer, and that of a peer that sends little at a time.
-const CALM_BYTES: usize = 16 << 10;
+/// The first buffer, and that of a peer that sends little at a time: thousands may say CONNECT and SUBSCRIBE within
+/// the second that it takes until idle buffers are given back.
+const CALM_BYTES: usize = 1 << 10;
 
-/// The buffer of a peer that has filled one: fewer, longer reads.
+/// The buffer of a peer that has filled its first one.
+const BRISK_BYTES: usize = 16 << 10;
+
+/// The buffer of a peer that has filled that, too: fewer, longer reads.
 const BUSY_BYTES: usize = 32 << 10;
 
 /// See the module.
@@ -51,7 +55,12 @@ impl Inbound {
         let capacity = self.buffer.capacity();
         let is_filled = capacity > 0 && capacity == self.buffer.len();
         if is_filled && capacity < BUSY_BYTES {
-            self.move_to_block(BUSY_BYTES.max(2 * self.held().len()));
+            let next = if capacity < BRISK_BYTES {
+                BRISK_BYTES
+            } else {
+                BUSY_BYTES
+            };
+            self.move_to_block(next.max(2 * self.held().len()));
         }
         self.make_room(self.buffer.capacity().clamp(CALM_BYTES, BUSY_BYTES) / 2);
         let spare = self.buffer.capacity() - self.buffer.len();
@@ -119,7 +128,7 @@ impl Inbound {
 mod tests {
     use bytes::BufMut;
 
-    use super::{BUSY_BYTES, CALM_BYTES, Inbound};
+    use super::{BRISK_BYTES, BUSY_BYTES, CALM_BYTES, Inbound};
 
     #[test]
     fn nothing_is_allocated_before_the_first_read_and_after_a_release() {
@@ -164,8 +173,8 @@ mod tests {
         for _ in 0..100 {
             let mut room = inbound.room();
             assert!(room.remaining_mut() >= CALM_BYTES / 2);
-            room.put_bytes(b'x', 1_500);
-            inbound.take(1_400);
+            room.put_bytes(b'x', 500);
+            inbound.take(400);
         }
         assert_eq!(inbound.held().len(), 10_000);
     }
@@ -175,10 +184,12 @@ mod tests {
         let mut inbound = Inbound::default();
         inbound.room().put_bytes(b'x', CALM_BYTES - 1);
         inbound.take(CALM_BYTES - 1);
-        assert_eq!(inbound.room().remaining_mut(), CALM_BYTES);
-        inbound.room().put_bytes(b'x', CALM_BYTES);
-        inbound.take(CALM_BYTES);
-        assert_eq!(inbound.room().remaining_mut(), BUSY_BYTES);
+        for (filled, next) in [(CALM_BYTES, BRISK_BYTES), (BRISK_BYTES, BUSY_BYTES)] {
+            assert_eq!(inbound.room().remaining_mut(), filled);
+            inbound.room().put_bytes(b'x', filled);
+            inbound.take(filled);
+            assert_eq!(inbound.room().remaining_mut(), next);
+        }
         inbound.release_if_empty();
         assert_eq!(inbound.room().remaining_mut(), CALM_BYTES);
     }

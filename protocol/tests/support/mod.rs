@@ -45,6 +45,8 @@ impl Setup {
 
 /// `COMMAND{name=value;...}[body]`, headers as on the wire, octets that do not print as in Rust.
 pub(crate) fn show_frame(frame: &Frame) -> String {
+    // Found without a search, and yet the same.
+    assert_eq!(frame.as_ref().receipt(), frame.header("receipt"));
     let headers: Vec<String> = frame
         .headers()
         .map(|header| {

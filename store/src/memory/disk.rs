@@ -112,6 +112,12 @@ impl MemoryDisk {
         self.engine().fill(medium);
     }
 
+    /// From now on a full database has no room either for what departs from a subscription's floor, until
+    /// [`MemoryDisk::free`].
+    pub fn tighten(&self) {
+        self.engine().tighten();
+    }
+
     /// There is room on `medium` again. The open store resumes at once when it has refused for the want of it.
     pub fn free(&self, medium: Medium) {
         self.perform(|engine, events| engine.free(medium, events));

@@ -122,8 +122,13 @@ impl Engine {
         *self.full.medium(medium) = true;
     }
 
+    pub(super) fn tighten(&mut self) {
+        self.full.spare = true;
+    }
+
     pub(super) fn free(&mut self, medium: Medium, events: &mut Events) {
         *self.full.medium(medium) = false;
+        self.full.spare &= self.full.database;
         if !self.full.database && std::mem::take(&mut self.statistics.is_full) {
             events.push(StoreEvent::Resumed);
         }
@@ -285,7 +290,7 @@ impl Engine {
             self.statistics.is_full = refused.iter().any(fills_database);
         }
         let full = match self.statistics.is_full {
-            true => Full::EVERYTHING,
+            true => self.full.found(),
             false => self.full,
         };
         refuse(batches, full)
@@ -363,7 +368,9 @@ fn fills_database(operation: &Operation) -> bool {
         Operation::Move(_)
         | Operation::Log(_)
         | Operation::Schedule(_)
-        | Operation::Remember(_) => true,
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         _ => false,
     }
 }

@@ -12,13 +12,19 @@ use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 pub(super) struct Full {
     pub(super) database: bool,
     pub(super) scratch: bool,
+    /// Not even what a full disk takes of what makes it grow.
+    pub(super) spare: bool,
 }
 
 impl Full {
-    pub(super) const EVERYTHING: Self = Self {
-        database: true,
-        scratch: true,
-    };
+    /// What a store that has found its disk full refuses.
+    pub(super) fn found(self) -> Self {
+        Self {
+            database: true,
+            scratch: true,
+            ..self
+        }
+    }
 
     pub(super) fn medium(&mut self, medium: Medium) -> &mut bool {
         match medium {
@@ -92,7 +98,7 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
     // By the key under which an entry ends up: the operations that have to be written for that.
     let mut written: BTreeMap<(EntryKey, Medium), Vec<usize>> = BTreeMap::new();
     let mut scheduled: BTreeMap<ScheduleId, usize> = BTreeMap::new();
-    let mut others = None;
+    let (mut others, mut spare) = (None, None);
     for (index, placed) in placed.iter().enumerate().filter(|(_, one)| !one.refused) {
         match placed.operation {
             Operation::Append(append) => {
@@ -108,6 +114,7 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
                 written.remove(&(*key, *medium));
             }
             Operation::Log(_) | Operation::Remember(_) => others = others.or(Some(index)),
+            Operation::Pass { .. } | Operation::LogCount { .. } => spare = spare.or(Some(index)),
             Operation::Schedule(record) => {
                 scheduled.insert(record.id, index);
             }
@@ -120,14 +127,14 @@ fn next_refused(placed: &[Placed<'_>], full: Full) -> Option<usize> {
             | Operation::Count { .. }
             | Operation::Subscribe(_)
             | Operation::Unsubscribe(_)
-            | Operation::Pass { .. }
             | Operation::Floor { .. }
-            | Operation::LogCount { .. }
             | Operation::Trim { .. } => {}
         }
     }
     let blocked = written.iter().filter(|((_, medium), _)| full.has(*medium));
     let blocked = blocked.flat_map(|(_, indices)| indices).copied();
     let others = others.into_iter().chain(scheduled.into_values());
-    blocked.chain(others.filter(|_| full.database)).min()
+    let spare = spare.filter(|_| full.spare);
+    let blocked = blocked.chain(others.filter(|_| full.database));
+    blocked.chain(spare).min()
 }

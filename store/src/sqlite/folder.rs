@@ -25,16 +25,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder when missing and locks it.
     pub(super) fn claim(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |source| match is_about_room(&source) {
-            true => StoreError::Full {
-                folder: path.to_owned(),
-                detail: source.to_string(),
-            },
-            false => StoreError::Folder {
-                folder: path.to_owned(),
-                source,
-            },
-        };
+        let unusable = |source| unusable(path, source);
         create_private_folder(path).map_err(unusable)?;
         let lock = open_private_file(&path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
@@ -69,10 +60,7 @@ impl Folder {
     /// Writes down that the database is no longer empty: SQLite would take one that was truncated for a new one.
     pub(super) fn mark_used(&mut self) -> Result<(), StoreError> {
         let marked = self.lock.rewind().and_then(|()| self.lock.write_all(USED));
-        marked.map_err(|source| StoreError::Folder {
-            folder: self.path.clone(),
-            source,
-        })
+        marked.map_err(|source| unusable(&self.path, source))
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -81,6 +69,17 @@ impl Folder {
 
     pub(super) fn scratch(&self) -> PathBuf {
         self.path.join(SCRATCH)
+    }
+}
+
+fn unusable(folder: &Path, source: std::io::Error) -> StoreError {
+    let folder = folder.to_owned();
+    match is_about_room(&source) {
+        true => StoreError::Full {
+            folder,
+            detail: source.to_string(),
+        },
+        false => StoreError::Folder { folder, source },
     }
 }
 

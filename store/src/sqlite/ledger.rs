@@ -51,6 +51,12 @@ impl<'b> Ledger<'b> {
         self.registrations.is_empty() && self.progress.is_empty() && self.trims.is_empty()
     }
 
+    /// Whether it takes room in the database: floors do not.
+    pub(super) fn grows(&self) -> bool {
+        let mut progress = self.progress.values();
+        progress.any(|progress| !progress.exceptions.is_empty())
+    }
+
     pub(super) fn subscribe(&mut self, record: &'b SubscriptionRecord) {
         self.registrations.push(Registration::Subscribe(record));
     }

@@ -10,26 +10,31 @@ use rustc_hash::FxHashMap;
 
 use crate::{Batch, EntryKey, Medium, Operation, ScheduleId};
 
-/// Which media have no room.
+/// What there is no room for. A full disk takes no scratch entries either: they would take the room that deletes live on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Full {
     pub(super) database: bool,
     pub(super) scratch: bool,
+    /// Not even for what a full disk takes.
+    pub(super) spare: bool,
 }
 
 impl Full {
-    /// A full disk takes no scratch entries either: they would take the room that deletes live on.
-    pub(super) const EVERYTHING: Self = Self {
-        database: true,
-        scratch: true,
-    };
-
-    fn has(self, medium: Medium) -> bool {
-        match medium {
-            Medium::Database => self.database,
-            Medium::Scratch => self.scratch,
+    fn has(self, need: Need) -> bool {
+        match need {
+            Need::Room(Medium::Database) => self.database,
+            Need::Room(Medium::Scratch) => self.scratch,
+            Need::Spare => self.spare,
         }
     }
+}
+
+/// What an operation needs room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Room(Medium),
+    /// In the database, little, and the reserve has it for a while: what departs from a subscription's floor.
+    Spare,
 }
 
 /// Which operations of a commit are refused, numbered through all its batches.
@@ -72,9 +77,11 @@ impl Refusal {
     }
 }
 
+const DATABASE: Need = Need::Room(Medium::Database);
+
 /// What puts one entry where it ends up in this commit.
 struct Chain {
-    medium: Medium,
+    need: Need,
     /// An append or a move, and the moves that follow it.
     writes: Vec<usize>,
     /// It is settled or unscheduled in this commit.
@@ -133,13 +140,16 @@ impl<'b> Commit<'b> {
         for index in 0..self.operations.len() {
             match self.operations[index] {
                 Operation::Append(append) => {
-                    open.insert(append.key, self.begin_chain(append.medium, index));
+                    open.insert(
+                        append.key,
+                        self.begin_chain(Need::Room(append.medium), index),
+                    );
                 }
                 Operation::Move(change) => {
                     let chain = open
                         .get(&change.from)
                         .copied()
-                        .filter(|chain| self.chains[*chain].medium == Medium::Database);
+                        .filter(|chain| self.chains[*chain].need == DATABASE);
                     let chain = match chain {
                         Some(chain) => {
                             open.remove(&change.from);
@@ -147,13 +157,13 @@ impl<'b> Commit<'b> {
                             self.links[index].chain = Some(chain);
                             chain
                         }
-                        None => self.begin_chain(Medium::Database, index),
+                        None => self.begin_chain(DATABASE, index),
                     };
                     open.insert(change.to, chain);
                 }
                 Operation::Settle { key, medium } => {
                     if let Some(chain) = open.get(key).copied()
-                        && self.chains[chain].medium == *medium
+                        && self.chains[chain].need == Need::Room(*medium)
                     {
                         open.remove(key);
                         self.chains[chain].ends = true;
@@ -162,10 +172,13 @@ impl<'b> Commit<'b> {
                 }
                 // Nothing ends it: a full disk refuses it even when nobody needs it any more.
                 Operation::Log(_) | Operation::Remember(_) => {
-                    self.begin_chain(Medium::Database, index);
+                    self.begin_chain(DATABASE, index);
+                }
+                Operation::Pass { .. } | Operation::LogCount { .. } => {
+                    self.begin_chain(Need::Spare, index);
                 }
                 Operation::Schedule(record) => {
-                    let chain = self.begin_chain(Medium::Database, index);
+                    let chain = self.begin_chain(DATABASE, index);
                     scheduled.insert(record.id, chain);
                 }
                 Operation::Unschedule(id) => {
@@ -180,17 +193,15 @@ impl<'b> Commit<'b> {
                 | Operation::Count { .. }
                 | Operation::Subscribe(_)
                 | Operation::Unsubscribe(_)
-                | Operation::Pass { .. }
                 | Operation::Floor { .. }
-                | Operation::LogCount { .. }
                 | Operation::Trim { .. } => {}
             }
         }
     }
 
-    fn begin_chain(&mut self, medium: Medium, index: usize) -> usize {
+    fn begin_chain(&mut self, need: Need, index: usize) -> usize {
         self.chains.push(Chain {
-            medium,
+            need,
             writes: vec![index],
             ends: false,
         });
@@ -202,7 +213,7 @@ impl<'b> Commit<'b> {
         let unwritable = self
             .chains
             .iter()
-            .filter(|chain| !chain.ends && full.has(chain.medium));
+            .filter(|chain| !chain.ends && full.has(chain.need));
         let mut next: Vec<usize> = unwritable
             .flat_map(|chain| chain.writes.iter().copied())
             .collect();
@@ -218,7 +229,7 @@ impl<'b> Commit<'b> {
                 next.extend(members.filter(|index| !self.operations[*index].is_never_refused()));
             }
             if let Some(chain) = link.chain.map(|chain| &self.chains[chain])
-                && full.has(chain.medium)
+                && full.has(chain.need)
             {
                 // What comes before it in its chain has lost its end.
                 let before = chain.writes.iter().copied().filter(|write| *write < index);
@@ -233,9 +244,10 @@ mod tests {
     use super::*;
     use crate::{DestinationId, Rank, Sequence};
 
-    const DATABASE: Full = Full {
+    const NO_ROOM: Full = Full {
         database: true,
         scratch: false,
+        spare: false,
     };
 
     fn key(sequence: i64) -> EntryKey {
@@ -273,7 +285,7 @@ mod tests {
         // The one before has no unit and shifts the numbers.
         let mut batches = [Batch::default(), batch];
         batches[0].operations.push(settled(99));
-        let refusal = Refusal::of(&batches, DATABASE);
+        let refusal = Refusal::of(&batches, NO_ROOM);
         let found: Vec<usize> = (0..20).filter(|index| refusal.has(index + 1)).collect();
         assert_eq!(found, refused);
         assert_eq!(refusal.take_from(&mut batches).len(), refused.len());

@@ -28,7 +28,7 @@ CREATE TABLE schedule_tally (
 CREATE VIEW v_scheduled AS
 SELECT d.kind AS kind,
        d.name AS name,
-       s.id AS id,
+       (s.id >> 40) || '-' || (s.id & 0xFFFFFFFFFF) AS id,
        strftime('%Y-%m-%dT%H:%M:%fZ', s.due_ms / 1000.0, 'unixepoch') AS due,
        s.text AS schedule,
        s.repeats_left AS repeats_left,

@@ -11,6 +11,10 @@
 //!       there is no room for the reserve, or not even for the first commit
 //! ```
 //!
+//! Most of what is done on a full disk deletes, and what makes the database grow is refused. What a subscription
+//! acknowledges out of order does grow it: that may take three quarters of the reserve's room, and is refused as well,
+//! until the next look, when the disk is *tight* beyond that.
+//!
 //! What is free inside of the database counts as free: it never shrinks, so a disk that it has filled would otherwise
 //! stay full when everything is consumed.
 //!
@@ -39,11 +43,14 @@ const PROBE: &str = "probe";
 /// More than what SQLite writes at once into any file that has to grow.
 const PROBE_BYTES: usize = 128 << 10;
 
+/// The share of the reserve that is left to deletes: their log, and what they split.
+const DELETES_SHARE: u64 = 4;
+
 /// Whether there is room.
 #[derive(Debug)]
 enum State {
     Ample,
-    Full { next_look: Instant },
+    Full { next_look: Instant, is_tight: bool },
 }
 
 /// See the module.
@@ -86,13 +93,32 @@ impl Space {
         bytes == 0 || free_bytes(&self.folder) >= bytes
     }
 
+    /// Whether nothing that grows is written any more, not even what is never refused to a sender.
+    pub(super) fn is_tight(&self) -> bool {
+        matches!(self.state, State::Full { is_tight: true, .. })
+    }
+
+    /// Whether a full disk has room for this and for the deletes to come.
+    pub(super) fn has_spare_room_for(&self, bytes: u64) -> bool {
+        self.has_room_for(bytes.saturating_add(self.reserve_bytes / DELETES_SHARE)) || bytes == 0
+    }
+
+    /// There is no such room, until the next look.
+    pub(super) fn find_tight(&mut self) {
+        if let State::Full { is_tight, .. } = &mut self.state {
+            *is_tight = true;
+            tracing::error!(
+                free_bytes = free_bytes(&self.folder), folder = %self.folder.display(),
+                "the disk is so full that subscriptions cannot acknowledge out of order"
+            );
+        }
+    }
+
     /// There is no room for what `why` says: the reserve goes.
     pub(super) fn find_full(&mut self, why: &dyn std::fmt::Display) {
         let free = free_bytes(&self.folder);
         let released = Self::release_reserve(&self.folder);
-        self.state = State::Full {
-            next_look: Instant::now() + self.look_every,
-        };
+        self.state = self.full();
         tracing::error!(
             %why, free_bytes = free, reserve_released = released, folder = %self.folder.display(),
             "the disk is full: messages are refused, consuming goes on; free at least {} MiB",
@@ -104,7 +130,9 @@ impl Space {
     pub(super) fn patience(&self) -> Option<Duration> {
         match self.state {
             State::Ample => None,
-            State::Full { next_look } => Some(next_look.saturating_duration_since(Instant::now())),
+            State::Full { next_look, .. } => {
+                Some(next_look.saturating_duration_since(Instant::now()))
+            }
         }
     }
 
@@ -133,10 +161,15 @@ impl Space {
             );
             return true;
         }
-        self.state = State::Full {
-            next_look: Instant::now() + self.look_every,
-        };
+        self.state = self.full();
         false
+    }
+
+    fn full(&self) -> State {
+        State::Full {
+            next_look: Instant::now() + self.look_every,
+            is_tight: false,
+        }
     }
 
     fn needed_bytes(&self) -> u64 {

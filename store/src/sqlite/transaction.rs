@@ -16,6 +16,9 @@ use crate::sqlite::quarantine::BadEntry;
 use crate::sqlite::space::{Space, lacks_room};
 use crate::sqlite::trim::Trim;
 
+/// How often it is said that somebody else holds the database: SQLite waits for half a second at a time.
+const BUSY_SAID_EVERY: Duration = Duration::from_secs(10);
+
 /// What one transaction does.
 pub(super) struct Work<'a, 'b> {
     pub(super) plan: &'a Plan<'b>,
@@ -82,6 +85,8 @@ pub(super) struct Database<'c> {
     page_bytes: u64,
     /// Bytes in it that nothing uses, as of the last commit.
     free_bytes: u64,
+    /// When it was last said that somebody else holds it.
+    busy_said: Option<Instant>,
 }
 
 impl<'c> Database<'c> {
@@ -91,6 +96,7 @@ impl<'c> Database<'c> {
             file: file.to_owned(),
             page_bytes,
             free_bytes: 0,
+            busy_said: None,
         }
     }
 
@@ -172,7 +178,11 @@ impl<'c> Database<'c> {
         let (all, free) = pages.map_err(unwritten("a change"))?;
         // What the log cannot be folded back into would keep it from ever starting anew.
         let bytes = (all * self.page_bytes).saturating_sub(self.file_bytes());
-        if !space.is_full() && !space.has_room_for(bytes) {
+        let has_room = match space.is_full() {
+            false => space.has_room_for(bytes),
+            true => !work.plan.ledger().grows() || space.has_spare_room_for(bytes),
+        };
+        if !has_room {
             return Err(Unwritten::NoRoom(NoRoom::Growth { bytes }));
         }
         self.tables
@@ -195,7 +205,13 @@ impl<'c> Database<'c> {
                 Ok(()) => return Ok(ControlFlow::Continue(())),
                 Err(error) if is_busy(&error) && stopped() => return Ok(ControlFlow::Break(())),
                 Err(error) if is_busy(&error) => {
-                    tracing::warn!("another process holds the database; commits wait for it");
+                    if self
+                        .busy_said
+                        .is_none_or(|said| said.elapsed() >= BUSY_SAID_EVERY)
+                    {
+                        self.busy_said = Some(Instant::now());
+                        tracing::warn!("another process holds the database; commits wait for it");
+                    }
                 }
                 Err(error) => return Err(disk("beginning a commit")(error)),
             }

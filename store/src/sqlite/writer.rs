@@ -270,12 +270,11 @@ impl Commits<'_> {
         let mut effort = Effort::First;
         let (mut trim, mut buries) = (self.pace.in_passing(), false);
         loop {
-            let full = match self.space.is_full() {
-                true => Full::EVERYTHING,
-                false => Full {
-                    database: false,
-                    scratch: scratch_is_full,
-                },
+            let is_full = self.space.is_full();
+            let full = Full {
+                database: is_full,
+                scratch: is_full || scratch_is_full,
+                spare: self.space.is_tight(),
             };
             let refusal = Refusal::of(batches, full);
             let plan = Plan::new(batches, &refusal, contents);
@@ -316,6 +315,11 @@ impl Commits<'_> {
                     let tried = std::mem::replace(&mut trim, Trim::Never) != Trim::Never;
                     if tried && in_writing && self.database.are_due() {
                         self.let_trims_rest()?;
+                        continue;
+                    }
+                    let is_last_try = effort == Effort::Folded || !in_writing;
+                    if self.space.is_full() && is_last_try && plan.ledger().grows() {
+                        self.space.find_tight();
                         continue;
                     }
                     effort = self.make_room(&why, effort)?;

@@ -52,7 +52,7 @@ fn second_store_on_a_folder_is_refused_until_the_first_is_gone() {
     let session = harness.open();
     assert!(matches!(refusal(&folder), StoreError::InUse { .. }));
     session.close(awaited([])).expect("a clean stop");
-    open(&folder).expect("an open store");
+    harness.open();
 }
 
 #[test]

@@ -195,6 +195,52 @@ fn damaged_entry_waits_for_room() {
     });
 }
 
+/// Each takes a row: as many as somebody likes would take the reserve, and then nothing could be deleted any more.
+#[test]
+fn acknowledgements_out_of_order_do_not_use_up_the_reserve() {
+    on_small_disk(|| {
+        let (harness, mut session) = started(&modest);
+        session.run([topic(2, "t"), subscribe(1, 2, 0), subscribe(2, 2, 0)]);
+        limit(folder(&harness), &[("*", used(folder(&harness)) + 3 * MIB)]);
+        let taken = append_until_refused(&mut session, 0, 20);
+        let mut passed = 1;
+        while session.refused().is_empty() {
+            session.run((passed..passed + 400).map(|n| pass(1 + n % 2, n)));
+            passed += 400;
+            assert!(passed < 1_000_000, "never refused");
+        }
+        assert!(passed > 10_000, "{passed}");
+        let exceptions = "SELECT count(*) FROM subscription_exception";
+        assert_eq!(harness.number(exceptions), passed - 401);
+        // It goes on, and so for as long as it is asked to.
+        for n in 0..200 {
+            session.run((0..400).map(|m| pass(1, passed + n * 400 + m)));
+            assert!(!session.refused().is_empty());
+        }
+        settle_all(&mut session, 0..taken / 2, 7);
+        session.run([floor(1, passed)]);
+        assert_eq!(session.refused().len(), 0);
+        harness.check_bodies();
+        limit(folder(&harness), &[]);
+        session.wait_resumed();
+        session.run([pass(2, passed)]);
+        assert_eq!(session.refused().len(), 0);
+    });
+}
+
+#[test]
+fn first_start_whose_lock_file_finds_no_room_says_so() {
+    on_small_disk(|| {
+        let harness = SqliteHarness::new();
+        limit(folder(&harness), &[("stompbox.lock", 0)]);
+        let refusal = SqliteStore::open(modest(&harness), 1_000, events().0).map(drop);
+        let text = refusal.as_ref().map_err(ToString::to_string);
+        assert!(matches!(refusal, Err(StoreError::Full { .. })), "{text:?}");
+        limit(folder(&harness), &[]);
+        harness.open_with(modest(&harness)).run([queue(1, "a")]);
+    });
+}
+
 #[test]
 fn full_disk_without_a_reserve_is_the_end() {
     on_small_disk(|| {

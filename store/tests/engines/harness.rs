@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::sqlite::{SqliteOptions, SqliteStore};
-use stompbox_store::{DestinationId, LogTally, Medium, MessageNumber, Rank, Sequence, Tally};
+use stompbox_store::{
+    DestinationId, LogTally, Medium, MessageNumber, Rank, Sequence, StoreError, Tally,
+};
 use tempfile::TempDir;
 
 use crate::session::{Session, events};
@@ -30,6 +32,9 @@ pub(crate) trait Harness {
 
     /// From now on there is room for so many bytes only.
     fn leave(&mut self, bytes: u64);
+
+    /// From now on a full disk has no room either for what departs from a subscription's floor.
+    fn tighten(&mut self);
 
     /// There is room again.
     fn free(&mut self, medium: Medium);
@@ -62,9 +67,20 @@ impl SqliteHarness {
     }
 
     pub(crate) fn open_with(&self, options: SqliteOptions) -> Session {
-        let (sink, receiver) = events();
-        let (store, recovered) = SqliteStore::open(options, 1_000, sink).expect("an open store");
-        Session::new((Box::new(store), recovered), receiver)
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (sink, receiver) = events();
+            match SqliteStore::open(options.clone(), 1_000, sink) {
+                // A process that another test has begun has this one's handles for a moment, and the folder's lock.
+                Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => {
+                    let (store, recovered) = opened.expect("an open store");
+                    return Session::new((Box::new(store), recovered), receiver);
+                }
+            }
+        }
     }
 
     /// Only under [`small_disk::on_small_disk`].
@@ -171,6 +187,15 @@ impl Harness for SqliteHarness {
         self.apply_limits();
     }
 
+    fn tighten(&mut self) {
+        // Less than what is kept for deletes, once the reserve is gone.
+        let reserve = std::fs::metadata(self.folder.path().join("reserve"));
+        let reserve = reserve.map_or(0, |reserve| reserve.len());
+        let others = small_disk::used(self.folder.path()) - reserve;
+        self.limits.insert("*", others + (2 << 20));
+        self.apply_limits();
+    }
+
     fn free(&mut self, medium: Medium) {
         self.limits.remove(limited(medium));
         self.apply_limits();
@@ -265,6 +290,10 @@ impl Harness for MemoryHarness {
     /// A memory disk is full or not.
     fn leave(&mut self, _bytes: u64) {
         self.disk.fill(Medium::Database);
+    }
+
+    fn tighten(&mut self) {
+        self.disk.tighten();
     }
 
     fn free(&mut self, medium: Medium) {

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 
 export const [host, port] = [process.argv[2], Number(process.argv[3])];
 export const dialect = process.env.STOMPBOX_DIALECT === '1';
-export const run = randomUUID().slice(0, 8);
+export const run = process.env.STOMPBOX_RUN || randomUUID().slice(0, 8);
+export const restarted = process.env.STOMPBOX_PHASE === 'restarted';
 export const text = 'grüße, 你好, 🐝';
 export const binary = Uint8Array.from([0, 111, 110, 101, 0, 255, 254, 10, 10, 0]);
 const PATIENCE_MS = 10_000;

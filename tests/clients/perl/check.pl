@@ -3,12 +3,13 @@ use strict;
 use warnings;
 use utf8;
 use Encode qw(encode_utf8);
+use Time::HiRes qw(time);
 use Net::Stomp;
 
 my ($host, $port) = @ARGV;
 my $dialect = ($ENV{STOMPBOX_DIALECT} // '') eq '1';
 my $patience = 10;
-my $run = sprintf '%x%x', time, $$;
+my $run = $ENV{STOMPBOX_RUN} // sprintf '%x%x', 1000 * time, $$;
 my $text = encode_utf8('grüße, 你好, 🐝');
 my $receipts = 0;
 $| = 1;
@@ -21,12 +22,12 @@ sub expect {
 }
 
 sub peer {
-    my ($version) = @_;
+    my ($version, %more) = @_;
     my $stomp = Net::Stomp->new({
         hostname => $host, port => $port, timeout => $patience, receipt_timeout => $patience, reconnect_on_fork => 0,
         initial_reconnect_attempts => 1,
     });
-    my $frame = $stomp->connect({ 'accept-version' => $version, host => 'localhost' });
+    my $frame = $stomp->connect({ 'accept-version' => $version, host => 'localhost', %more });
     expect($frame && $frame->command eq 'CONNECTED', 'no CONNECTED: ' . ($frame ? $frame->as_string : 'nothing'));
     # Receipt ids are built from the session id and headers never unescaped: one with a colon, as peers have it, would
     # never be recognised above 1.0.
@@ -66,6 +67,25 @@ sub settled {
     my %by = ('message-id' => $frame->headers->{'message-id'});
     $by{subscription} = $frame->headers->{subscription} if $version eq '1.1';
     return %by;
+}
+
+my $topic = "/topic/perl.news.$run";
+my %durable = ('activemq.subscriptionName' => 'news');
+
+sub durable {
+    my $stomp = peer('1.1', 'client-id' => "perl-$run");
+    $stomp->subscribe({ destination => $topic, id => 'd', ack => 'client-individual', %durable });
+    return $stomp;
+}
+
+if (($ENV{STOMPBOX_PHASE} // '') eq 'restarted') {
+    my $stomp = durable();
+    my $frame = receive($stomp, 'before the restart');
+    receipted($stomp, 'ACK', settled('1.1', $frame));
+    receipted($stomp, 'UNSUBSCRIBE', id => 'd', %durable);
+    $stomp->disconnect;
+    ok('a durable subscription lives through a restart of the broker');
+    exit;
 }
 
 for my $version ('1.0', '1.1', '1.2') {
@@ -145,3 +165,68 @@ if ($dialect) {
 }
 $second->ack({ frame => $frame, subscription => 's' });
 $second->disconnect;
+
+# It takes the next frame for its receipt: whoever listens does not send with one.
+my ($questions, $own) = ("/queue/perl.questions.$run", '/temp-queue/answers');
+my ($server, $asker, $sender) = (peer('1.1'), peer('1.1'), peer('1.1'));
+$server->subscribe({ destination => $questions, id => 's', ack => 'auto' });
+$asker->subscribe({ destination => $own, id => 'a', ack => 'auto' });
+$asker->send({ destination => $questions, body => 'how much?', 'reply-to' => $own, 'correlation-id' => 7 });
+my $question = receive($server, 'how much?');
+send_receipted($sender, $question->headers->{'reply-to'}, '4.20',
+    'correlation-id' => $question->headers->{'correlation-id'});
+my $answer = receive($asker, '4.20');
+expect($answer->headers->{'correlation-id'} eq '7', $answer->as_string);
+$_->disconnect for $server, $asker;
+ok('request and reply through a temporary queue');
+
+my $fruit = "/queue/perl.fruit.$run";
+my $picky = peer('1.1');
+$picky->subscribe({ destination => $fruit, id => 's', ack => 'auto', selector => "colour = 'red' AND weight > 2" });
+for (['pear', 'green', 3], ['cherry', 'red', 1], ['apple', 'red', 3]) {
+    my ($body, $colour, $weight) = @$_;
+    send_receipted($sender, $fruit, $body, colour => $colour, weight => $weight);
+}
+receive($picky, 'apple');
+my $rest = peer('1.1');
+$rest->subscribe({ destination => $fruit, id => 's', ack => 'auto' });
+receive($rest, $_) for 'pear', 'cherry';
+$_->disconnect for $picky, $rest;
+ok('a selector takes its part and leaves the rest');
+
+my $members = "/queue/perl.group.$run";
+my $holder = peer('1.1');
+$holder->subscribe({ destination => $members, id => 's', ack => 'client-individual' });
+send_receipted($sender, $members, '1', JMSXGroupID => 'g');
+receive($holder, '1');
+my $heir = peer('1.1');
+$heir->subscribe({ destination => $members, id => 's', ack => 'client-individual' });
+for my $body (2, 3) {
+    send_receipted($sender, $members, $body, JMSXGroupID => 'g');
+    my $frame = receive($holder, $body);
+    expect(!$dialect || $frame->headers->{JMSXGroupID} eq 'g', $frame->as_string);
+}
+$holder->socket->close;
+receive($heir, $_) for 1, 2, 3;
+$heir->disconnect;
+ok('a group stays with its consumer and goes on in order when that has gone');
+
+my $later = "/queue/perl.later.$run";
+my $patient = peer('1.1');
+$patient->subscribe({ destination => $later, id => 's', ack => 'auto' });
+my $began = time;
+send_receipted($sender, $later, 'later', AMQ_SCHEDULED_DELAY => 500);
+send_receipted($sender, $later, 'now');
+receive($patient, $_) for 'now', 'later';
+expect(time - $began >= 0.5, 'too early');
+$patient->disconnect;
+ok('a scheduled message comes when it is due');
+
+receipted(durable(), 'DISCONNECT');
+send_receipted($sender, $topic, 'while away');
+my $late = durable();
+receipted($late, 'ACK', settled('1.1', receive($late, 'while away')));
+receipted($late, 'DISCONNECT');
+ok('a durable subscription gets what came while it was away');
+send_receipted($sender, $topic, 'before the restart');
+$sender->disconnect;

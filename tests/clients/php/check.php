@@ -4,7 +4,9 @@ declare(strict_types=1);
 
 [, $host, $port] = $argv;
 $dialect = getenv('STOMPBOX_DIALECT') === '1';
-$run = bin2hex(random_bytes(6));
+$run = getenv('STOMPBOX_RUN') ?: bin2hex(random_bytes(6));
+$topic = "/topic/php.news.$run";
+const DURABLE = ['activemq.subscriptionName' => 'news'];
 const PATIENCE_S = 10;
 const TEXT = 'grüße, 你好, 🐝';
 
@@ -55,7 +57,27 @@ function name(StompFrame $frame): array
     return array_intersect_key($frame->headers, ['subscription' => true]);
 }
 
+function durable(): Stomp
+{
+    global $run, $topic;
+    $stomp = peer(['accept-version' => '1.1', 'client-id' => "php-$run"]);
+    // The extension waits for the receipt: the subscription is there, also for who sends on another connection.
+    $receipt = ['receipt' => "$run-" . uniqid()];
+    $subscribed = $stomp->subscribe($topic, ['id' => 'd', 'ack' => 'client-individual'] + DURABLE + $receipt);
+    expect($subscribed, 'subscribe: ' . $stomp->error());
+    return $stomp;
+}
+
 try {
+    if (getenv('STOMPBOX_PHASE') === 'restarted') {
+        $stomp = durable();
+        $frame = receive($stomp, 'before the restart');
+        expect($stomp->ack($frame, name($frame) + ['receipt' => "$run-ack"]), 'ack: ' . $stomp->error());
+        $gone = $stomp->unsubscribe($topic, ['id' => 'd', 'receipt' => "$run-gone"] + DURABLE);
+        expect($gone, 'unsubscribe: ' . $stomp->error());
+        ok('a durable subscription lives through a restart of the broker');
+        exit(0);
+    }
     foreach (['1.0' => [], '1.1' => ['accept-version' => '1.1']] as $version => $headers) {
         $stomp = peer($headers);
         expect($stomp->getSessionId() !== '', 'no session id');
@@ -120,7 +142,78 @@ try {
         ok('nack redelivers');
     }
     $second->ack($frame, name($frame));
-    unset($second, $producer, $stomp);
+    unset($second);
+
+    $questions = "/queue/php.questions.$run";
+    [$server, $asker] = [peer(), peer()];
+    $server->subscribe($questions, ['id' => 's', 'ack' => 'auto']);
+    $asker->subscribe('/temp-queue/answers', ['id' => 'a', 'ack' => 'auto']);
+    $asker->send($questions, 'how much?', ['reply-to' => '/temp-queue/answers', 'correlation-id' => '7']);
+    $question = receive($server, 'how much?');
+    $correlation = ['correlation-id' => $question->headers['correlation-id']];
+    send($producer, $question->headers['reply-to'], '4.20', $correlation);
+    $answer = receive($asker, '4.20');
+    expect($answer->headers['correlation-id'] === '7', print_r($answer->headers, true));
+    unset($server, $asker);
+    ok('request and reply through a temporary queue');
+
+    $destination = "/queue/php.fruit.$run";
+    $picky = peer();
+    $selector = "colour = 'red' AND weight > 2";
+    $picky->subscribe($destination, ['id' => 's', 'ack' => 'auto', 'selector' => $selector]);
+    foreach ([['pear', 'green', '3'], ['cherry', 'red', '1'], ['apple', 'red', '3']] as [$body, $colour, $weight]) {
+        send($producer, $destination, $body, ['colour' => $colour, 'weight' => $weight]);
+    }
+    receive($picky, 'apple');
+    $rest = peer();
+    $rest->subscribe($destination, ['id' => 's', 'ack' => 'auto']);
+    receive($rest, 'pear');
+    receive($rest, 'cherry');
+    unset($picky, $rest);
+    ok('a selector takes its part and leaves the rest');
+
+    $destination = "/queue/php.group.$run";
+    $first = peer();
+    $first->subscribe($destination, ['id' => 's', 'ack' => 'client-individual']);
+    send($producer, $destination, '1', ['JMSXGroupID' => 'g']);
+    receive($first, '1');
+    $second = peer();
+    $second->subscribe($destination, ['id' => 's', 'ack' => 'client-individual']);
+    foreach (['2', '3'] as $body) {
+        send($producer, $destination, $body, ['JMSXGroupID' => 'g']);
+        $frame = receive($first, $body);
+        expect(!$dialect || $frame->headers['JMSXGroupID'] === 'g', print_r($frame->headers, true));
+    }
+    unset($first);
+    foreach (['1', '2', '3'] as $body) {
+        receive($second, $body);
+    }
+    unset($second);
+    ok('a group stays with its consumer and goes on in order when that has gone');
+
+    $destination = "/queue/php.later.$run";
+    $patient = peer();
+    $patient->subscribe($destination, ['id' => 's', 'ack' => 'auto']);
+    $began = microtime(true);
+    send($producer, $destination, 'later', ['AMQ_SCHEDULED_DELAY' => '500']);
+    send($producer, $destination, 'now');
+    receive($patient, 'now');
+    receive($patient, 'later');
+    expect(microtime(true) - $began >= 0.5, 'too early');
+    unset($patient);
+    ok('a scheduled message comes when it is due');
+
+    $early = durable();
+    unset($early);
+    send($producer, $topic, 'while away');
+    $late = durable();
+    $frame = receive($late, 'while away');
+    expect($late->ack($frame, name($frame) + ['receipt' => "$run-late"]), 'ack: ' . $late->error());
+    unset($late);
+    ok('a durable subscription gets what came while it was away');
+    send($producer, $topic, 'before the restart');
+
+    unset($producer, $stomp);
     ok('disconnect');
 } catch (StompException $exception) {
     fwrite(STDERR, "failed: {$exception->getMessage()} {$exception->getDetails()}\n");

@@ -3,6 +3,7 @@
 import os
 import queue
 import sys
+import time
 import uuid
 
 import stomp
@@ -10,7 +11,8 @@ import stomp
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 DIALECT = os.environ.get("STOMPBOX_DIALECT") == "1"
 PATIENCE = 10
-RUN = uuid.uuid4().hex[:12]
+RUN = os.environ.get("STOMPBOX_RUN") or uuid.uuid4().hex[:12]
+RESTARTED = os.environ.get("STOMPBOX_PHASE") == "restarted"
 TEXT = "grüße, 你好, 🐝"
 HEADER = "wert: mit\nzeile \\ und 🐝"
 
@@ -36,11 +38,11 @@ class Inbox(stomp.ConnectionListener):
 class Client:
     """One connection of one protocol version."""
 
-    def __init__(self, kind, **options):
+    def __init__(self, kind, client_id=None, **options):
         self.inbox = Inbox()
         self.connection = kind([(HOST, PORT)], reconnect_attempts_max=1, **options)
         self.connection.set_listener("inbox", self.inbox)
-        self.connection.connect(wait=True)
+        self.connection.connect(wait=True, headers={"client-id": client_id} if client_id else {})
         self.receipt_count = 0
 
     def receipt(self):
@@ -177,12 +179,116 @@ def check_redelivery():
     second.leave()
 
 
+def check_request_and_reply():
+    questions, own = f"/queue/python.questions.{RUN}", "/temp-queue/answers"
+    server, asker = Client(stomp.Connection12), Client(stomp.Connection11)
+    server.connection.subscribe(questions, id="s", ack="auto")
+    asker.connection.subscribe(own, id="a", ack="auto")
+    asker.send(questions, "how much?", **{"reply-to": own, "correlation-id": "7"})
+    question = server.receive("how much?")
+    server.send(question.headers["reply-to"], "4.20", **{"correlation-id": question.headers["correlation-id"]})
+    answer = asker.receive("4.20")
+    assert answer.headers["correlation-id"] == "7", answer.headers
+    server.leave()
+    asker.leave()
+    ok("request and reply through a temporary queue")
+
+
+def check_selector():
+    destination = f"/queue/python.fruit.{RUN}"
+    picky, other = Client(stomp.Connection12), Client(stomp.Connection12)
+    picky.connection.subscribe(destination, id="s", ack="auto", headers={"selector": "colour = 'red' AND weight > 2"})
+    for body, colour, weight in (("pear", "green", "3"), ("cherry", "red", "1"), ("apple", "red", "3")):
+        other.send(destination, body, colour=colour, weight=weight)
+    picky.receive("apple")
+    other.connection.subscribe(destination, id="s", ack="auto")
+    other.receive("pear")
+    other.receive("cherry")
+    picky.leave()
+    other.leave()
+    ok("a selector takes its part and leaves the rest")
+
+
+def check_group():
+    destination = f"/queue/python.group.{RUN}"
+    first, second = Client(stomp.Connection12), Client(stomp.Connection12)
+    first.connection.subscribe(destination, id="s", ack="client-individual")
+    first.send(destination, "1", JMSXGroupID="g")
+    first.receive("1")
+    second.connection.subscribe(destination, id="s", ack="client-individual")
+    for body in ("2", "3"):
+        second.send(destination, body, JMSXGroupID="g")
+        frame = first.receive(body)
+        assert not DIALECT or frame.headers["JMSXGroupID"] == "g", frame.headers
+    first.drop()
+    for body in ("1", "2", "3"):
+        second.receive(body)
+    second.leave()
+    ok("a group stays with its consumer and goes on in order when that has gone")
+
+
+def check_schedule():
+    destination = f"/queue/python.later.{RUN}"
+    client = Client(stomp.Connection12)
+    client.connection.subscribe(destination, id="s", ack="auto")
+    began = time.monotonic()
+    client.send(destination, "later", AMQ_SCHEDULED_DELAY="500")
+    client.send(destination, "now")
+    client.receive("now")
+    client.receive("later")
+    assert time.monotonic() - began >= 0.5, "too early"
+    client.leave()
+    ok("a scheduled message comes when it is due")
+
+
+TOPIC, NAME = f"/topic/python.news.{RUN}", {"activemq.subscriptionName": "news"}
+
+
+def durable():
+    client = Client(stomp.Connection12, client_id=f"python-{RUN}")
+    client.connection.subscribe(TOPIC, id="d", ack="client-individual", headers=NAME)
+    return client
+
+
+def check_durable():
+    durable().leave()
+    other = Client(stomp.Connection12)
+    other.send(TOPIC, "while away")
+    client = durable()
+    frame = client.receive("while away")
+    receipt = client.receipt()
+    client.connection.ack(frame.headers["ack"], receipt=receipt)
+    client.await_receipt(receipt)
+    client.leave()
+    ok("a durable subscription gets what came while it was away")
+    other.send(TOPIC, "before the restart")
+    other.leave()
+
+
+def check_durable_after_restart():
+    client = durable()
+    frame = client.receive("before the restart")
+    client.connection.ack(frame.headers["ack"])
+    receipt = client.receipt()
+    client.connection.unsubscribe("d", receipt=receipt, **NAME)
+    client.await_receipt(receipt)
+    client.leave()
+    ok("a durable subscription lives through a restart of the broker")
+
+
 def main():
+    if RESTARTED:
+        return check_durable_after_restart()
     for version, kind in (("1.0", stomp.Connection10), ("1.1", stomp.Connection11), ("1.2", stomp.Connection12)):
         check_round_trip(version, kind)
     check_headers_and_bytes()
     check_transactions()
     check_redelivery()
+    check_request_and_reply()
+    check_selector()
+    check_group()
+    check_schedule()
+    check_durable()
 
 
 try:

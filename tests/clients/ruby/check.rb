@@ -7,7 +7,7 @@ HOST = ARGV.fetch(0)
 PORT = Integer(ARGV.fetch(1))
 DIALECT = ENV['STOMPBOX_DIALECT'] == '1'
 PATIENCE = 10
-RUN = SecureRandom.hex(6)
+RUN = ENV['STOMPBOX_RUN'] || SecureRandom.hex(6)
 TEXT = 'grüße, 你好, 🐝'.freeze
 HEADER = "wert: mit\nzeile \\ und 🐝".freeze
 
@@ -25,8 +25,8 @@ end
 class Peer
   attr_reader :connection
 
-  def initialize(version)
-    headers = { 'accept-version' => version, 'host' => 'localhost' }
+  def initialize(version, more = {})
+    headers = { 'accept-version' => version, 'host' => 'localhost' }.merge(more)
     hash = { hosts: [{ login: '', passcode: '', host: HOST, port: PORT }], reliable: false, connect_headers: headers }
     @connection = Stomp::Connection.new(hash)
     expect(@connection.connection_frame.command == 'CONNECTED', @connection.connection_frame.to_s)
@@ -93,6 +93,24 @@ class Peer
     else [frame.headers['message-id'], headers]
     end
   end
+end
+
+TOPIC = "/topic/ruby.news.#{RUN}".freeze
+DURABLE = { 'activemq.subscriptionName' => 'news' }.freeze
+
+def durable
+  peer = Peer.new('1.2', 'client-id' => "ruby-#{RUN}")
+  peer.connection.subscribe(TOPIC, { 'id' => 'd', 'ack' => 'client-individual' }.merge(DURABLE), 'd')
+  peer
+end
+
+if ENV['STOMPBOX_PHASE'] == 'restarted'
+  peer = durable
+  peer.acknowledge(peer.receive('before the restart'))
+  peer.receipted { |receipt| peer.connection.unsubscribe(TOPIC, { 'id' => 'd' }.merge(DURABLE, receipt), 'd') }
+  peer.leave
+  ok 'a durable subscription lives through a restart of the broker'
+  exit
 end
 
 %w[1.0 1.1 1.2].each do |version|
@@ -166,3 +184,71 @@ if DIALECT
 end
 second.receipted { |receipt| second.acknowledge(frame, receipt) }
 second.leave
+
+questions = "/queue/ruby.questions.#{RUN}"
+server = Peer.new('1.2')
+asker = Peer.new('1.1')
+server.connection.subscribe(questions, { 'id' => 's', 'ack' => 'auto' }, 's')
+asker.connection.subscribe('/temp-queue/answers', { 'id' => 'a', 'ack' => 'auto' }, 'a')
+asker.send_receipted(questions, 'how much?', 'reply-to' => '/temp-queue/answers', 'correlation-id' => '7')
+question = server.receive('how much?')
+server.send_receipted(question.headers['reply-to'], '4.20', 'correlation-id' => question.headers['correlation-id'])
+answer = asker.receive('4.20')
+expect(answer.headers['correlation-id'] == '7', answer.headers)
+server.leave
+asker.leave
+ok 'request and reply through a temporary queue'
+
+destination = "/queue/ruby.fruit.#{RUN}"
+picky = Peer.new('1.2')
+selector = "colour = 'red' AND weight > 2"
+picky.connection.subscribe(destination, { 'id' => 's', 'ack' => 'auto', 'selector' => selector }, 's')
+other = Peer.new('1.2')
+[%w[pear green 3], %w[cherry red 1], %w[apple red 3]].each do |body, colour, weight|
+  other.send_receipted(destination, body, 'colour' => colour, 'weight' => weight)
+end
+picky.receive('apple')
+other.connection.subscribe(destination, { 'id' => 's', 'ack' => 'auto' }, 's')
+%w[pear cherry].each { |body| other.receive(body) }
+picky.leave
+other.leave
+ok 'a selector takes its part and leaves the rest'
+
+destination = "/queue/ruby.group.#{RUN}"
+first = Peer.new('1.2')
+first.connection.subscribe(destination, { 'id' => 's', 'ack' => 'client-individual' }, 's')
+first.send_receipted(destination, '1', 'JMSXGroupID' => 'g')
+first.receive('1')
+second = Peer.new('1.2')
+second.connection.subscribe(destination, { 'id' => 's', 'ack' => 'client-individual' }, 's')
+%w[2 3].each do |body|
+  second.send_receipted(destination, body, 'JMSXGroupID' => 'g')
+  frame = first.receive(body)
+  expect(!DIALECT || frame.headers['JMSXGroupID'] == 'g', frame.headers)
+end
+first.drop
+%w[1 2 3].each { |body| second.receive(body) }
+second.leave
+ok 'a group stays with its consumer and goes on in order when that has gone'
+
+destination = "/queue/ruby.later.#{RUN}"
+peer = Peer.new('1.2')
+peer.connection.subscribe(destination, { 'id' => 's', 'ack' => 'auto' }, 's')
+began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+peer.send_receipted(destination, 'later', 'AMQ_SCHEDULED_DELAY' => '500')
+peer.send_receipted(destination, 'now')
+%w[now later].each { |body| peer.receive(body) }
+expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - began >= 0.5, 'too early')
+peer.leave
+ok 'a scheduled message comes when it is due'
+
+durable.leave
+other = Peer.new('1.2')
+other.send_receipted(TOPIC, 'while away')
+peer = durable
+frame = peer.receive('while away')
+peer.receipted { |receipt| peer.acknowledge(frame, receipt) }
+peer.leave
+ok 'a durable subscription gets what came while it was away'
+other.send_receipted(TOPIC, 'before the restart')
+other.leave

@@ -251,6 +251,32 @@ fn slow_consumers_and_what_is_full_are_told_with_the_limit() {
 
 /// D3.19
 #[test]
+fn a_queue_at_its_own_limit_is_told_whoever_pays() {
+    for (when_full, limit, usage) in [
+        ("block", "max_messages = 2", "policy.max_messages"),
+        ("reject", "max_messages = 2", "policy.max_messages"),
+        ("block", "max_bytes = 1024", "policy.max_bytes"),
+        ("drop-oldest", "max_messages = 2", ""),
+    ] {
+        let broker = start_with(&format!("[policy]\n{limit}\nwhen_full = \"{when_full}\"\n"));
+        let mut listener = listener(&broker, "FULL.> MessageDiscarded.>");
+        let mut producer = connect(&broker);
+        let body = "x".repeat(600);
+        for _ in 0..3 {
+            producer.send(&format!("SEND\ndestination:/queue/q\n\n{body}^@"));
+        }
+        let facts = [("originalDestination", "queue://q"), ("usageName", usage)];
+        if when_full == "drop-oldest" {
+            expect_told(&mut listener, "MessageDiscarded.Queue.q", &facts[..1]);
+        } else {
+            expect_told(&mut listener, "FULL.Queue.q", &facts);
+        }
+        expect_no_more(&mut listener);
+    }
+}
+
+/// D3.19
+#[test]
 fn a_full_memory_is_told_to_who_asks_about_the_destination() {
     let broker = start_with(
         "[policy]\nprefetch_bytes = \"64 MiB\"\n[limits]\nmemory_bytes = \"16 MiB\"\nbody_bytes = \"1 MiB\"\n\

@@ -94,13 +94,20 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
 
 /// What the console answers to `GET /api/v1/PATH`.
 pub(crate) fn ask(broker: &Broker, path: &str) -> Value {
+    let (status, body) = request(broker, "GET", path);
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// Status and body of what the console answers to this method on `/api/v1/PATH`.
+pub(crate) fn request(broker: &Broker, method: &str, path: &str) -> (u16, String) {
     let console = broker.console().expect("the test starts a console");
     let host = console.trim_start_matches("http://");
     let address: SocketAddr = host.parse().expect("an announced address parses");
     let mut stream = TcpStream::connect(address).expect("the console listens");
     write!(
         stream,
-        "GET /api/v1/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        "{method} /api/v1/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )
     .expect("the console reads");
     let mut answer = String::new();
@@ -108,8 +115,11 @@ pub(crate) fn ask(broker: &Broker, path: &str) -> Value {
         .read_to_string(&mut answer)
         .expect("the console answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
 }
 
 /// A number of the overview.

@@ -4,7 +4,8 @@ use stompbox_tests::broker::Broker;
 use stompbox_tests::wire::{Version, Wire};
 
 use super::fixture::{
-    VERSIONS, connect, expect_delivery, expect_quiet, expect_refusal, header, start,
+    VERSIONS, ask, connect, expect_delivery, expect_quiet, expect_refusal, header, start,
+    start_watched, start_with,
 };
 
 const TOPIC: &str = "/topic/t";
@@ -224,4 +225,92 @@ fn a_durable_subscription_need_not_hear_its_own_connection() {
     wire.send_receipted(TOPIC, &[], "own");
     send(&broker, &["other"]);
     assert_eq!(take(&mut wire, 1), ["other"]);
+}
+
+/// D3.15, D5.13
+#[test]
+fn a_retroactive_subscription_begins_with_the_last_messages() {
+    let broker = start_with("[policy]\nretained_messages = 2\n");
+    send(&broker, &["a", "b", "c"]);
+    for (to, headers) in [
+        (TOPIC, &[("activemq.retroactive", "true")][..]),
+        ("/topic/t?consumer.retroactive=true", &[]),
+    ] {
+        let mut wire = connect(&broker);
+        wire.subscribe_with("s", to, "auto", headers);
+        assert_eq!(wire.expect_message().text(), "b");
+        assert_eq!(wire.expect_message().text(), "c");
+        expect_quiet(&mut wire);
+    }
+    let mut wire = connect(&broker);
+    let frame = format!(
+        "SUBSCRIBE\nid:s\ndestination:{TOPIC}\nx-shared-name:n\nactivemq.retroactive:true\n\n^@"
+    );
+    expect_refusal(&mut wire, &frame, "retroactive");
+}
+
+/// D3.15, D5.13
+#[test]
+fn a_subscription_may_want_little_kept_for_it() {
+    for (to, headers) in [
+        (TOPIC, &[("activemq.maximumPendingMessageLimit", "1")][..]),
+        ("/topic/t?consumer.maximumPendingMessageLimit=1", &[]),
+    ] {
+        let broker = start();
+        let mut wire = connect(&broker);
+        let prefetch = ("activemq.prefetchSize", "1");
+        let headers = [&[prefetch], headers].concat();
+        wire.subscribe_with("s", to, "client-individual", &headers);
+        send(&broker, &["a", "b", "c"]);
+        assert_eq!(take(&mut wire, 2), ["a", "c"]);
+        expect_quiet(&mut wire);
+    }
+}
+
+/// D5.13
+#[test]
+fn the_console_shows_durable_and_shared_subscriptions() {
+    let mut broker = start_watched("");
+    let mut wire = connect_as(&broker, "c");
+    let headers = [("activemq.subscriptionName", "n"), ("selector", "a = 1")];
+    subscribe(&mut wire, "s", &headers);
+    let mut other = connect(&broker);
+    subscribe(&mut other, "s", &[("x-shared-name", "n")]);
+    wire.request("UNSUBSCRIBE", &[("id", "s")], b"");
+    send(&broker, &["x", "y"]);
+    let list = ask(&broker, "subscriptions");
+    let items = list["items"].as_array().expect("a list");
+    let seen: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let pending = item["pending"].as_u64();
+            (
+                item["identity"].as_str(),
+                item["durable"].as_bool(),
+                pending,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some("client-id=c&name=n"), Some(true), Some(2)),
+            (Some("volatile&name=n"), Some(false), Some(2)),
+        ]
+    );
+    assert_eq!(items[0]["selector"], "a = 1");
+    broker.kill();
+    broker.start_again();
+    let list = ask(&broker, "subscriptions?name=CLIENT-ID");
+    assert_eq!(
+        (&list["total"], &list["items"][0]["pending"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(
+        ask(&broker, "queues")["total"],
+        0,
+        "it is no queue of that name"
+    );
+    let topics = ask(&broker, "topics");
+    assert_eq!(topics["items"][0]["durable"], 1);
 }

@@ -20,34 +20,6 @@ fn destinations_of_later_kinds_are_refused() {
     }
 }
 
-/// D3.15, D5.13
-#[test]
-fn subscriptions_of_later_kinds_are_refused() {
-    let broker = start();
-    let check = |headers: &str, about: &str| {
-        for destination in ["/queue/a", "/topic/a"] {
-            let mut wire = connect(&broker);
-            let frame =
-                format!("SUBSCRIBE\nid:s\nreceipt:r\ndestination:{destination}\n{headers}\n\n^@");
-            let error = expect_refusal(&mut wire, &frame, about);
-            assert_eq!(header(&error, "receipt-id"), "r");
-        }
-    };
-    for line in [
-        "activemq.retroactive:true",
-        "activemq.maximumPendingMessageLimit:10",
-    ] {
-        let (name, _) = line.split_once(':').expect("a header line");
-        check(line, name);
-    }
-    for (option, value) in [("retroactive", "true"), ("maximumPendingMessageLimit", "1")] {
-        let mut wire = connect(&broker);
-        let frame =
-            format!("SUBSCRIBE\nid:s\ndestination:/queue/a?consumer.{option}={value}\n\n^@");
-        expect_refusal(&mut wire, &frame, option);
-    }
-}
-
 /// D5.13
 #[test]
 fn asking_for_none_of_it_is_no_reason_to_refuse() {
@@ -72,35 +44,4 @@ fn asking_for_none_of_it_is_no_reason_to_refuse() {
     let mut wire = connect(&broker);
     let frame = "SUBSCRIBE\nid:s\ndestination:/queue/a\nbrowser:maybe\n\n^@";
     expect_refusal(&mut wire, frame, "browser");
-}
-
-/// D4.19
-#[test]
-fn scheduled_sends_are_refused() {
-    let broker = start();
-    for name in [
-        "AMQ_SCHEDULED_DELAY",
-        "AMQ_SCHEDULED_PERIOD",
-        "AMQ_SCHEDULED_REPEAT",
-        "AMQ_SCHEDULED_CRON",
-        "x-delay",
-    ] {
-        let mut wire = connect(&broker);
-        let frame = format!("SEND\nreceipt:r\ndestination:/queue/a\n{name}:1000\n\nx^@");
-        expect_refusal(&mut wire, &frame, name);
-    }
-}
-
-/// D4.21
-#[test]
-fn duplicate_headers_are_plain_properties_as_yet() {
-    let broker = start();
-    let mut wire = connect(&broker);
-    wire.subscribe("s", "/queue/a", "auto");
-    for name in ["_AMQ_DUPL_ID", "x-dedup-id"] {
-        for _ in 0..2 {
-            wire.send_receipted("/queue/a", &[(name, "1")], "");
-            assert_eq!(header(&wire.expect_message(), name), "1");
-        }
-    }
 }

@@ -162,6 +162,36 @@ fn subscriptions_of_a_connection_are_limited() {
     other.subscribe("1", "/queue/a", "auto");
 }
 
+/// D1.55
+#[test]
+fn subscriptions_of_the_broker_are_limited() {
+    let broker = start_with("[limits]\nall_subscriptions = 2\n");
+    let mut wire = connect(&broker);
+    wire.subscribe("1", "/queue/a", "auto");
+    let mut other = connect(&broker);
+    other.subscribe("1", "/topic/a", "auto");
+    let mut refused = connect(&broker);
+    let frame = "SUBSCRIBE\nid:1\ndestination:/queue/b\nreceipt:r\n\n^@";
+    let error = expect_refusal(&mut refused, frame, "limits.all_subscriptions");
+    assert_eq!(error.header("receipt-id"), Some("r"));
+    // An ended one makes room.
+    other.request("UNSUBSCRIBE", &[("id", "1")], b"");
+    wire.subscribe("2", "/queue/b", "auto");
+}
+
+/// D1.56
+#[test]
+fn a_subscription_id_is_limited() {
+    let broker = start();
+    let mut wire = connect(&broker);
+    wire.subscribe(&"i".repeat(255), "/queue/a", "auto");
+    let frame = format!(
+        "SUBSCRIBE\nid:{}\ndestination:/queue/a\n\n^@",
+        "i".repeat(256)
+    );
+    expect_refusal(&mut wire, &frame, "255");
+}
+
 /// D1.39
 #[test]
 fn destinations_of_the_broker_are_limited() {

@@ -27,6 +27,7 @@ mod preferring;
 mod receipts;
 mod redelivery;
 mod restart;
+mod scheduled;
 mod selecting;
 mod send;
 mod statistics;

@@ -1,8 +1,8 @@
 //! What single destinations do otherwise by their policy, as clients see it (`docs/policies.md`).
 
 use super::fixture::{
-    ask, await_depth, bodies, connect, eventually, expect_complete, expect_quiet, expect_refusal,
-    header, overview, queue, start_watched,
+    ask, await_depth, bodies, connect, eventually, expect_complete, expect_delivery, expect_quiet,
+    expect_refusal, header, overview, queue, start_watched,
 };
 
 const LIMITS: &str = "[[destination]]\nmatch = \"block\"\nmax_messages = 4\n\
@@ -202,4 +202,104 @@ fn the_effective_policy_of_a_destination_is_shown_with_where_it_comes_from() {
             (&there.into(), &there.into())
         );
     }
+}
+
+/// D9.7
+#[test]
+fn what_a_hung_consumer_holds_goes_to_others_until_it_answers() {
+    let broker = start_watched("[policy]\nack_timeout = \"400ms\"\n");
+    let mut hung = connect(&broker);
+    hung.subscribe("s", "/queue/work", "client-individual");
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/work", &[], "a");
+    let held = hung.expect_message();
+    let mut other = connect(&broker);
+    other.subscribe("s", "/queue/work", "client-individual");
+    let again = other.expect_message();
+    assert_eq!(again.text(), "a");
+    expect_delivery(&again, 2);
+    other.request("ACK", &other.settle_headers(&again), b"");
+    other.disconnect();
+    await_depth(&broker, "work", 0);
+    producer.send_receipted("/queue/work", &[], "b");
+    expect_quiet(&mut hung);
+    // Too late, without a receipt, and yet an answer.
+    hung.send(&format!("ACK\nid:{}\n\n^@", header(&held, "ack")));
+    assert_eq!(hung.expect_message().text(), "b");
+    assert_eq!(overview(&broker, "stale_acks_total"), 1);
+}
+
+/// D9.8
+#[test]
+fn an_unused_destination_goes_for_good_and_its_name_may_come_again() {
+    let mut broker = start_watched("[policy]\nremove_unused_after = \"300ms\"\n");
+    let mut wire = connect(&broker);
+    wire.subscribe("s", "/queue/work", "auto");
+    for round in 0..2 {
+        wire.send_receipted("/queue/work", &[], &round.to_string());
+        assert_eq!(bodies(&mut wire, 1), [round.to_string()]);
+        wire.request("UNSUBSCRIBE", &[("id", "s")], b"");
+        eventually("it is gone", || {
+            queue(&broker, "work").is_none().then_some(())
+        });
+        wire.subscribe("s", "/queue/work", "auto");
+    }
+    wire.disconnect();
+    eventually("it is gone", || {
+        queue(&broker, "work").is_none().then_some(())
+    });
+    assert!(broker.terminate().success());
+    broker.start_again();
+    assert!(queue(&broker, "work").is_none());
+}
+
+/// D9.9
+#[test]
+fn in_a_last_value_queue_the_newest_of_each_value_waits_over_a_restart() {
+    let mut broker = start_watched("[[destination]]\nmatch = \"levels\"\nlast_value = \"tank\"\n");
+    let mut producer = connect(&broker);
+    for number in 0..300 {
+        let tank = (number % 3).to_string();
+        producer.send_receipted("/queue/levels", &[("tank", &tank)], &number.to_string());
+    }
+    await_depth(&broker, "levels", 3);
+    assert!(broker.terminate().success());
+    broker.start_again();
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/levels", &[("tank", "1")], "new");
+    await_depth(&broker, "levels", 3);
+    let mut consumer = connect(&broker);
+    consumer.subscribe("s", "/queue/levels", "auto");
+    assert_eq!(bodies(&mut consumer, 3), ["297", "299", "new"]);
+    expect_quiet(&mut consumer);
+}
+
+/// D9.10
+#[test]
+fn routes_lead_copies_to_other_destinations_in_one_unit() {
+    let mut broker = start_watched(
+        "[[route]]\nfrom = \"/queue/in\"\nto = [\"/queue/all\", \"/topic/all\"]\nforward_only = true\n\
+         [[route]]\nfrom = \"/queue/in\"\nto = \"/queue/big\"\nselector = \"size > 10\"\n\
+         [[route]]\nfrom = \"/topic/all\"\nto = \"/queue/log\"\nforward_only = false\n",
+    );
+    let mut topic = connect(&broker);
+    topic.subscribe("t", "/topic/all", "auto");
+    let mut producer = connect(&broker);
+    producer.send_receipted("/queue/in", &[("size", "5")], "small");
+    producer.send("BEGIN\ntransaction:t\n\n^@");
+    producer.send("SEND\ndestination:/queue/in\nsize:50\ntransaction:t\n\nlarge^@");
+    producer.request("COMMIT", &[("transaction", "t")], b"");
+    let heard: Vec<_> = (0..2).map(|_| topic.expect_message()).collect();
+    assert_eq!(header(&heard[0], "destination"), "/topic/all");
+    assert_eq!([heard[0].text(), heard[1].text()], ["small", "large"]);
+    broker.kill();
+    broker.start_again();
+    for (name, depth) in [("in", 0), ("all", 2), ("big", 1), ("log", 2)] {
+        await_depth(&broker, name, depth);
+    }
+    let mut consumer = connect(&broker);
+    consumer.subscribe("a", "/queue/big", "auto");
+    let copy = consumer.expect_message();
+    assert_eq!(header(&copy, "destination"), "/queue/big");
+    assert_eq!(header(&copy, "message-id"), header(&heard[1], "message-id"));
 }

@@ -185,7 +185,11 @@ fn answers_go_wherever_reply_to_names_one_place() {
         let message = wire.expect_message();
         assert_eq!(header(&message, "brokerName"), "stompbox");
         assert_eq!(message.header("correlation-id"), None);
+        wire.disconnect();
     }
+    let mut wire = connect(&broker);
+    let frame = "SUBSCRIBE\nid:s\nreceipt:r\ndestination:ActiveMQ.Statistics.Broker\n\n^@";
+    expect_refusal(&mut wire, frame, "SEND to it");
     let about = "/queue/ActiveMQ.Statistics.Broker";
     for (destination, more, error) in [
         (about, "", "reply-to"),
@@ -212,11 +216,33 @@ fn answers_go_wherever_reply_to_names_one_place() {
             "empty segment",
         ),
         ("ActiveMQ.Statistics.Destination", "reply-to:a\n", "no name"),
+        (about, "reply-to:a\nx-delay:1\n", "of now"),
+        (about, "reply-to:a\nx-dedup-id:1\n", "of now"),
     ] {
         let mut wire = connect(&broker);
         let frame = format!("SEND\nreceipt:r\ndestination:{destination}\n{more}\n^@");
         expect_refusal(&mut wire, &frame, error);
     }
+}
+
+/// D3.22
+#[test]
+fn whoever_may_make_no_destinations_may_ask_and_listen() {
+    let broker =
+        start_watched("[policy]\nauto_create = false\nmax_messages = 1\nwhen_full = \"reject\"\n");
+    let mut wire = asker(&broker);
+    wire.subscribe("a", "/topic/ActiveMQ.Advisory.Connection", "auto");
+    wire.send("BEGIN\ntransaction:t\n\n^@");
+    let headers = [
+        ("destination", "ActiveMQ.Statistics.Broker"),
+        ("reply-to", "/temp-queue/answers"),
+        ("transaction", "t"),
+    ];
+    wire.request("SEND", &headers, b"");
+    wire.request("COMMIT", &[("transaction", "t")], b"");
+    assert_eq!(header(&wire.expect_message(), "producerCount"), "0");
+    connect(&broker).disconnect();
+    assert_eq!(header(&wire.expect_message(), "event"), "start");
 }
 
 /// D3.22

@@ -106,10 +106,8 @@ fn commits_wait_for_a_program_that_holds_the_write_lock_and_nothing_else_does() 
     beside.send_receipted("/topic/any", &[("persistent", "false")], "");
     wire.expect_nothing_for(Duration::from_millis(1_200));
     let said = broker.output();
-    ensure!(
-        said.contains("another process holds the database"),
-        "{said}"
-    );
+    let times = said.matches("another process holds the database").count();
+    ensure!(times == 1, "said {times} times: {said}");
     stranger.execute_batch("ROLLBACK")?;
     wire.expect_receipt("waits");
 

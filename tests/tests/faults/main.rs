@@ -13,6 +13,7 @@ mod fixture;
 
 mod clock;
 mod damage;
+mod disk;
 mod folder;
 mod handle;
 mod lock;

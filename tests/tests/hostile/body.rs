@@ -10,10 +10,15 @@ use stompbox_tests::scale::Scale;
 use crate::fixture::{connect, eventually, overview, start_watched};
 use crate::trial::{MIB, TIGHT, Trial};
 
-/// Opens a connection that declares the longest body and sends so much of it.
-fn half_arrived(broker: &Broker, bytes: usize) -> Flood {
+/// What `limits.body_bytes` allows.
+const LONGEST: usize = 100 * MIB as usize;
+
+/// Opens a connection that declares a body of this length and sends so much of it.
+fn half_arrived(broker: &Broker, declared: usize, bytes: usize) -> Flood {
     let mut flood = Flood::connect(broker.stomp());
-    flood.send("SEND\ndestination:/queue/half\ncontent-length:104857600\n\n");
+    flood.send(format!(
+        "SEND\ndestination:/queue/half\ncontent-length:{declared}\n\n"
+    ));
     // As much as is read.
     flood.send_until_stuck(&vec![b'x'; bytes], Duration::from_millis(500));
     flood
@@ -28,7 +33,9 @@ fn half_arrived_bodies_cost_what_has_arrived() {
     let bound = count * ARRIVED as u64 * 3 / 2 + 32 * MIB;
     trial.run(bound, |broker| {
         let before = overview(broker, "memory_bytes");
-        let half: Vec<Flood> = (0..count).map(|_| half_arrived(broker, ARRIVED)).collect();
+        let half: Vec<Flood> = (0..count)
+            .map(|_| half_arrived(broker, LONGEST, ARRIVED))
+            .collect();
         eventually("all of it is charged", || {
             let charged = overview(broker, "memory_bytes").saturating_sub(before);
             (charged >= count * ARRIVED as u64).then_some(())
@@ -45,10 +52,15 @@ fn half_arrived_bodies_cost_what_has_arrived() {
 fn half_arrived_bodies_that_fill_the_memory_are_refused_after_a_while() {
     const ARRIVED: usize = 300 * 1024;
     let broker = start_watched(TIGHT);
-    let mut half: Vec<Flood> = (0..60).map(|_| half_arrived(&broker, ARRIVED)).collect();
+    let mut half: Vec<Flood> = (0..60)
+        .map(|_| half_arrived(&broker, MIB as usize, ARRIVED))
+        .collect();
     eventually("the memory is full", || {
         (overview(&broker, "memory_bytes") >= 16 * MIB).then_some(())
     });
+    // However many there are, they come to no more than a quarter beyond the limit.
+    let used = overview(&broker, "memory_bytes");
+    assert!(used < 22 * MIB, "{used}");
     let began = Instant::now();
     let mut producer = connect(&broker);
     let frame = "SEND\ndestination:/queue/after\npersistent:false\nreceipt:";

@@ -1,8 +1,9 @@
 //! Destinations in masses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stompbox_tests::flood::Flood;
+use stompbox_tests::say;
 use stompbox_tests::scale::Scale;
 use stompbox_tests::wire::Wire;
 
@@ -53,6 +54,17 @@ fn check(kind: &Kind) {
         make(&mut flood, count - 1, kind.begin, kind.headers);
         let made = overview(broker, "queues") + overview(broker, "topics");
         assert_eq!(made, count);
+        // The console asks the dispatcher, and everybody waits for the answer.
+        let asked = Instant::now();
+        overview(broker, "queues");
+        let answered = asked.elapsed();
+        if Scale::asked_for() == Scale::Full {
+            say(&format!(
+                "proof: hostile {}: overview in {answered:?}",
+                kind.name
+            ));
+        }
+        assert!(answered < Duration::from_millis(500), "{answered:?}");
         // They are swept and counted once a second.
         std::thread::sleep(Duration::from_secs(Scale::asked_for().of(1, 4)));
         let mut wire: Wire = connect(broker);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use stompbox_tests::flood::Flood;
 use stompbox_tests::scale::Scale;
 
-use crate::fixture::{await_depth, eventually, overview, start_watched};
-use crate::trial::{MIB, Trial};
+use crate::fixture::{await_depth, connect, eventually, overview, start_watched};
+use crate::trial::{MIB, TIGHT, Trial};
 
 #[test]
 fn a_transaction_without_end_is_refused_at_its_limit_and_given_back() {
@@ -62,5 +62,52 @@ fn a_commit_of_the_largest_transaction_stops_nobody() {
             .expect("a socket takes a time-out");
         flood.read_frame().expect("a receipt comes");
         await_depth(broker, "t", count as u64);
+    });
+}
+
+/// Nobody but their client can make an end of them.
+#[test]
+fn open_transactions_leave_half_of_the_memory_to_the_others() {
+    let trial = Trial::begin("open transactions without an end", start_watched(TIGHT));
+    trial.run(24 * MIB, |broker| {
+        let body = "x".repeat(60_000);
+        let mut held = Vec::new();
+        let refused = loop {
+            assert!(held.len() < 4, "never refused");
+            let mut flood = Flood::connect(broker.stomp());
+            let mut all = String::new();
+            for transaction in 0..16 {
+                all.push_str(&format!("BEGIN\ntransaction:{transaction}\n\n\0"));
+                for _ in 0..5 {
+                    all.push_str(&format!(
+                        "SEND\ndestination:/queue/none\ntransaction:{transaction}\n\n{body}\0"
+                    ));
+                }
+            }
+            all.push_str("BEGIN\ntransaction:16\n\n\0");
+            flood.send_until_stuck(all.as_bytes(), Duration::from_secs(2));
+            // The last frame is refused in any case; what it says is which limit came first.
+            let error = flood.read_frame().expect("an ERROR comes");
+            let error = String::from_utf8_lossy(&error).into_owned();
+            if error.contains("message:memory is full") {
+                break error;
+            }
+            assert!(error.contains("too many open transactions"), "{error}");
+            // The same again, and kept open.
+            let mut flood = Flood::connect(broker.stomp());
+            let end = all.len() - "BEGIN\ntransaction:16\n\n\0".len();
+            flood.send(&all.as_bytes()[..end]);
+            held.push(flood);
+        };
+        assert!(refused.contains("half of limits.memory_bytes"), "{refused}");
+        assert!(!held.is_empty());
+        let mut other = connect(broker);
+        for _ in 0..50 {
+            other.send_receipted("/queue/other", &[("persistent", "false")], "as ever");
+        }
+        drop(held);
+        eventually("what they held is given back", || {
+            (overview(broker, "memory_bytes") < 2 * MIB).then_some(())
+        });
     });
 }

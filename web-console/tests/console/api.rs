@@ -15,6 +15,9 @@ async fn lists_and_overview_are_json() -> Result<()> {
         ("/api/v1/queues", "/total", "6"),
         ("/api/v1/queues", "/items/0/depth", "7"),
         ("/api/v1/topics", "/items/0/name", "\"prices\""),
+        ("/api/v1/subscriptions", "/items/0/pending", "5"),
+        ("/api/v1/scheduled", "/items/0/id", "\"1-2\""),
+        ("/api/v1/scheduled?after=77-1-2&limit=5", "/total", "1"),
         (
             "/api/v1/connections",
             "/items/0/client_id",
@@ -169,6 +172,25 @@ async fn unknown_paths_and_methods_are_json_errors() -> Result<()> {
     }
     let refused = routes.reply(request("PUT", "/api/v1/topics")?).await?;
     assert_eq!(refused.header(header::ALLOW), "GET,HEAD");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_scheduled_can_be_cancelled_and_nothing_else_be_changed() -> Result<()> {
+    let routes = Routes::over(Fake::default());
+    let reply = routes
+        .reply(request("DELETE", "/api/v1/scheduled/1-2")?)
+        .await?;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+    let reply = routes
+        .reply(request("DELETE", "/api/v1/scheduled/1-3")?)
+        .await?;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    assert_eq!(reply.json()?["error"]["code"], "not_scheduled");
+    let reply = routes
+        .reply(request("DELETE", "/api/v1/subscriptions")?)
+        .await?;
+    assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED);
     Ok(())
 }
 

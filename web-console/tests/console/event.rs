@@ -72,6 +72,7 @@ async fn a_stream_begins_with_history_and_goes_on_every_second() -> Result<()> {
         );
         assert_eq!(snapshot["queues"]["items"][0]["name"], HOSTILE[0]);
         assert_eq!(snapshot["topics"]["items"][0]["name"], "prices");
+        assert_eq!(snapshot["subscriptions"]["items"][0]["pending"], 5);
         assert_eq!(snapshot["connections"]["total"], 1);
     }
     let took = begun.elapsed();

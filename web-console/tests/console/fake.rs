@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stompbox_console::{
     AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, SettingView, StoreView, TopicView,
+    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, ScheduledView, SettingView,
+    StoreView, SubscriptionView, TopicView,
 };
 
 /// Names that break out of quotes, lines, tags and reading direction wherever they are not escaped.
@@ -133,6 +134,36 @@ impl AdminApi for Fake {
         self.answer(page(vec![connection], &query, |connection| {
             &connection.session
         }))
+    }
+
+    fn subscriptions(&self, query: ListQuery) -> Answer<'_, Listing<SubscriptionView>> {
+        let subscription = SubscriptionView {
+            identity: "client-id=<b>&name=n".to_owned(),
+            durable: true,
+            pending: 5,
+            ..SubscriptionView::default()
+        };
+        self.answer(page(vec![subscription], &query, |view| &view.identity))
+    }
+
+    fn scheduled(&self, query: ScheduledQuery) -> Answer<'_, ScheduledPage> {
+        let items = match query.after.as_deref() {
+            None => vec![ScheduledView {
+                id: "1-2".to_owned(),
+                due_ms: 77,
+                ..ScheduledView::default()
+            }],
+            Some(_) => Vec::new(),
+        };
+        self.answer(ScheduledPage {
+            total: 1,
+            items,
+            next: None,
+        })
+    }
+
+    fn unschedule(&self, id: String) -> Answer<'_, bool> {
+        self.answer(id == "1-2")
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

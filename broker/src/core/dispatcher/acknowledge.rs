@@ -20,8 +20,10 @@ impl Dispatcher {
         now: Now,
     ) {
         let Some((slot, key)) = self.find(peer, target) else {
+            self.answered_late(peer, target);
             return self.stale(peer, receipt);
         };
+        self.answered(key);
         let operations = self.batch.operations.len();
         for (slot, outcome) in self.meant(key, slot, verdict) {
             match transaction {
@@ -70,8 +72,8 @@ impl Dispatcher {
             let refusal = Refusal::new(
                 "stale acknowledgement",
                 "the delivery that this frame acknowledges is no longer open: it was acknowledged \
-                 before, or taken back by UNSUBSCRIBE, ABORT or an administrator; the message may \
-                 be delivered again",
+                 before, or taken back by UNSUBSCRIBE, ABORT, ack_timeout or an administrator; the message \
+                 may be delivered again",
             );
             self.refuse(peer, refusal, receipt);
         }
@@ -101,7 +103,7 @@ impl Dispatcher {
     }
 
     /// Takes an open delivery out of its subscription, which gets its credit back.
-    fn take_open(&mut self, key: SubscriptionKey, slot: Slot) -> Option<Delivered> {
+    pub(super) fn take_open(&mut self, key: SubscriptionKey, slot: Slot) -> Option<Delivered> {
         self.free(key, slot);
         self.deliveries.close(slot)
     }

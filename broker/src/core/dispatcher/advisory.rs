@@ -92,10 +92,10 @@ impl Dispatcher {
     }
 
     fn is_heard(&self, name: &DestinationName) -> bool {
-        if let Some(Place::Topic(key)) = self.names.get(name) {
-            return !self.audience_of(*key).is_empty();
-        }
-        let mut is_heard = false;
+        let mut is_heard = match self.names.get(name) {
+            Some(Place::Topic(key)) => !self.topics[key.0].subscriptions.is_empty(),
+            Some(Place::Queue(_)) | None => false,
+        };
         self.patterns.matches(name, |_| is_heard = true);
         is_heard
     }
@@ -104,7 +104,9 @@ impl Dispatcher {
     pub(super) fn publish_advisories(&mut self, now: Now) {
         while !self.advisories.waiting.is_empty() {
             for (name, report) in std::mem::take(&mut self.advisories.waiting) {
-                let Some(topic) = self.advisory_topic(&name) else {
+                // Nobody can be held back until there is room, so that it would wait without a bound.
+                let topic = self.advisory_topic(&name);
+                let Some(topic) = topic.filter(|topic| !self.is_crowded(*topic)) else {
                     self.drop_advisory();
                     continue;
                 };
@@ -145,8 +147,8 @@ impl Dispatcher {
         if self.advisories.dropped.is_power_of_two() {
             tracing::warn!(
                 dropped = self.advisories.dropped,
-                "advisories were dropped: more than {ADVISORIES_A_TURN} at once, or their topics \
-                 would be more than a tenth of limits.destinations"
+                "advisories were dropped: more than {ADVISORIES_A_TURN} at once, topics of them more than a \
+                 tenth of limits.destinations, or copies of messages that fill the memory"
             );
         }
     }

@@ -84,6 +84,15 @@ impl Queue {
         self.waiting() >= limits.messages || self.waiting_bytes() >= limits.bytes
     }
 
+    /// The key of the limit that it has reached, or would with the next message.
+    pub(super) fn limit_reached(&self) -> &'static str {
+        if self.waiting() >= self.limits().messages {
+            "policy.max_messages"
+        } else {
+            "policy.max_bytes"
+        }
+    }
+
     /// Whether those that wait for room may go on.
     fn has_recovered(&self) -> bool {
         let limits = self.limits();
@@ -139,6 +148,9 @@ impl Dispatcher {
         bytes: usize,
         now: Now,
     ) -> Result<(), Refusal> {
+        if !self.settings.policies.may_reject() {
+            return Ok(());
+        }
         let more = Demand {
             messages: 1,
             bytes: bytes as u64,
@@ -162,7 +174,7 @@ impl Dispatcher {
         }
         let mut demands: FxHashMap<QueueKey, Demand> = FxHashMap::default();
         for send in sends {
-            for place in self.places(&send.target, now)? {
+            for place in self.routed(send, now)? {
                 for queue in self.queues_at(place) {
                     let demand = demands.entry(queue).or_default();
                     demand.messages += 1;
@@ -192,12 +204,11 @@ impl Dispatcher {
         }
         // What consumers can take at once does not wait.
         self.dispatch_queue(key, now);
-        let queue = &self.queues[key.0];
-        if has_room(queue) {
-            Ok(())
-        } else {
-            Err(queue.too_much(more))
+        if has_room(&self.queues[key.0]) {
+            return Ok(());
         }
+        self.advise_rejecting(key);
+        Err(self.queues[key.0].too_much(more))
     }
 
     /// After a SEND: holds the connection's next ones back if a queue that it filled is full.
@@ -255,6 +266,7 @@ impl Dispatcher {
         };
         queue.counters.dropped += 1;
         self.counters.dropped += 1;
+        self.advise_dropped(Place::Queue(key), entry.number);
         self.remove(key, rank, sequence, &entry);
     }
 }

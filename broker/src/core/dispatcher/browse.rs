@@ -137,8 +137,10 @@ impl Dispatcher {
         let paged = lane
             .paged()
             .filter(|range| range.last >= walk.at)
-            .map(|range| range.first.max(walk.at))
-            .filter(|first| *first <= walk.end);
+            .map(|range| range.first.max(walk.at));
+        let returning = queue.first_returning(walk.rank, walk.at);
+        let paged = [paged, returning].into_iter().flatten().min();
+        let paged = paged.filter(|first| *first <= walk.end);
         match (resident, paged) {
             (None, None) => Step::NextRank,
             (None, Some(_)) => Step::Paged,

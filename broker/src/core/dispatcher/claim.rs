@@ -1,6 +1,7 @@
 //! Who is given a message of a group, and what becomes of those that wait for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stompbox_store::{Page, Rank, Sequence, Ticket};
 
@@ -12,11 +13,24 @@ use super::key::{ConsumerKey, QueueKey};
 use super::paging::PageOut;
 use super::parked::{Position, Unparked};
 use super::property::{Place, Seen};
-use super::queue::Purpose;
+use super::queue::{Next, Purpose};
+use super::timer::Timer;
 use crate::core::clock::Now;
 
 /// Bodies that a page brings for the group that it was read for, however many other groups have in memory.
 const AHEAD_MAX: usize = 64;
+
+/// How soon a group is looked at again that something else in its lane holds back.
+const HELD_RECHECK: Duration = Duration::from_millis(10);
+
+/// Whether a higher priority that waits in a lane comes before what is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serving {
+    /// It does: the round has still to come.
+    InTheirTurn,
+    /// The round has been: nobody took it.
+    AtLast,
+}
 
 impl Dispatcher {
     /// Whether a message of a group goes to the consumer whose turn it is, to its owner, or is parked.
@@ -126,15 +140,21 @@ impl Dispatcher {
     }
 
     /// Owners get what is parked for them, as far as their credit goes; what nobody owns returns to its lane.
-    pub(super) fn serve_parked(&mut self, key: QueueKey, now: Now) {
+    pub(super) fn serve_parked(&mut self, key: QueueKey, serving: Serving, now: Now) {
         while let Some(id) = self.queues[key.0].groups.next_awake(now.uptime) {
             match self.queues[key.0].groups.owner_of(&id) {
                 Some(_) => self.queues[key.0].groups.enlist(&id),
                 None => self.release_due(key, &id, now),
             }
         }
+        let mut outranked = Vec::new();
         while let Some(owner) = self.queues[key.0].groups.next_woken() {
-            self.serve_owner(key, owner, now);
+            if !self.serve_owner(key, owner, serving, now) {
+                outranked.push(owner);
+            }
+        }
+        for owner in outranked {
+            self.queues[key.0].groups.wake(owner);
         }
         if let Some((id, (rank, _))) = self.queues[key.0].groups.first_wanting() {
             self.want_page(key, rank, Purpose::Group(id));
@@ -155,17 +175,38 @@ impl Dispatcher {
         }
     }
 
-    fn serve_owner(&mut self, key: QueueKey, owner: ConsumerKey, now: Now) {
+    /// Gives an owner what is parked for it; `false` if something else comes first.
+    fn serve_owner(
+        &mut self,
+        key: QueueKey,
+        owner: ConsumerKey,
+        serving: Serving,
+        now: Now,
+    ) -> bool {
         let subscription = self.consumers[owner.0].subscription;
         while self.subscriptions[subscription.0].credit.is_left() {
             let Some(id) = self.queues[key.0].groups.next_listed(owner) else {
-                return;
+                return true;
             };
+            if serving == Serving::InTheirTurn && self.is_outranked(key, &id, now) {
+                self.queues[key.0].groups.list_first(owner, &id);
+                return false;
+            }
             self.serve_group(key, owner, &id, now);
         }
         if self.queues[key.0].groups.waits_for(owner) {
             self.wait_for_credit(owner);
         }
+        true
+    }
+
+    /// Whether a message of a higher priority waits in a lane.
+    fn is_outranked(&self, key: QueueKey, id: &GroupId, now: Now) -> bool {
+        let queue = &self.queues[key.0];
+        let Some((rank, _)) = queue.groups.head_of(id) else {
+            return false;
+        };
+        matches!(queue.next(self.watermark, now), Next::Ready(first, _) if first < rank)
     }
 
     /// Gives an owner the first message of its group, if that can be given now. The group then stands where it will be
@@ -186,6 +227,14 @@ impl Dispatcher {
         }
         if !self.is_meant(owner, entry) {
             return self.return_to_lane(key, head);
+        }
+        let (uptime, watermark) = (now.uptime, self.watermark);
+        let is_ready =
+            |entry: &Entry| entry.not_before <= uptime && entry.visible_after <= watermark;
+        if self.queues[key.0].is_held_back(head, is_ready) {
+            let again = uptime + HELD_RECHECK;
+            self.timers.set(again, Timer::Look(key));
+            return self.queues[key.0].groups.sleep(id, again);
         }
         if let Some(Unparked::Resident(entry)) = self.queues[key.0].unpark(head) {
             let (rank, sequence) = head;

@@ -18,29 +18,25 @@ use super::subscription::{Credit, Ends, Pending, Subscription};
 use super::{Place, flow::Relief};
 use crate::config::Policy;
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationKind, DestinationName, Pattern, names_matching};
+use crate::core::destination::{
+    DestinationKind, DestinationName, Pattern, StatisticsQuery, is_advisory_topic, names_matching,
+};
 use crate::core::port::{
-    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Prefetch, ReceiptId, Refusal, Source,
-    Subscribing, SubscriptionHandle,
+    AckMode, Deletion, DeliveryCounter, Intent, Lasting, Memory, Prefetch, ReceiptId, Refusal,
+    Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if let Err(refusal) = self.check_subscriptions() {
+            return self.refuse(peer, refusal, subscribing.receipt);
+        }
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         for source in &subscribing.sources {
             let Source::One(name) = source else { continue };
             match self.ensure(name, now) {
                 Ok(Some(place)) if self.may_consume(peer, name, place) => places.push(place),
-                Ok(_) => {
-                    let refusal = Refusal::new(
-                        "not your temporary destination",
-                        format!(
-                            "{name} has gone, or belongs to another connection: only the one that made a \
-                             temporary destination may SUBSCRIBE to it"
-                        ),
-                    );
-                    return self.refuse(peer, refusal, subscribing.receipt);
-                }
+                Ok(_) => return self.refuse(peer, not_to_consume(name), subscribing.receipt),
                 Err(refusal) => return self.refuse(peer, refusal, subscribing.receipt),
             }
         }
@@ -50,6 +46,9 @@ impl Dispatcher {
         let receipt = subscribing.receipt.clone();
         let mut promise = Promise::Kept;
         if let Some(lasting) = subscribing.lasting.take() {
+            if subscribing.memory == Memory::Retroactive {
+                return self.refuse(peer, lasts_and_remembers(), receipt);
+            }
             let found = self.lasting_place(peer, &lasting, &subscribing, &places, now);
             let queue = match found {
                 Ok(queue) => queue,
@@ -77,13 +76,20 @@ impl Dispatcher {
         if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
             return self.refuse(peer, refusal, receipt);
         }
+        let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
         for place in places {
             self.take_from(key, place);
+            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
+                self.recall_of(key, topic, now);
+            }
         }
         for pattern in patterns {
             self.take_from_matching(key, &pattern);
+            if memory == Memory::Retroactive {
+                self.recall_matching(key, &pattern, now);
+            }
         }
     }
 
@@ -96,8 +102,15 @@ impl Dispatcher {
         places: &[Place],
         now: Now,
     ) -> Result<QueueKey, Refusal> {
-        match places {
-            &[Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+        match *places {
+            [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
+                Err(Refusal::new(
+                    "advisories are not kept",
+                    "a durable or shared subscription of an advisory topic would have no bound, as nobody can be held \
+                     back: subscribe without a name for the subscription",
+                ))
+            }
+            [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
                 self.ensure_lasting(peer, topic, lasting, subscribing, now)
             }
             _ => Err(Refusal::new(
@@ -157,10 +170,12 @@ impl Dispatcher {
             priority: subscribing.priority,
             exclusivity: subscribing.exclusivity,
             locality: subscribing.locality,
+            pending_max: subscribing.pending_max,
             is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
             mode,
             keeps_deliveries,
             credit,
+            passed_over: None,
             patterns,
             open: Ends::default(),
             by_number: (names_messages && mode != AckMode::Auto).then(Default::default),
@@ -249,6 +264,21 @@ impl Dispatcher {
                 credit(prefetch, policy.prefetch_topic, policy)
             }
         }
+    }
+
+    /// Whether one more subscription may be made.
+    fn check_subscriptions(&self) -> Result<(), Refusal> {
+        let limit = self.settings.limits.all_subscriptions;
+        if self.subscriptions.len() < limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many subscriptions",
+            format!(
+                "the broker has {limit} subscriptions, which is limits.all_subscriptions: end some, or \
+                 raise the limit"
+            ),
+        ))
     }
 
     pub(super) fn unsubscribe(
@@ -391,6 +421,33 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Why nobody, or not this connection, may subscribe to what has this name.
+fn not_to_consume(name: &DestinationName) -> Refusal {
+    if StatisticsQuery::is_asked_by(name) {
+        return Refusal::new(
+            "statistics are asked for",
+            format!(
+                "nothing ever lies in {name}: SEND to it with the header 'reply-to', and subscribe to what that names"
+            ),
+        );
+    }
+    Refusal::new(
+        "not your temporary destination",
+        format!(
+            "{name} has gone, or belongs to another connection: only the one that made a temporary destination may \
+             SUBSCRIBE to it"
+        ),
+    )
+}
+
+fn lasts_and_remembers() -> Refusal {
+    Refusal::new(
+        "a durable or shared subscription is not retroactive",
+        "activemq.retroactive begins with the last messages of a topic, for one consumer: subscribe without it, or without \
+         a subscription name",
+    )
 }
 
 fn credit(prefetch: Prefetch, default: u32, policy: &Policy) -> Credit {

@@ -169,7 +169,11 @@ impl Dispatcher {
     pub(super) fn choose_exclusive(&mut self, key: QueueKey) {
         let queue = &self.queues[key.0];
         let wants = |consumer: &&ConsumerKey| {
-            self.consumers[consumer.0].exclusivity == Exclusivity::Exclusive
+            let consumer = &self.consumers[consumer.0];
+            let answers = self.subscriptions[consumer.subscription.0]
+                .passed_over
+                .is_none();
+            consumer.exclusivity == Exclusivity::Exclusive && answers
         };
         let claim = |consumer: &ConsumerKey| {
             let consumer = &self.consumers[consumer.0];

@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use super::Dispatcher;
 use super::delivery::Delivered;
 use super::flow::Blocker;
-use super::key::{SubscriptionKey, TopicKey};
+use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use crate::core::clock::Now;
 use crate::core::memory::{Charge, MemoryBudget};
 
@@ -44,6 +44,8 @@ pub(super) struct Crowd {
     sent: usize,
     charge: Charge,
     topics: Vec<TopicKey>,
+    /// Queues of durable and shared subscriptions whose consumers get no more meanwhile.
+    queues: FxHashSet<QueueKey>,
     browsers: FxHashSet<SubscriptionKey>,
 }
 
@@ -54,6 +56,7 @@ impl Crowd {
             sent: 0,
             charge: budget.charge_bytes(0),
             topics: Vec::new(),
+            queues: FxHashSet::default(),
             browsers: FxHashSet::default(),
         }
     }
@@ -73,9 +76,9 @@ impl Crowd {
         self.sent = self.sent.saturating_sub(count as usize);
     }
 
-    /// Whether somebody waits for there to be fewer.
-    fn is_waited_for(&self) -> bool {
-        !self.topics.is_empty() || !self.browsers.is_empty()
+    /// Whether a browser waits, perhaps for memory that becomes free without a word.
+    pub(super) fn has_browsers(&self) -> bool {
+        !self.browsers.is_empty()
     }
 }
 
@@ -133,10 +136,28 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a browser that has something has to wait before it is shown more.
+    /// Whether durable subscriptions are better read back later than given a copy each.
+    pub(super) fn is_crowded_by_copies(&self) -> bool {
+        self.copies_bytes() >= self.eighths_of_memory(SOME_WAIT_EIGHTHS)
+    }
+
+    /// Whether consumers that have something get no more copies.
+    pub(super) fn is_full_of_copies(&self) -> bool {
+        self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS)
+    }
+
+    /// A queue of copies goes on when there are fewer.
+    pub(super) fn queue_in_crowd(&mut self, key: QueueKey) {
+        self.crowd.queues.insert(key);
+    }
+
+    /// Whether a browser has to wait before it is shown more: one that has something while memory is full or copies
+    /// fill it, and any when it is more than full.
     pub(super) fn browser_waits(&mut self, key: SubscriptionKey) -> bool {
         let holds = self.subscriptions[key.0].credit.messages > 0;
-        let waits = holds && self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS);
+        let is_full = self.settings.budget.is_over()
+            || self.copies_bytes() >= self.eighths_of_memory(ALL_WAIT_EIGHTHS);
+        let waits = holds && is_full || self.is_at_ceiling();
         if waits {
             self.crowd.browsers.insert(key);
         }
@@ -146,13 +167,19 @@ impl Dispatcher {
     /// Whoever has waited goes on, if there is room again.
     pub(super) fn relieve_crowd(&mut self, now: Now) {
         self.charge_copies();
-        if !self.crowd.is_waited_for()
-            || self.copies_bytes() >= self.eighths_of_memory(ROOM_EIGHTHS)
-        {
+        let is_waited_for = self.crowd.has_browsers()
+            || !self.crowd.topics.is_empty()
+            || !self.crowd.queues.is_empty();
+        if !is_waited_for || self.copies_bytes() >= self.eighths_of_memory(ROOM_EIGHTHS) {
             return;
         }
-        for browser in std::mem::take(&mut self.crowd.browsers) {
-            self.look_at(browser);
+        if self.settings.budget.has_recovered() {
+            for browser in std::mem::take(&mut self.crowd.browsers) {
+                self.look_at(browser);
+            }
+        }
+        for key in std::mem::take(&mut self.crowd.queues) {
+            self.mark(key);
         }
         for key in std::mem::take(&mut self.crowd.topics) {
             // It may have gone, and another may have its key.

@@ -33,16 +33,6 @@ pub(super) enum Origin {
     Walk,
 }
 
-impl Origin {
-    /// Whether there may be any number of such deliveries of one message.
-    fn is_of_a_copy(self) -> bool {
-        match self {
-            Self::Queue(..) => false,
-            Self::Topic(_) | Self::Walk => true,
-        }
-    }
-}
-
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -88,6 +78,10 @@ pub(super) struct Delivered {
     pub(super) sequence: Sequence,
     pub(super) entry: Entry,
     pub(super) hold: Hold,
+    /// Whether there may be any number of such deliveries of one message.
+    is_copy: bool,
+    /// When it was made: an uptime.
+    pub(super) since: Duration,
     previous: Option<Slot>,
     next: Option<Slot>,
 }
@@ -101,6 +95,7 @@ impl Delivered {
         origin: Origin,
         sequence: Sequence,
         entry: Entry,
+        since: Duration,
     ) -> Self {
         Self {
             peer,
@@ -110,8 +105,18 @@ impl Delivered {
             sequence,
             entry,
             hold: Hold::Acquired,
+            is_copy: false,
+            since,
             previous: None,
             next: None,
+        }
+    }
+
+    /// The same, of a message of which there may be any number of deliveries at a time.
+    pub(super) fn of_a_copy(self) -> Self {
+        Self {
+            is_copy: true,
+            ..self
         }
     }
 }
@@ -137,7 +142,7 @@ impl Deliveries {
     pub(super) fn open(&mut self, ends: &mut Ends, delivered: Delivered) -> Slot {
         let slot = self.next_slot();
         let previous = ends.last;
-        self.copy_count += usize::from(delivered.origin.is_of_a_copy());
+        self.copy_count += usize::from(delivered.is_copy);
         self.slots.insert(Delivered {
             previous,
             ..delivered
@@ -187,7 +192,7 @@ impl Deliveries {
     /// Takes a delivery that is in no list out of the table.
     pub(super) fn close(&mut self, slot: Slot) -> Option<Delivered> {
         let delivered = self.slots.try_remove(slot.index())?;
-        self.copy_count -= usize::from(delivered.origin.is_of_a_copy());
+        self.copy_count -= usize::from(delivered.is_copy);
         if self.slots.is_empty() && self.slots.capacity() > KEPT_CAPACITY {
             self.slots = Slab::new();
         }

@@ -1,4 +1,5 @@
-//! The names of queues and topics: destinations are made on first use, temporary ones go with their connection.
+//! The names of queues and topics: destinations are made on first use or declared, temporary ones go with their
+//! connection, unused ones when it is time.
 //!
 //! *Invariant*: a queue that gets what a virtual topic gets is in `virtual_queues` as long as it is there.
 
@@ -16,8 +17,13 @@ use super::queue::Queue;
 use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationName, is_virtual_topic, virtual_topic_of};
+use crate::core::destination::{
+    DestinationName, StatisticsQuery, is_virtual_topic, virtual_topic_of,
+};
 use crate::core::port::Refusal;
+
+/// What the names begin with that the broker itself sends to: who asks for advisories need not wait for one.
+const BROKERS_OWN: &str = "ActiveMQ.";
 
 impl Dispatcher {
     /// A queue appears in the tables, and with the subscriptions whose patterns match it.
@@ -34,7 +40,8 @@ impl Dispatcher {
             let target = policy.dead_letter_queue_of(name.name());
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
         });
-        let queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        let mut queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);
+        queue.keep_last_values(&self.settings.budget);
         let key = QueueKey(self.queues.insert(queue));
         self.queue_ids.insert(id, key);
         self.names.insert(Arc::clone(&name), Place::Queue(key));
@@ -104,7 +111,7 @@ impl Dispatcher {
         if let Some(place) = self.names.get(name) {
             return Ok(Some(*place));
         }
-        if name.is_temporary() {
+        if name.is_temporary() || StatisticsQuery::is_asked_by(name) {
             return Ok(None);
         }
         self.check_made_by_use(name)?;
@@ -129,8 +136,10 @@ impl Dispatcher {
         self.check_places(bytes)
     }
 
-    /// Destinations that the configuration declares are there from the start. Comes before the first turn.
+    /// Destinations that the configuration declares are there from the start, and so are routes. Comes before the first
+    /// turn.
     pub fn declare(&mut self, now: Now) {
+        self.lay_routes(now);
         let declared: Vec<_> = self.settings.policies.declared().map(Arc::new).collect();
         for name in declared {
             match name.kind() {
@@ -147,7 +156,8 @@ impl Dispatcher {
     /// Whether a client may make this destination by naming it.
     pub(super) fn check_made_by_use(&self, name: &DestinationName) -> Result<(), Refusal> {
         let policies = &self.settings.policies;
-        if policies.effective(name.kind(), name.name()).auto_create {
+        let is_brokers = name.name().starts_with(BROKERS_OWN);
+        if is_brokers || policies.effective(name.kind(), name.name()).auto_create {
             return Ok(());
         }
         let kind = match name.kind() {
@@ -205,25 +215,38 @@ impl Dispatcher {
         }
     }
 
-    fn remove_queue(&mut self, key: QueueKey) {
+    /// A queue goes, and with it what is in it. Nothing of it is with a consumer.
+    pub(super) fn remove_queue(&mut self, key: QueueKey) {
         let Some(queue) = self.queues.try_remove(key.0) else {
             return;
         };
         self.forget_name(&queue.name);
         self.advise_destination(&queue.name, Change::Stop);
+        if let Some(topic) = virtual_topic_of(&queue.name)
+            && let Some(keys) = self.virtual_queues.get_mut(&topic)
+        {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.virtual_queues.remove(&topic);
+            }
+        }
         self.queue_ids.remove(&queue.id);
+        self.forget_window(queue.id);
         self.expiring_queues.remove(&key);
         self.counters.dropped += queue.depth;
-        if queue.has_stored() {
+        if !queue.name.is_temporary() || queue.has_stored() {
             self.batch.operations.push(Operation::Remove(queue.id));
         }
         self.let_go_on(queue.bound.blocked, Blocker::Queue(key));
     }
 
-    fn remove_topic(&mut self, key: TopicKey) {
+    pub(super) fn remove_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.try_remove(key.0) else {
             return;
         };
+        if let Some(id) = topic.id {
+            self.forget_window(id);
+        }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);
         self.let_go_on(topic.blocked, Blocker::Topic(key));
@@ -235,9 +258,13 @@ impl Dispatcher {
     }
 
     /// Queues that get a copy of what is sent to this topic.
+    #[inline]
     pub(super) fn virtual_queues_of(&self, topic: TopicKey) -> Vec<QueueKey> {
+        if self.virtual_queues.is_empty() {
+            return Vec::new();
+        }
         let name = &self.topics[topic.0].name;
-        if self.virtual_queues.is_empty() || !is_virtual_topic(name) {
+        if !is_virtual_topic(name) {
             return Vec::new();
         }
         self.virtual_queues

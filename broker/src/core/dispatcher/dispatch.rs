@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
+use super::claim::Serving;
 use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
@@ -115,7 +116,7 @@ impl Dispatcher {
         }
         self.queues[key.0].page_turn.begin();
         self.advance_scans(key, now);
-        self.serve_parked(key, now);
+        self.serve_parked(key, Serving::InTheirTurn, now);
         // The first consumer without a selector for which there was nothing: behind it only selectors may have something.
         let mut dry = None;
         // Turns in a row for which there was nothing: when all have had one, there is nothing for anybody.
@@ -148,8 +149,9 @@ impl Dispatcher {
             }
         }
         // What was parked meanwhile has to wait where its owner's credit will find it.
-        self.serve_parked(key, now);
+        self.serve_parked(key, Serving::AtLast, now);
         self.keep_bound(key);
+        self.read_values(key);
         self.read_ahead(key);
         self.begin_page(key);
     }
@@ -177,14 +179,18 @@ impl Dispatcher {
         consumer: ConsumerKey,
         now: Now,
     ) -> Option<(Rank, Sequence)> {
+        let subscription = self.consumers[consumer.0].subscription;
+        let holds = self.subscriptions[subscription.0].credit.messages > 0;
+        if holds && self.queues[key.0].is_of_copies() && self.is_full_of_copies() {
+            self.queue_in_crowd(key);
+            return None;
+        }
         match self.queues[key.0].next(self.watermark, now) {
             Next::Nothing => None,
             Next::Ready(rank, sequence) => Some((rank, sequence)),
             Next::Paged(rank) => {
                 // While the memory is full a consumer gets no more from the disk before it has acknowledged
-                // what it holds; one that holds nothing must get something, or nothing would ever move.
-                let subscription = self.consumers[consumer.0].subscription;
-                let holds = self.subscriptions[subscription.0].credit.messages > 0;
+                // what it holds; one that holds nothing gets something, or nothing would ever move.
                 if self.settings.budget.is_over() && holds {
                     self.wait_for_memory(key);
                 } else {
@@ -207,7 +213,13 @@ impl Dispatcher {
         let is_ready =
             |entry: &Entry| entry.visible_after <= watermark && entry.not_before <= now.uptime;
         let queue = &mut self.queues[key.0];
-        let found = queue.first_found(scan, is_ready);
+        let mut found = queue.first_found(scan, is_ready);
+        if let Some((rank, _)) = found
+            && rank > Rank(0)
+        {
+            queue.look_ahead_of(scan, rank, is_ready);
+            found = queue.first_found(scan, is_ready);
+        }
         if found.is_none() {
             queue.round.pop();
             let waiting = &mut self.consumers[consumer.0];
@@ -320,7 +332,23 @@ impl Dispatcher {
                     by_number.push(entry.number, Slot(slot));
                 }
             }
-            let delivered = Delivered::new(dealt.peer, to, counter, origin, sequence, entry);
+            let is_copy = match origin {
+                Origin::Queue(key, _) => self.queues[key.0].is_of_copies(),
+                Origin::Topic(_) | Origin::Walk => true,
+            };
+            let delivered = Delivered::new(
+                dealt.peer,
+                to,
+                counter,
+                origin,
+                sequence,
+                entry,
+                self.uptime,
+            );
+            let delivered = match is_copy {
+                true => delivered.of_a_copy(),
+                false => delivered,
+            };
             self.deliveries.open(&mut subscription.open, delivered);
         } else {
             self.crowd.set_out();

@@ -1,7 +1,10 @@
 //! What a turn leaves behind: replies, one batch for the store, requests for pages; and the replies that wait
 //! for the disk.
 
-use stompbox_store::{Batch, Haste, LogPageRequest, Operation, PageRequest, Ticket};
+use stompbox_store::{
+    Batch, DueRequest, DuplicateRequest, Haste, LogPageRequest, Operation, PageRequest,
+    ScheduleListRequest, Ticket,
+};
 
 use super::key::{PeerKey, QueueKey};
 use super::{Dispatcher, Place};
@@ -15,6 +18,12 @@ pub enum Read {
     Page(PageRequest),
     /// Messages of a topic's log, as one subscription has them.
     Log(LogPageRequest),
+    /// Scheduled messages whose time has come.
+    Due(DueRequest),
+    /// What is scheduled.
+    Schedule(ScheduleListRequest),
+    /// The ids that a destination knows.
+    Duplicates(DuplicateRequest),
     /// Entries that have expired by now.
     Expired {
         /// Now, ms since 1970.
@@ -150,11 +159,15 @@ impl Dispatcher {
             .is_some()
         {}
         self.passes_hold(ticket);
+        self.logs_hold(ticket);
+        self.go_on_with_agenda(now);
+        self.inquiries_hold(ticket);
         self.page_out_durable();
         self.request_waiting_pages();
     }
 
     pub(super) fn take_turn(&mut self) -> Turn {
+        self.replaced.clear();
         let wanted = !self.batch.operations.is_empty() || self.batch.haste == Haste::Awaited;
         let batch = wanted.then(|| {
             let ticket = self.next_ticket;

@@ -33,6 +33,7 @@ impl Dispatcher {
             self.advise_expired(Topic(key), number);
             return;
         }
+        self.retain(key, number, &publication);
         let sequence = Sequence(number.0);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
@@ -112,9 +113,10 @@ impl Dispatcher {
         publisher: Sender,
     ) -> bool {
         let subscription = &self.subscriptions[to.0];
-        if subscription.locality == Locality::NoLocal
-            && self.peers[subscription.peer.0].connection.0 == publisher.0
-        {
+        let peer = &self.peers[subscription.peer.0];
+        let is_own = peer.connection.0 == publisher.0;
+        let is_unwanted = subscription.locality == Locality::NoLocal && is_own;
+        if is_unwanted || peer.standing == Standing::Ending {
             return false;
         }
         let Some(selector) = &subscription.selector else {
@@ -130,7 +132,16 @@ impl Dispatcher {
     fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
         let policy = &self.topics[key.0].policy;
         let pending = &self.subscriptions[to.0].pending;
-        pending.len() > policy.pending_messages || pending.bytes > policy.pending_bytes
+        pending.len() > policy.pending_messages
+            || pending.bytes > policy.pending_bytes
+            || self.is_over_own_limit(to)
+    }
+
+    /// Whether more waits for a subscription than it wants to be kept for it.
+    fn is_over_own_limit(&self, to: SubscriptionKey) -> bool {
+        let subscription = &self.subscriptions[to.0];
+        let pending_max = subscription.pending_max;
+        pending_max.is_some_and(|max| subscription.pending.len() > max as usize)
     }
 
     /// A subscription does not keep up: the policy says who pays.
@@ -138,7 +149,11 @@ impl Dispatcher {
         if !std::mem::replace(&mut self.subscriptions[to.0].is_slow, true) {
             self.advise_slow(key, to, self.shortage(key, to));
         }
-        match self.topics[key.0].policy.slow_consumer {
+        let policy = match self.is_over_own_limit(to) {
+            true => SlowConsumer::DropOldest,
+            false => self.topics[key.0].policy.slow_consumer,
+        };
+        match policy {
             SlowConsumer::Block => {
                 let subscription = &mut self.subscriptions[to.0];
                 if !subscription.full_for.contains(&key) {
@@ -172,6 +187,11 @@ impl Dispatcher {
                     self.refuse(peer, refusal, None);
                 }
                 // It may be long in listening to that, and takes nothing more in any case.
+                let waited: Vec<TopicKey> = self.subscriptions[to.0].pending.topics().collect();
+                for topic in waited {
+                    self.topics[topic.0].counters.dropped += 1;
+                    self.counters.dropped += 1;
+                }
                 self.subscriptions[to.0].pending.clear();
             }
         }
@@ -183,9 +203,11 @@ impl Dispatcher {
         key: TopicKey,
         to: SubscriptionKey,
     ) -> Option<(TopicKey, MessageNumber)> {
+        let is_its_wish = self.is_over_own_limit(to);
         let pending = &mut self.subscriptions[to.0].pending;
         let oldest = pending.oldest()?;
-        if self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest {
+        let drops = self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest;
+        if drops || is_its_wish {
             return pending.drop_oldest();
         }
         pending.drop_latest(key)

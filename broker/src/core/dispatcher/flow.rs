@@ -33,6 +33,8 @@ pub(super) enum Blocker {
     Topic(TopicKey),
     /// This queue is at its own limit.
     Queue(QueueKey),
+    /// The ids are being read by which a repeat of what it sent would be known.
+    Recall,
     /// Messages in memory have reached `limits.memory_bytes`.
     Memory,
     /// What is stored has reached `store.disk_bytes_max`.
@@ -44,6 +46,7 @@ pub(super) enum Blocker {
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
+    recall: Vec<PeerKey>,
     memory: Vec<PeerKey>,
     disk: Vec<PeerKey>,
     log: Vec<PeerKey>,
@@ -124,10 +127,17 @@ impl Dispatcher {
         match blocker {
             Blocker::Topic(topic) => &mut self.topics[topic.0].blocked,
             Blocker::Queue(queue) => &mut self.queues[queue.0].bound.blocked,
+            Blocker::Recall => &mut self.flow.recall,
             Blocker::Memory => &mut self.flow.memory,
             Blocker::Disk => &mut self.flow.disk,
             Blocker::Log => &mut self.flow.log,
         }
+    }
+
+    /// One connection no longer waits for this.
+    pub(super) fn unblock_one(&mut self, key: PeerKey, blocker: Blocker) {
+        self.waiting(blocker).retain(|waiting| *waiting != key);
+        self.let_go_on(vec![key], blocker);
     }
 
     pub(super) fn unblock(&mut self, blocker: Blocker) {
@@ -168,6 +178,7 @@ impl Dispatcher {
         match blocker {
             Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
             Blocker::Queue(queue) => self.queues[queue.0].name.to_string(),
+            Blocker::Recall => "duplicate detection".to_owned(),
             Blocker::Memory => "limits.memory_bytes".to_owned(),
             Blocker::Disk => "store.disk_bytes_max".to_owned(),
             Blocker::Log => "store.wal_bytes_max".to_owned(),
@@ -232,7 +243,7 @@ impl Dispatcher {
 
     /// Whether somebody waits for memory or disk, neither of which tells when it becomes free.
     pub(super) fn is_waiting_for_room(&self) -> bool {
-        self.flow.is_anyone_waiting()
+        self.flow.is_anyone_waiting() || self.crowd.has_browsers()
     }
 }
 

@@ -22,6 +22,7 @@ use super::publish::AllPlaced;
 use super::redelivery::Reason;
 use super::timer::Timer;
 use super::topic_log::LOG_RANK;
+use super::withheld::is_spare;
 use crate::core::clock::Now;
 use crate::core::message::DeliveryMode;
 use crate::core::port::{ConnectionId, ReceiptId, Refusal, Reply, SubscriptionHandle};
@@ -63,6 +64,13 @@ pub(super) struct Acknowledged {
     entry: Entry,
 }
 
+impl Acknowledged {
+    /// An entry that is about to be settled.
+    pub(super) fn new(key: EntryKey, entry: Entry) -> Self {
+        Self { key, entry }
+    }
+}
+
 /// What has to be done if an operation is refused.
 #[derive(Debug)]
 pub(super) enum Undo {
@@ -91,6 +99,11 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         Operation::Append(append) => Some(append.key),
         Operation::Move(change) => Some(change.to),
         Operation::Log(append) => Some(place_of(append)),
+        Operation::Schedule(record) => Some(EntryKey {
+            destination: record.destination,
+            rank: SCHEDULE_RANK,
+            sequence: Sequence(record.id.0),
+        }),
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
@@ -101,12 +114,14 @@ fn made_by(operation: &Operation) -> Option<EntryKey> {
         | Operation::Floor { .. }
         | Operation::LogCount { .. }
         | Operation::Trim { .. }
-        | Operation::Schedule(_)
         | Operation::Reschedule { .. }
         | Operation::Unschedule(_)
         | Operation::Remember(_) => None,
     }
 }
+
+/// What no queue has: names scheduled messages among entries.
+const SCHEDULE_RANK: Rank = Rank(u8::MAX);
 
 /// The key of a message of a log, whose topic no queue has the id of.
 fn place_of(append: &LogAppend) -> EntryKey {
@@ -123,16 +138,16 @@ fn is_for_database(operation: &Operation) -> bool {
         Operation::Move(_)
         | Operation::Log(_)
         | Operation::Schedule(_)
-        | Operation::Remember(_) => true,
+        | Operation::Remember(_)
+        | Operation::Pass { .. }
+        | Operation::LogCount { .. } => true,
         Operation::Create(_)
         | Operation::Remove(_)
         | Operation::Settle { .. }
         | Operation::Count { .. }
         | Operation::Subscribe(_)
         | Operation::Unsubscribe(_)
-        | Operation::Pass { .. }
         | Operation::Floor { .. }
-        | Operation::LogCount { .. }
         | Operation::Trim { .. }
         | Operation::Reschedule { .. }
         | Operation::Unschedule(_) => false,
@@ -180,13 +195,18 @@ impl Dispatcher {
     }
 
     /// The disk has room again.
-    pub(super) fn disk_resumed(&mut self) {
+    pub(super) fn disk_resumed(&mut self, now: Now) {
         tracing::info!("the disk has room again: persistent messages are accepted");
         self.is_disk_full = false;
+        self.tell_withheld();
+        self.agenda_resumes(now);
     }
 
     /// The store has not carried these out.
     pub(super) fn refused(&mut self, operations: &[Operation], now: Now) {
+        if operations.iter().all(is_spare) {
+            return self.withhold(operations);
+        }
         let made: FxHashSet<EntryKey> = operations.iter().filter_map(made_by).collect();
         if operations.iter().any(is_for_database) {
             self.is_disk_full = true;
@@ -231,17 +251,20 @@ impl Dispatcher {
                     self.take_out_of_log(append, &mut strays);
                 }
                 Operation::Schedule(record) => {
+                    self.agenda.was_refused();
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }
                 }
                 Operation::Remember(record) => {
+                    told.extend(self.forget_id(record));
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }
                 }
                 // What was refused with its firing stays scheduled.
-                Operation::Reschedule { .. } | Operation::Unschedule(_) => {}
+                Operation::Unschedule(_) => self.agenda.came_back(),
+                Operation::Reschedule { .. } => {}
                 Operation::Move(_)
                 | Operation::Create(_)
                 | Operation::Remove(_)

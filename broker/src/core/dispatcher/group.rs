@@ -304,6 +304,14 @@ impl Groups {
         None
     }
 
+    /// The group that [`Self::next_listed`] answered stands first in its owner's list again.
+    pub(super) fn list_first(&mut self, key: ConsumerKey, id: &GroupId) {
+        if let (Some(owner), Some(group)) = (self.owners.get_mut(&key), self.by_id.get_mut(id)) {
+            group.is_listed = true;
+            owner.list.push_front(Arc::clone(id));
+        }
+    }
+
     /// A group's first message is not due.
     pub(super) fn sleep(&mut self, id: &GroupId, due: Duration) {
         self.asleep.insert((due, Arc::clone(id)));

@@ -2,11 +2,13 @@
 
 use stompbox_console::{
     ConnectionView, Kind, ListQuery, Listing, Overview, PolicyQuery, PolicyView, QueueView,
-    SettingView, TopicView,
+    SettingView, SubscriptionView, TopicView,
 };
 use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
+use super::identity::Sharing;
 use super::key::{QueueKey, TopicKey};
+use super::queue::{Queue, Role};
 use super::{Dispatcher, Place};
 use crate::core::destination::DestinationName;
 
@@ -26,10 +28,10 @@ impl Dispatcher {
             connections: self.peers.len() as u64,
             connections_total: counters.connections,
             subscriptions: self.subscriptions.len() as u64,
-            queues: self.queues.len() as u64,
+            queues: (self.queues.len() - self.lasting.len()) as u64,
             topics: self.topics.len() as u64,
-            depth: self.queues.iter().map(|(_, queue)| queue.depth).sum(),
-            in_flight: self.queues.iter().map(|(_, queue)| queue.in_flight).sum(),
+            depth: self.destinations().map(|queue| queue.depth).sum(),
+            in_flight: self.destinations().map(|queue| queue.in_flight).sum(),
             enqueued_total: counters.enqueued,
             dispatched_total: counters.dispatched,
             acknowledged_total: counters.acknowledged,
@@ -38,16 +40,24 @@ impl Dispatcher {
             expired_total: counters.expired,
             dropped_total: counters.dropped,
             stale_acks_total: counters.stale_acks,
+            duplicates_total: counters.duplicates,
+            scheduled: self.agenda.count(),
             memory_bytes: budget.used_bytes() as u64,
             memory_limit_bytes: budget.limit_bytes() as u64,
             ..Overview::default()
         }
     }
 
+    /// Queues, without those of subscriptions.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &Queue> {
+        let queues = self.queues.iter().map(|(_, queue)| queue);
+        queues.filter(|queue| matches!(queue.role, Role::Destination))
+    }
+
     /// Queues by name.
     #[must_use]
     pub fn list_queues(&self, query: &ListQuery) -> Listing<QueueView> {
-        let total = self.queues.len();
+        let total = self.queues.len() - self.lasting.len();
         let views = self
             .ordered_names
             .iter()
@@ -70,6 +80,20 @@ impl Dispatcher {
                 Place::Queue(_) => None,
             });
         list(query, total, views, |key| self.topic_view(key))
+    }
+
+    /// Durable and shared subscriptions by identity.
+    #[must_use]
+    pub fn list_subscriptions(&self, query: &ListQuery) -> Listing<SubscriptionView> {
+        let mut all: Vec<(&str, QueueKey)> = self
+            .lasting
+            .iter()
+            .map(|(identity, key)| (&**identity, *key))
+            .collect();
+        all.sort_unstable();
+        list(query, all.len(), all.into_iter(), |key| {
+            self.subscription_view(key)
+        })
     }
 
     /// Connections, the oldest first.
@@ -145,7 +169,47 @@ impl Dispatcher {
             dead_lettered_total: queue.counters.dead_lettered,
             expired_total: queue.counters.expired,
             dropped_total: queue.counters.dropped,
+            replaced_total: queue.counters.replaced,
         }
+    }
+
+    fn subscription_view(&self, key: QueueKey) -> SubscriptionView {
+        let queue = &self.queues[key.0];
+        let (identity, shared, durable) = match &queue.role {
+            Role::Durable(cursor) => {
+                let identity = &cursor.identity;
+                (
+                    identity.text.to_string(),
+                    identity.sharing == Sharing::Shared,
+                    true,
+                )
+            }
+            Role::Shared { identity, .. } => (identity.to_string(), true, false),
+            Role::Destination => (String::new(), false, false),
+        };
+        SubscriptionView {
+            identity,
+            topic: queue.name.name().to_owned(),
+            durable,
+            shared,
+            selector: queue.own_selector().map(ToString::to_string),
+            consumers: queue.consumers.len() as u64,
+            pending: queue.depth + self.unread_of(queue),
+            in_flight: queue.in_flight,
+            dispatched_total: queue.counters.dispatched,
+            acknowledged_total: queue.counters.acknowledged,
+            dead_lettered_total: queue.counters.dead_lettered,
+        }
+    }
+
+    /// What of its topic's log a durable subscription has not read, at most.
+    fn unread_of(&self, queue: &Queue) -> u64 {
+        let Some(cursor) = queue.cursor() else {
+            return 0;
+        };
+        let log = &self.topics[cursor.topic.0].log;
+        let count = log.as_ref().map_or(0, |log| log.count);
+        cursor.unread + count.saturating_sub(cursor.counted)
     }
 
     fn topic_view(&self, key: TopicKey) -> TopicView {
@@ -154,6 +218,10 @@ impl Dispatcher {
         let members = || audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
+            durable: topic
+                .log
+                .as_ref()
+                .map_or(0, |log| log.durable_count() as u64),
             consumers: audience.len() as u64,
             pending: members().map(|member| member.pending.len() as u64).sum(),
             in_flight: members()

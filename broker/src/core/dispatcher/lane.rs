@@ -92,6 +92,12 @@ impl Lane {
             .min()
     }
 
+    /// Whether something may be on disk only between these positions.
+    pub(super) fn has_paged_between(&self, from: Sequence, before: Sequence) -> bool {
+        self.paged
+            .is_some_and(|range| range.first < before && range.last >= from)
+    }
+
     /// The last resident position before this one.
     pub(super) fn resident_before(&self, sequence: Sequence) -> Option<Sequence> {
         let (before, _) = self.resident.range(..sequence).next_back()?;

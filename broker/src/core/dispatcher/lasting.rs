@@ -160,7 +160,7 @@ impl Dispatcher {
     }
 
     /// The row of a topic, made if need be: one that nobody is durably subscribed to has none.
-    fn store_topic(&mut self, topic: TopicKey, now: Now) -> DestinationId {
+    pub(super) fn store_topic(&mut self, topic: TopicKey, now: Now) -> DestinationId {
         if let Some(id) = self.topics[topic.0].id {
             return id;
         }
@@ -195,6 +195,7 @@ impl Dispatcher {
             Role::Destination | Role::Shared { .. } => None,
         };
         queue.role = role;
+        queue.copies = Some(self.crowd.pending().charge_bytes(0));
         let key = QueueKey(self.queues.insert(queue));
         self.queue_ids.insert(id, key);
         self.lasting.insert(identity, key);
@@ -290,7 +291,6 @@ impl Dispatcher {
 
     /// A durable subscription has its first consumer: what its topic got meanwhile is on disk only.
     pub(super) fn wake(&mut self, key: QueueKey) {
-        let watermark = self.watermark;
         let queue = &mut self.queues[key.0];
         let Role::Durable(cursor) = &mut queue.role else {
             return;
@@ -299,7 +299,7 @@ impl Dispatcher {
             return;
         };
         log.active.push(key);
-        let (from, last, ticket) = (cursor.seen, log.last, log.last_ticket);
+        let (from, last) = (cursor.seen, log.last);
         cursor.unread += log.count - cursor.counted;
         cursor.counted = log.count;
         if last <= from {
@@ -307,9 +307,6 @@ impl Dispatcher {
         }
         cursor.seen = last;
         queue.append_log(Sequence(from.0 + 1), last);
-        if ticket > watermark {
-            queue.paged_ticket = queue.paged_ticket.max(ticket);
-        }
     }
 
     /// Its last consumer has gone.

@@ -9,6 +9,7 @@
 
 mod acknowledge;
 mod advisory;
+mod agenda;
 mod bound;
 mod browse;
 mod claim;
@@ -20,6 +21,7 @@ mod cursor;
 mod delivery;
 mod directory;
 mod dispatch;
+mod duplicate;
 mod effect;
 mod entry;
 mod expiry;
@@ -27,10 +29,14 @@ mod fan_out;
 mod flow;
 mod full;
 mod group;
+mod hung;
 mod identity;
+mod idle;
+mod inquiry;
 mod inspect;
 mod key;
 mod lane;
+mod last_value;
 mod lasting;
 mod page_turn;
 mod paging;
@@ -43,22 +49,28 @@ mod publish;
 mod queue;
 mod redelivery;
 mod report;
+mod retained;
 mod round;
+mod route;
 mod scan;
+mod scheduler;
 mod statistics;
 mod subscription;
 mod timer;
 mod topic;
 mod topic_log;
 mod transaction;
+mod withheld;
 
 pub use consumer::{ConsumerPriority, Exclusivity};
 pub use effect::{Read, Turn};
 pub use flow::DiskLimits;
+pub use inquiry::{Finding, Inquiry, InquiryId};
 pub use paging::Window;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -72,6 +84,7 @@ use super::destination::DestinationName;
 use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
+use super::schedule::TimeZone;
 use crate::config::{ClientIdPolicy, Limits, Policies};
 use consumer::{Consumer, Serial};
 use crowd::Crowd;
@@ -79,7 +92,7 @@ use delivery::Deliveries;
 use effect::AwaitedReply;
 use key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use lane::Range;
-use peer::{Peer, Standing};
+use peer::Peer;
 use queue::Queue;
 use subscription::Subscription;
 use timer::Timers;
@@ -100,10 +113,12 @@ pub struct Settings {
     pub window: Window,
     /// What may be stored.
     pub disk: DiskLimits,
+    /// Where the cron expressions of scheduled messages are read.
+    pub zone: TimeZone,
 }
 
 /// A destination's place in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
     Queue(QueueKey),
     Topic(TopicKey),
@@ -121,6 +136,7 @@ struct Counters {
     expired: u64,
     dropped: u64,
     stale_acks: u64,
+    duplicates: u64,
 }
 
 /// The single owner of all destinations.
@@ -153,6 +169,8 @@ pub struct Dispatcher {
     unsettled: Vec<QueueKey>,
     /// What durable subscriptions have done with in a batch that may be refused.
     passes: VecDeque<(Ticket, DestinationId, Sequence)>,
+    /// Positions of logs that are not durable yet.
+    logging: VecDeque<(Ticket, TopicKey, Sequence)>,
     /// Whether what is done now is refused by a full disk together with something else.
     is_in_unit: bool,
     peers: Slab<Peer>,
@@ -194,6 +212,11 @@ pub struct Dispatcher {
     timers: Timers,
     expiring_queues: FxHashSet<QueueKey>,
     expired_read: expiry::ExpiredRead,
+    routes: route::Routes,
+    watch: hung::Watch,
+    caretaker: idle::Caretaker,
+    /// As of the last request or turn.
+    uptime: Duration,
     flow: flow::Flow,
     pressure: pressure::Pressure,
     is_disk_full: bool,
@@ -201,8 +224,16 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     revocable: VecDeque<full::Revocable>,
+    withheld: withheld::Withheld,
+    /// What the messages that came in last have replaced in last-value queues.
+    replaced: Vec<full::Acknowledged>,
     advisories: advisory::Advisories,
     producers: producer::Producers,
+    agenda: agenda::Agenda,
+    /// Requests to manage the schedule that wait for the store.
+    jobs: FxHashMap<PageId, scheduler::Job>,
+    windows: duplicate::Windows,
+    inquiries: inquiry::Inquiries,
     totals: Option<statistics::Totals>,
     counters: Counters,
 }
@@ -213,6 +244,10 @@ impl Dispatcher {
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let crowd = Crowd::new(&settings.budget);
         let mut dispatcher = Self {
+            routes: route::Routes::default(),
+            watch: hung::Watch::new(&settings.policies),
+            caretaker: idle::Caretaker::new(&settings.policies),
+            uptime: Duration::ZERO,
             settings,
             instance: recovered.instance.as_str().into(),
             uncertain_through: recovered.uncertain_through,
@@ -230,6 +265,7 @@ impl Dispatcher {
             deserted: Vec::new(),
             unsettled: Vec::new(),
             passes: VecDeque::new(),
+            logging: VecDeque::new(),
             is_in_unit: false,
             peers: Slab::new(),
             connections: BTreeMap::new(),
@@ -266,8 +302,14 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             revocable: VecDeque::new(),
+            withheld: withheld::Withheld::default(),
+            replaced: Vec::new(),
             advisories: advisory::Advisories::default(),
             producers: producer::Producers::default(),
+            agenda: agenda::Agenda::recovered(recovered),
+            jobs: FxHashMap::default(),
+            windows: duplicate::Windows::default(),
+            inquiries: inquiry::Inquiries::default(),
             totals: None,
             counters: Counters::default(),
         };
@@ -297,7 +339,14 @@ impl Dispatcher {
                     count: tally.count,
                 };
                 self.queues[queue].recover(tally.rank, range, tally.bytes);
+                self.queues[queue].has_unread_values();
+                self.mark(QueueKey(queue));
                 self.expiring_queues.insert(QueueKey(queue));
+            }
+        }
+        for tally in &recovered.scheduled {
+            if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
+                self.queues[queue].is_scheduled_for = true;
             }
         }
         self.recover_subscriptions(recovered);
@@ -306,6 +355,7 @@ impl Dispatcher {
     /// Acts on what one connection asked for.
     pub fn handle(&mut self, connection: ConnectionId, requests: Vec<Request>, now: Now) {
         // What these requests brought is charged already: that it is full shows now, or not before the next ones.
+        self.uptime = now.uptime;
         self.is_memory_over = self.settings.budget.is_over();
         let mut peer = self.connections.get(&connection).copied();
         for request in requests {
@@ -315,13 +365,10 @@ impl Dispatcher {
                 continue;
             }
             let Some(peer) = peer else { return };
-            if let Request::Closed { ending, written } = request {
-                return self.close(peer, ending, written, now);
-            }
-            if self.peers[peer.0].standing == Standing::Open
-                || matches!(request, Request::Written { .. })
-            {
-                self.act(peer, request, now);
+            if !self.peers[peer.0].deferred.is_empty() {
+                self.peers[peer.0].deferred.push_back(request);
+            } else if !self.perform(peer, request, now) {
+                return;
             }
         }
     }
@@ -375,23 +422,27 @@ impl Dispatcher {
 
     /// Acts on what the store reports. A failed store is the runtime's affair.
     pub fn store_event(&mut self, event: StoreEvent, now: Now) {
+        self.uptime = now.uptime;
         match event {
             StoreEvent::Durable(ticket) => self.durable(ticket, now),
             StoreEvent::Page(page) => self.page_came(page, now),
             StoreEvent::Expired(expired) => self.expired_came(&expired, now),
             StoreEvent::Refused(operations) => self.refused(&operations, now),
-            StoreEvent::Resumed => self.disk_resumed(),
-            // Nobody asks for the schedule or for ids.
-            StoreEvent::Failed(_)
-            | StoreEvent::Due(_)
-            | StoreEvent::Schedule(_)
-            | StoreEvent::Duplicates(_) => {}
+            StoreEvent::Resumed => self.disk_resumed(now),
+            StoreEvent::Due(due) => self.due_came(due, now),
+            StoreEvent::Schedule(list) => self.schedule_came(&list, now),
+            StoreEvent::Duplicates(found) => self.duplicates_came(found, now),
+            StoreEvent::Failed(_) => {}
         }
     }
 
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
+        self.uptime = now.uptime;
         self.run_timers(now);
+        self.look_at_agenda(now);
+        self.watch_consumers(now);
+        self.remove_unused(now);
         self.relieve_crowd(now);
         self.unblock_by_memory();
         self.part_from_deserted();

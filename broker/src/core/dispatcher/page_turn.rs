@@ -19,6 +19,7 @@ pub(super) struct PageTurn {
     head: Option<Wish>,
     scan: Option<Wish>,
     group: Option<Wish>,
+    values: Option<Wish>,
     /// Browsers that wait for a page.
     walks: VecDeque<SubscriptionKey>,
     was_head: bool,
@@ -30,6 +31,7 @@ pub(super) struct PageTurn {
 enum Other {
     Scan,
     Group,
+    Values,
     #[default]
     Walk,
 }
@@ -38,7 +40,8 @@ impl Other {
     fn next(self) -> Self {
         match self {
             Other::Scan => Other::Group,
-            Other::Group => Other::Walk,
+            Other::Group => Other::Values,
+            Other::Values => Other::Walk,
             Other::Walk => Other::Scan,
         }
     }
@@ -47,7 +50,7 @@ impl Other {
 impl PageTurn {
     /// A turn of the queue begins.
     pub(super) fn begin(&mut self) {
-        (self.head, self.scan, self.group) = (None, None, None);
+        (self.head, self.scan, self.group, self.values) = (None, None, None, None);
     }
 
     /// Somebody wishes for a page; of one kind the first one counts.
@@ -56,6 +59,7 @@ impl PageTurn {
             Purpose::Head => &mut self.head,
             Purpose::Scan(..) => &mut self.scan,
             Purpose::Group(..) => &mut self.group,
+            Purpose::Values(..) => &mut self.values,
             Purpose::Walk(walker, _) => return self.walks.push_back(walker),
         };
         place.get_or_insert((rank, purpose));
@@ -73,11 +77,12 @@ impl PageTurn {
             return self.head.take();
         }
         let mut kind = self.last;
-        for _ in 0..3 {
+        for _ in 0..4 {
             kind = kind.next();
             let wish = match kind {
                 Other::Scan => self.scan.take(),
                 Other::Group => self.group.take(),
+                Other::Values => self.values.take(),
                 Other::Walk => self.next_walk(&walk),
             };
             if wish.is_some() {

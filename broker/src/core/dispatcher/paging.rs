@@ -111,6 +111,11 @@ impl Dispatcher {
 
     /// Somebody waits for what is on disk. Who gets it is decided at the end of the queue's turn.
     pub(super) fn want_page(&mut self, key: QueueKey, rank: Rank, purpose: Purpose) {
+        // Browsers wait by themselves.
+        let waits = !matches!(purpose, Purpose::Walk(..));
+        if waits && self.is_at_ceiling() {
+            return self.wait_for_memory(key);
+        }
         self.queues[key.0].page_turn.wish(rank, purpose);
     }
 
@@ -136,6 +141,13 @@ impl Dispatcher {
         } else {
             self.wait_with_page(key, after);
         }
+    }
+
+    /// Whether what is used, and what pages will bring that have been asked for, is as much as is used at any price.
+    pub(super) fn is_at_ceiling(&self) -> bool {
+        let coming = self.page_reads.len() + self.page_waits.len();
+        let budget = &self.settings.budget;
+        budget.is_at_ceiling_with(coming * self.window().page_bytes)
     }
 
     fn wait_with_page(&mut self, key: QueueKey, after: Ticket) {
@@ -218,6 +230,9 @@ impl Dispatcher {
             self.wake_walk(key, &purpose);
             return self.mark(key);
         };
+        let Some(through) = self.readable_through(key, (from, through)) else {
+            return self.queues[key.0].end_page();
+        };
         let queue = &mut self.queues[key.0];
         let id = self.next_page;
         self.next_page = PageId(id.0 + 1);
@@ -285,6 +300,7 @@ impl Dispatcher {
             Purpose::Walk(walker, at) => {
                 self.walk_page_came(key, rank, (walker, at), through, page, now);
             }
+            Purpose::Values(_) => self.value_page_came(key, rank, through, page),
             Purpose::Group(id) => {
                 self.group_page_came(key, rank, &id, through, page);
                 self.queues[key.0].end_page();
@@ -295,6 +311,7 @@ impl Dispatcher {
         for (rank, sequence) in queue.take_staying() {
             queue.page_out_durable(rank, sequence, watermark, &window);
         }
+        self.mark(key);
         self.wake_walk(key, &purpose);
     }
 
@@ -305,7 +322,9 @@ impl Dispatcher {
         (first, last): (Sequence, Sequence),
     ) -> Option<(Sequence, Sequence)> {
         match purpose {
-            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) => Some((first, last)),
+            Purpose::Head | Purpose::Scan(..) | Purpose::Group(..) | Purpose::Values(_) => {
+                Some((first, last))
+            }
             Purpose::Walk(key, _) => self.bounds_of_walk(*key, first, last),
         }
     }
@@ -348,6 +367,7 @@ impl Dispatcher {
                 "a stored message was damaged and has been put aside; see table quarantine");
             // One that is known by name is still whole in memory, or already counted out.
             gone += u64::from(!queue.knows(rank, *sequence));
+            queue.forget_value(rank, *sequence);
         }
         if queue.is_durable() {
             queue.pass_over_paged(gone);
@@ -399,6 +419,9 @@ impl Dispatcher {
     fn page_in(&mut self, key: QueueKey, rank: Rank, row: PageRow) {
         let sequence = row.sequence;
         let entry = self.entry_of(row, rank);
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
         self.take_in(key, rank, sequence, entry);
     }
 

@@ -1,5 +1,6 @@
 //! A connection as the dispatcher knows it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -10,10 +11,11 @@ use super::delivery::Slot;
 use super::flow::Blocker;
 use super::key::SubscriptionKey;
 use super::producer::Produced;
+use super::statistics::Asked;
 use super::subscription::ByNumber;
 use crate::core::destination::DestinationName;
 use crate::core::port::{
-    ConnectionId, DeliveryCounter, Opening, Reply, SubscriptionHandle, TransactionHandle,
+    ConnectionId, DeliveryCounter, Opening, Reply, Request, SubscriptionHandle, TransactionHandle,
 };
 
 /// What an open transaction has acknowledged.
@@ -72,6 +74,8 @@ pub(super) struct Peer {
     pub(super) in_flight: u64,
     /// What holds its SENDs back.
     pub(super) blocked_by: Vec<Blocker>,
+    /// What it asked for behind a SEND that waits.
+    pub(super) deferred: VecDeque<Request>,
     /// Temporary destinations that go with it.
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
@@ -80,11 +84,12 @@ pub(super) struct Peer {
     pub(super) reply_batches: Vec<Vec<Reply>>,
     /// How many were handed over the last time: there will be about as many again.
     pub(super) reply_count: usize,
-    /// Where its last SEND outside of a transaction went. None but temporary destinations
-    /// are ever removed.
+    /// Where its last SEND outside of a transaction went, if that is still there. Not a temporary destination.
     pub(super) latest: Option<(Arc<DestinationName>, Place)>,
     /// Where it has sent to, in a transaction or not.
     pub(super) produced: Produced,
+    /// What statistics it has asked for lately.
+    pub(super) asked: Asked,
     /// Whether it was let in: what advisories say has come, they say has gone.
     pub(super) was_opened: bool,
 }
@@ -102,12 +107,14 @@ impl Peer {
             counter: DeliveryCounter(0),
             in_flight: 0,
             blocked_by: Vec::new(),
+            deferred: VecDeque::new(),
             temporaries: Vec::new(),
             replies: Vec::new(),
             reply_batches: Vec::new(),
             reply_count: 0,
             latest: None,
             produced: Produced::new(),
+            asked: Asked::default(),
             was_opened: false,
         }
     }

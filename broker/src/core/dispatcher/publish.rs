@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Operation, Rank, Sender, Sequence, Ticket};
 
+use super::duplicate::Sifted;
 use super::effect::Promise;
 use super::entry::{AT_ONCE, Durability, Entry};
 use super::full::{NOBODY, Placed, Undo};
@@ -15,10 +16,10 @@ use crate::config::Dispatch;
 use crate::core::clock::Now;
 use crate::core::destination::StatisticsQuery;
 use crate::core::message::{DeliveryMode, Publication, Target};
-use crate::core::port::{ReceiptId, Refusal, Reply};
+use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
 /// The destinations of one SEND that are there.
-type Places = SmallVec<[Place; 1]>;
+pub(super) type Places = SmallVec<[Place; 1]>;
 
 /// Where the copies of what was sent were put.
 pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
@@ -44,36 +45,36 @@ impl Dispatcher {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         };
+        let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+        if is_special {
+            return self.send_specially(peer, &places, publication, receipt, now);
+        }
+        let places = self.forward(places, &publication);
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
         let mode = publication.mode;
         if self.is_disk_full && self.is_any_stored(&places, mode) {
+            self.advise_disk_full(peer, &places);
             return self.refuse_for_disk(peer, receipt);
         }
-        if let Some(query) = Self::query_in(&publication.target).filter(|_| places.is_empty()) {
-            return self.query(peer, &query, &publication.message, receipt, now);
-        }
         if places.is_empty() {
-            self.counters.dropped += 1;
-            if let Some(receipt) = receipt {
-                self.reply(peer, Reply::Unrouted(receipt));
-            }
-            return;
+            return self.send_nowhere(peer, &publication, receipt, now);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),
             visible_after: AT_ONCE,
         };
         let start = self.batch.operations.len();
+        self.replaced.clear();
         let mut placed = AllPlaced::new();
         let promise = self.publish(&places, publication, routing, &mut placed, now);
-        if placed.len() > 1 {
+        if placed.len() > 1 || !self.replaced.is_empty() {
             let connection = self.peers[peer.0].connection;
             let undo = Undo::Commit {
                 connection,
                 placed,
-                acknowledged: Vec::new(),
+                acknowledged: std::mem::take(&mut self.replaced),
             };
             self.as_one(start, undo);
         }
@@ -81,6 +82,124 @@ impl Dispatcher {
         for place in places {
             self.hold_producer_back(peer, place, mode);
         }
+    }
+
+    /// A SEND to what is no destination: a request of the broker's own, or to what has gone.
+    fn send_nowhere(
+        &mut self,
+        peer: PeerKey,
+        publication: &Publication,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        if Self::is_for_scheduler(&publication.target) {
+            return self.manage_schedule(peer, &publication.message, receipt);
+        }
+        if let Some(query) = Self::query_in(&publication.target) {
+            return self.query(peer, &query, &publication.message, receipt, now);
+        }
+        self.counters.dropped += 1;
+        if let Some(receipt) = receipt {
+            self.reply(peer, Reply::Unrouted(receipt));
+        }
+    }
+
+    /// A SEND that is to be delivered later, or that may repeat another one.
+    fn send_specially(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+        publication: Publication,
+        receipt: Option<ReceiptId>,
+        now: Now,
+    ) {
+        if places.is_empty() {
+            return self.send_nowhere(peer, &publication, receipt, now);
+        }
+        if publication.later.is_some()
+            && let Err(refusal) = self.check_schedulable(&publication.target)
+        {
+            return self.refuse(peer, refusal, receipt);
+        }
+        let bytes = publication.message.bytes();
+        if publication.later.is_none()
+            && let Err(refusal) = self.check_room(places, bytes, now)
+        {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if self.is_disk_full {
+            self.advise_disk_full(peer, places);
+            return self.refuse_for_disk(peer, receipt);
+        }
+        if !self.can_judge(&publication, places, now) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.defer(peer, send);
+        }
+        let routing = Routing {
+            sender: Sender(self.peers[peer.0].connection.0),
+            visible_after: AT_ONCE,
+        };
+        let start = self.batch.operations.len();
+        self.replaced.clear();
+        let mode = publication.mode;
+        let mut placed = AllPlaced::new();
+        let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
+            Ok(promise) => promise,
+            Err(sifted) => return self.answer_repeat(peer, receipt, &sifted),
+        };
+        let undo = Undo::Commit {
+            connection: self.peers[peer.0].connection,
+            placed,
+            acknowledged: std::mem::take(&mut self.replaced),
+        };
+        self.as_one(start, undo);
+        self.answer(peer, receipt, promise);
+        for place in places {
+            self.hold_producer_back(peer, *place, mode);
+        }
+    }
+
+    /// The same within a COMMIT. Nothing happens to a repeat. What was scheduled follows its routes when it comes.
+    pub(super) fn publish_specially(
+        &mut self,
+        places: &[Place],
+        mut publication: Publication,
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Result<Promise, Sifted> {
+        let later = publication.later.take();
+        let id = publication.duplicate_id.take();
+        let mut sifted = Sifted::all(places);
+        if let Some(id) = &id {
+            sifted = self.sift(id, places, now);
+            if sifted.fresh.is_empty() {
+                return Err(sifted);
+            }
+        }
+        let (fresh, mode) = (&sifted.fresh, publication.mode);
+        let sequence = self.next_sequence();
+        let number = MessageNumber(sequence.0);
+        let identity = (sequence, number);
+        let sender = routing.sender;
+        let promise = match later {
+            Some(later) => self.schedule(fresh, &publication, number, &later, sender, now),
+            None => {
+                self.counters.enqueued += 1;
+                let to = self.forward(fresh.clone(), &publication);
+                self.publish_as(&to, publication, identity, routing, placed, now)
+            }
+        };
+        let Some(id) = &id else { return Ok(promise) };
+        self.remember_id(id, fresh, number, sender, now);
+        // Its id is promised with a persistent message, also where that is stored for nobody.
+        Ok(match mode {
+            DeliveryMode::Persistent => promise.and(Promise::WithAppend),
+            DeliveryMode::NonPersistent => promise,
+        })
     }
 
     /// The same as [`Self::places`]. A producer's next SEND nearly always goes where its last one went.
@@ -95,7 +214,7 @@ impl Dispatcher {
         {
             return Ok(Places::from_slice(&[*place]));
         }
-        if StatisticsQuery::is_asked_by(name) {
+        if StatisticsQuery::is_asked_by(name) || Self::is_scheduler(name) {
             return Ok(Places::new());
         }
         let place = self.ensure(name, now)?;
@@ -115,7 +234,11 @@ impl Dispatcher {
         }
         let mut places = Places::new();
         for name in target.names() {
-            places.extend(self.ensure(name, now)?);
+            // A temporary one may be named as its owner does and as others do.
+            let place = self
+                .ensure(name, now)?
+                .filter(|place| !places.contains(place));
+            places.extend(place);
         }
         Ok(places)
     }
@@ -127,6 +250,7 @@ impl Dispatcher {
     ) -> Result<(), Refusal> {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
+            .filter(|name| !StatisticsQuery::is_asked_by(name))
             .collect();
         for name in &unknown {
             self.check_made_by_use(name)?;
@@ -160,7 +284,20 @@ impl Dispatcher {
     ) -> Promise {
         self.counters.enqueued += 1;
         let sequence = self.next_sequence();
-        let number = MessageNumber(sequence.0);
+        let identity = (sequence, MessageNumber(sequence.0));
+        self.publish_as(places, publication, identity, routing, placed, now)
+    }
+
+    /// The same for a message that has its number, which is not that of its position when it was stored before.
+    pub(super) fn publish_as(
+        &mut self,
+        places: &[Place],
+        publication: Publication,
+        (sequence, number): (Sequence, MessageNumber),
+        routing: Routing,
+        placed: &mut AllPlaced,
+        now: Now,
+    ) -> Promise {
         // By far the most common.
         if let [Place::Queue(key)] = places {
             placed.push(self.placed_in(*key, &publication, sequence));
@@ -170,7 +307,8 @@ impl Dispatcher {
             && self.virtual_queues_of(*key).is_empty()
         {
             placed.push(Placed::Topic(*key, number));
-            return self.publish_to_topic(*key, number, publication, routing, now);
+            let identity = (sequence, number);
+            return self.publish_to_topic(*key, identity, publication, routing, now);
         }
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
@@ -190,7 +328,9 @@ impl Dispatcher {
                         promise = promise.and(own);
                     }
                     placed.push(Placed::Topic(key, number));
-                    let own = self.publish_to_topic(key, number, publication.clone(), routing, now);
+                    let identity = (sequence, number);
+                    let publication = publication.clone();
+                    let own = self.publish_to_topic(key, identity, publication, routing, now);
                     promise = promise.and(own);
                 }
             }
@@ -251,6 +391,7 @@ impl Dispatcher {
         if entry.expires_ms != 0 {
             self.expiring_queues.insert(key);
         }
+        self.enter_value(key, rank, sequence, &entry);
         self.may_page_out(key, rank, sequence, &entry);
         let queue = &mut self.queues[key.0];
         queue.depth += 1;
@@ -262,7 +403,7 @@ impl Dispatcher {
     fn publish_to_topic(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         mut publication: Publication,
         routing: Routing,
         now: Now,
@@ -272,7 +413,7 @@ impl Dispatcher {
         publication.expires_ms = topic
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
-        let promise = self.feed_lasting(key, number, &publication, routing);
+        let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
         self.publish_in_turn(key, number, publication, routing, now);
         promise
     }

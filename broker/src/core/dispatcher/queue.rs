@@ -13,8 +13,10 @@ use super::bound::Bound;
 use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
+use super::idle::LastUse;
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane, Range};
+use super::last_value::LastValues;
 use super::page_turn::PageTurn;
 use super::paging::Window;
 use super::parked::Position;
@@ -24,7 +26,11 @@ use super::topic_log::LOG_RANK;
 use crate::config::Policy;
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
+use crate::core::memory::Charge;
 use crate::core::selector::Selector;
+
+/// What an entry in memory costs beside its message.
+const ENTRY_BYTES: usize = 192;
 
 /// Priorities 0 to 9.
 pub(super) const LANE_COUNT: usize = 10;
@@ -69,6 +75,8 @@ pub(super) enum Purpose {
     Scan(ScanKey, Sequence),
     /// Parked messages of a group.
     Group(GroupId),
+    /// To be entered by their last values, from this position on.
+    Values(Sequence),
     /// To be shown to a browser that stands here.
     Walk(SubscriptionKey, Sequence),
 }
@@ -83,6 +91,7 @@ pub(super) struct QueueCounters {
     pub(super) dead_lettered: u64,
     pub(super) expired: u64,
     pub(super) dropped: u64,
+    pub(super) replaced: u64,
 }
 
 /// What a queue is.
@@ -106,6 +115,8 @@ pub(super) struct Queue {
     pub(super) id: DestinationId,
     pub(super) name: Arc<DestinationName>,
     pub(super) role: Role,
+    /// What entries in memory are charged to where each is one of many copies: those of a subscription's queue.
+    pub(super) copies: Option<Charge>,
     pub(super) policy: Arc<Policy>,
     /// Where its failures go; none when it is a dead-letter queue itself.
     pub(super) dead_letter: Option<Arc<DestinationName>>,
@@ -122,6 +133,8 @@ pub(super) struct Queue {
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
     regained: Vec<(Rank, Sequence)>,
+    /// Entries in lanes that wait out a redelivery delay, or have: they hold back what is behind them.
+    waiting_out: BTreeSet<Position>,
     /// Resident entries that may leave memory when the page that is being read has come: it may have been read
     /// without them, and says how far the range has been read.
     staying: Vec<(Rank, Sequence)>,
@@ -144,6 +157,8 @@ pub(super) struct Queue {
     pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
+    /// Something was scheduled for it, and may be still: it has to be there then.
+    pub(super) is_scheduled_for: bool,
     /// Nothing is handed out before the watermark has reached this: it is not stored yet.
     pub(super) opens_at: Ticket,
     /// Whether it stands in the dispatcher's list of those that have something to tell the store.
@@ -158,6 +173,10 @@ pub(super) struct Queue {
     pub(super) in_flight_bytes: u64,
     /// Who waits for room in it.
     pub(super) bound: Bound,
+    /// The newest message of each value, where only that is kept.
+    pub(super) last_values: Option<Box<LastValues>>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: QueueCounters,
 }
 
@@ -172,6 +191,7 @@ impl Queue {
             id,
             name,
             role: Role::Destination,
+            copies: None,
             policy,
             dead_letter,
             lanes: std::array::from_fn(|_| Lane::default()),
@@ -182,6 +202,7 @@ impl Queue {
             held: FxHashSet::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
+            waiting_out: BTreeSet::new(),
             staying: Vec::new(),
             paging: Paging::Idle,
             paged_ticket: Ticket(0),
@@ -193,6 +214,7 @@ impl Queue {
             groups: Groups::default(),
             page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
+            is_scheduled_for: false,
             opens_at: Ticket(0),
             is_unsettled: false,
             dirty: false,
@@ -202,6 +224,8 @@ impl Queue {
             in_flight: 0,
             in_flight_bytes: 0,
             bound: Bound::default(),
+            last_values: None,
+            last_use: None,
             counters: QueueCounters::default(),
         }
     }
@@ -242,9 +266,13 @@ impl Queue {
     /// What would be handed out next. A lane whose front is not yet visible or due holds back what is behind it
     /// in that lane only; a lane whose front is on disk holds back lower priorities too.
     pub(super) fn next(&self, watermark: Ticket, now: Now) -> Next {
+        let returning = self.regained.iter().min().copied();
         for rank in self.occupied() {
             match self.lane(rank).front() {
                 Front::Entry(sequence, entry) => {
+                    if returning.is_some_and(|first| first < (rank, sequence)) {
+                        return Next::Nothing;
+                    }
                     if entry.visible_after <= watermark && entry.not_before <= now.uptime {
                         return Next::Ready(rank, sequence);
                     }
@@ -256,6 +284,30 @@ impl Queue {
         Next::Nothing
     }
 
+    /// The first row from here on that is about to be part of the range again.
+    pub(super) fn first_returning(&self, rank: Rank, from: Sequence) -> Option<Sequence> {
+        let returning = self.regained.iter();
+        let own = returning.filter(|(own, sequence)| *own == rank && *sequence >= from);
+        own.map(|(_, sequence)| *sequence).min()
+    }
+
+    /// Whether something that stands before a message must be given first: it is about to be part of the range again, or
+    /// waits out a delay in its lane.
+    pub(super) fn is_held_back(
+        &self,
+        (rank, sequence): Position,
+        is_ready: impl Fn(&Entry) -> bool,
+    ) -> bool {
+        let is_returning = self.regained.iter().any(|first| *first < (rank, sequence));
+        let first = (rank, Sequence(i64::MIN));
+        let mut before = self.waiting_out.range(first..(rank, sequence));
+        is_returning
+            || before.any(|(rank, sequence)| {
+                let entry = self.lane(*rank).get(*sequence);
+                entry.is_some_and(|entry| !is_ready(entry))
+            })
+    }
+
     /// Takes a resident entry. A stored one is held from here on.
     pub(super) fn take_at(&mut self, rank: Rank, sequence: Sequence) -> Option<Entry> {
         let entry = self.lane_mut(rank).remove(sequence)?;
@@ -265,10 +317,26 @@ impl Queue {
 
     fn taken(&mut self, rank: Rank, sequence: Sequence, entry: &Entry) {
         self.note_occupied(rank);
+        self.leaves_memory();
+        if !entry.not_before.is_zero() {
+            self.waiting_out.remove(&(rank, sequence));
+        }
         self.resident_bytes -= entry.message.bytes();
         self.expires_elsewhere((rank, sequence), entry);
         if entry.is_stored() {
             self.hold(rank, sequence);
+        }
+    }
+
+    fn comes_to_memory(&mut self) {
+        if let Some(copies) = &mut self.copies {
+            copies.grow(ENTRY_BYTES);
+        }
+    }
+
+    fn leaves_memory(&mut self) {
+        if let Some(copies) = &mut self.copies {
+            copies.shrink(ENTRY_BYTES);
         }
     }
 
@@ -292,8 +360,12 @@ impl Queue {
         if entry.is_stored() {
             self.unhold(rank, sequence);
         }
+        self.comes_to_memory();
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
+        if !entry.not_before.is_zero() {
+            self.waiting_out.insert((rank, sequence));
+        }
         self.lane_mut(rank).insert(sequence, entry);
         self.look_again(rank, sequence);
         self.occupied |= 1 << rank.0;
@@ -302,9 +374,11 @@ impl Queue {
     /// Puts a row in its place that was on disk only. Scans that have passed it have seen it there.
     pub(super) fn put_paged(&mut self, rank: Rank, sequence: Sequence, entry: Entry) {
         self.note_paged_in(entry.message.bytes() as u64);
+        self.comes_to_memory();
         self.resident_bytes += entry.message.bytes();
         self.expires_at_place((rank, sequence), &entry);
         self.lane_mut(rank).insert(sequence, entry);
+        self.value_paged_in((rank, sequence));
         self.occupied |= 1 << rank.0;
     }
 
@@ -357,6 +431,14 @@ impl Queue {
             .saturating_sub(entry.message.bytes() as u64);
         if entry.is_stored() {
             self.release(rank, sequence);
+        }
+        self.forget_value(rank, sequence);
+    }
+
+    /// Its value has no newest message any more.
+    pub(super) fn forget_value(&mut self, rank: Rank, sequence: Sequence) {
+        if let Some(values) = &mut self.last_values {
+            values.forget((rank, sequence));
         }
     }
 
@@ -485,6 +567,8 @@ impl Queue {
             self.resident_bytes -= bytes;
             self.expires_elsewhere((rank, sequence), &entry);
             self.paged_may_expire |= entry.expires_ms != 0 && !self.is_durable();
+            self.value_paged_out((rank, sequence), &entry);
+            self.leaves_memory();
             self.note_paged_out(bytes as u64);
         }
     }
@@ -526,6 +610,7 @@ impl Queue {
         self.note_occupied(rank);
         self.held.insert((rank, sequence));
         self.release(rank, sequence);
+        self.forget_value(rank, sequence);
         self.depth -= 1;
         self.depth_bytes = self.depth_bytes.saturating_sub(bytes);
         true
@@ -622,6 +707,11 @@ impl Queue {
         self.note_occupied(LOG_RANK);
     }
 
+    /// Whether its messages are copies of those of a topic.
+    pub(super) fn is_of_copies(&self) -> bool {
+        !matches!(self.role, Role::Destination)
+    }
+
     pub(super) fn is_durable(&self) -> bool {
         matches!(self.role, Role::Durable(_))
     }
@@ -642,6 +732,15 @@ impl Queue {
         match &mut self.role {
             Role::Durable(cursor) => Some(cursor),
             Role::Destination | Role::Shared { .. } => None,
+        }
+    }
+
+    /// The topic that feeds it.
+    pub(super) fn topic(&self) -> Option<TopicKey> {
+        match &self.role {
+            Role::Destination => None,
+            Role::Durable(cursor) => Some(cursor.topic),
+            Role::Shared { topic, .. } => Some(*topic),
         }
     }
 
@@ -716,7 +815,7 @@ impl Queue {
                 let last = range.map(|range| range.last).max(parked);
                 last.map(|last| (Sequence(i64::MIN), last))
             }
-            Purpose::Scan(_, from) => range
+            Purpose::Scan(_, from) | Purpose::Values(from) => range
                 .filter(|range| range.last >= *from)
                 .map(|range| (range.first.max(*from), range.last)),
             Purpose::Group(id) => {

@@ -107,6 +107,9 @@ impl Dispatcher {
         outcome: Outcome,
         now: Now,
     ) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
         if entry.is_expired(now.wall_ms) {
             return self.expire(key, rank, sequence, entry, now);
         }
@@ -139,6 +142,10 @@ impl Dispatcher {
 
     /// An entry that is in no lane returns: with its group, if something of that is parked, or to its place.
     pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return;
+        }
+        self.enter_value(key, rank, sequence, &entry);
         if let Some(group) = self.group_to_wait_with(key, &entry)
             && self.queues[key.0].groups.has_parked(&group)
         {

@@ -89,6 +89,8 @@ impl Report {
             mode: DeliveryMode::NonPersistent,
             expires_ms: 0,
             sent_ms: now.wall_ms,
+            later: None,
+            duplicate_id: None,
         }
     }
 

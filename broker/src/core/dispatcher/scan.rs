@@ -204,24 +204,53 @@ impl Queue {
         key: ScanKey,
         is_ready: impl Fn(&Entry) -> bool,
     ) -> Option<(Rank, Sequence)> {
-        let scan = self.scans.by_key.get_mut(&key)?;
         let mut from = Rank(0);
-        while let Some((rank, sequence)) = scan
-            .found
-            .range((from, Sequence(i64::MIN))..)
-            .next()
-            .copied()
-        {
-            match self.lanes[usize::from(rank.0) % LANE_COUNT].get(sequence) {
-                Some(entry) if is_ready(entry) => return Some((rank, sequence)),
+        loop {
+            let scan = self.scans.by_key.get(&key)?;
+            let mut found = scan.found.range((from, Sequence(i64::MIN))..);
+            let (rank, sequence) = *found.next()?;
+            match self.lane(rank).get(sequence) {
+                Some(entry)
+                    if is_ready(entry) && !self.is_held_back((rank, sequence), &is_ready) =>
+                {
+                    return Some((rank, sequence));
+                }
                 Some(_) => from = Rank(rank.0 + 1),
                 // Taken by another.
                 None => {
+                    let scan = self.scans.by_key.get_mut(&key)?;
                     scan.found.remove(&(rank, sequence));
                 }
             }
         }
-        None
+    }
+
+    /// Looks at what has come with a higher priority than what a scan has found, so that this comes first.
+    pub(super) fn look_ahead_of(
+        &mut self,
+        key: ScanKey,
+        found: Rank,
+        is_ready: impl Fn(&Entry) -> bool,
+    ) {
+        let mut steps = STEPS_MAX;
+        for rank in self.occupied().take_while(|rank| *rank < found) {
+            let index = usize::from(rank.0) % LANE_COUNT;
+            let Some(scan) = self.scans.by_key.get_mut(&key) else {
+                return;
+            };
+            let lane = &self.lanes[index];
+            while steps > 0
+                && let Some((sequence, entry)) = lane.resident_from(scan.at[index])
+                && is_ready(entry)
+                && !lane.has_paged_between(scan.at[index], sequence)
+            {
+                steps -= 1;
+                scan.at[index] = sequence.next();
+                if scan.look(&self.name, (rank, sequence), entry) {
+                    return;
+                }
+            }
+        }
     }
 
     /// Looks at what is resident, as far as it goes.

@@ -24,7 +24,19 @@ use crate::core::message::{DeliveryMode, Message, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply};
 
 /// Destinations, or subscriptions, that one query is told of; the last answer says when there are more.
-pub(super) const ANSWERS_MAX: usize = 1_000;
+pub(super) const ANSWERS_MAX: usize = 256;
+
+/// What one read of a connection, or one COMMIT, may ask for, in answers; a query that looks for what it is about counts
+/// as [`ANSWERS_MAX`] of them. A query is a hundred bytes, an answer a few microseconds: what is read at once must not
+/// keep the others waiting.
+pub(super) const ANSWERS_AT_ONCE: usize = 1_024;
+
+/// What a connection has asked for at a moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    at: Duration,
+    answers: usize,
+}
 
 /// What is added up over all queues, once for all queries of one moment.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +114,7 @@ impl Dispatcher {
                  them: ask again later",
             ));
         }
+        self.check_asked(peer, query, now)?;
         let reply_to = canonical::find(message.head(), b"reply-to").unwrap_or_default();
         let to = reply_name(&reply_to)
             .map_err(|error| Refusal::new("reply-to is invalid", format!("reply-to: {error}")))?;
@@ -114,27 +127,64 @@ impl Dispatcher {
         }
         let correlation_id = canonical::find(message.head(), b"correlation-id");
         let answers = reports.len();
-        for report in reports {
+        for (index, report) in reports.into_iter().enumerate() {
             let report = report
                 .with("answerCount", answers)
                 .answering(correlation_id.as_deref());
-            self.publish_answer(place, report, now);
+            match (self.publish_answer(place, report, now), index) {
+                (Ok(()), _) => {}
+                (Err(refusal), 0) => return Err(refusal),
+                (Err(_), _) => self.counters.dropped += 1,
+            }
         }
         self.hold_producer_back(peer, place, DeliveryMode::NonPersistent);
         Ok(Answered::Yes)
     }
 
-    fn publish_answer(&mut self, place: Place, report: Report, now: Now) {
+    fn check_asked(
+        &mut self,
+        peer: PeerKey,
+        query: &StatisticsQuery,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let asked = &mut self.peers[peer.0].asked;
+        if asked.at != now.uptime {
+            *asked = Asked {
+                at: now.uptime,
+                answers: 0,
+            };
+        }
+        asked.answers += match query {
+            StatisticsQuery::Broker | StatisticsQuery::One(_) => 1,
+            StatisticsQuery::Matching(_) | StatisticsQuery::Subscriptions => ANSWERS_MAX,
+        };
+        if asked.answers <= ANSWERS_AT_ONCE {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many statistics at once",
+            format!(
+                "a connection is given at most {ANSWERS_AT_ONCE} answers at once, and a query about a pattern or all \
+                 subscriptions counts as {ANSWERS_MAX}: wait for the answers before you ask again"
+            ),
+        ))
+    }
+
+    /// # Errors
+    /// When its queue is full and refuses what comes.
+    fn publish_answer(&mut self, place: Place, report: Report, now: Now) -> Result<(), Refusal> {
         let name = match place {
             Place::Queue(key) => Arc::clone(&self.queues[key.0].name),
             Place::Topic(key) => Arc::clone(&self.topics[key.0].name),
         };
         let publication: Publication = report.into_publication(name, &self.settings.budget, now);
+        self.check_room(&[place], publication.message.bytes(), now)?;
         let routing = Routing {
             sender: NOBODY,
             visible_after: AT_ONCE,
         };
         self.publish(&[place], publication, routing, &mut AllPlaced::new(), now);
+        Ok(())
     }
 
     fn reports(&mut self, query: &StatisticsQuery, now: Now) -> Vec<Report> {
@@ -177,7 +227,7 @@ impl Dispatcher {
         if let Some(totals) = self.totals.filter(|totals| totals.at == now.uptime) {
             return totals;
         }
-        let queues = || self.queues.iter().map(|(_, queue)| queue);
+        let queues = || self.destinations();
         let totals = Totals {
             at: now.uptime,
             depth: queues().map(|queue| queue.depth).sum(),

@@ -11,6 +11,7 @@ use super::browse::Walk;
 use super::consumer::{ConsumerPriority, Exclusivity};
 use super::delivery::Slot;
 use super::entry::Entry;
+use super::hung::PassedOver;
 use super::key::{ConsumerKey, PeerKey, QueueKey, TopicKey};
 use super::timer::TimerKey;
 use crate::core::destination::Pattern;
@@ -168,6 +169,12 @@ impl Pending {
         Some((topic, entry.number))
     }
 
+    /// Which topic each is of.
+    pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> + '_ {
+        let fresh = self.fresh.iter().map(|(_, topic, _)| *topic);
+        fresh.chain(self.returned.values().map(|(topic, _)| *topic))
+    }
+
     fn count(&mut self, entry: &Entry) {
         self.bytes += entry.message.bytes();
         self.charge.grow(COPY_BYTES);
@@ -226,6 +233,8 @@ pub(super) struct Subscription {
     pub(super) priority: ConsumerPriority,
     pub(super) exclusivity: Exclusivity,
     pub(super) locality: Locality,
+    /// How much of its topics may wait for it beyond its credit, by its own wish.
+    pub(super) pending_max: Option<u32>,
     /// Patterns that it takes from.
     pub(super) patterns: Vec<Arc<Pattern>>,
     /// Whether each message has to say where it comes from.
@@ -235,6 +244,8 @@ pub(super) struct Subscription {
     /// acknowledges them.
     pub(super) keeps_deliveries: bool,
     pub(super) credit: Credit,
+    /// Set while it is given nothing because it does not answer.
+    pub(super) passed_over: Option<Box<PassedOver>>,
     pub(super) open: Ends,
     pub(super) by_number: Option<ByNumber>,
     /// Whether it stands in the dispatcher's list to look at.

@@ -1,19 +1,28 @@
 //! The dispatcher on a memory disk, one turn at a time: what is best shown small. The simulation does the rest.
 
 mod advisory;
+mod advisory_random;
 mod bound;
 mod browse;
+mod ceiling;
 mod connection;
 mod consumer;
 mod crowd;
 mod dead_letter;
 mod destination;
+mod duplicate;
 mod expiry;
 mod full;
 mod group;
+mod hung;
+mod idle;
+mod last_value;
 mod lasting;
 mod paging;
 mod pressure;
+mod retained;
+mod route;
+mod schedule;
 mod selector;
 mod statistics;
 mod transaction;
@@ -31,13 +40,15 @@ use stompbox_store::{Store, StoreEvent};
 use super::*;
 use crate::core::clock::Now;
 use crate::core::destination::SubscribeTarget;
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
+use crate::core::duplicate_id::DuplicateId;
+use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication, Target};
 use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::Subscribing;
 use crate::core::port::{
-    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Opening,
-    Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
+    AckMode, AckTarget, Delivery, DeliveryCounter, DeliveryTag, Ending, Intent, Locality, Memory,
+    Opening, Prefetch, ReceiptId, Source, SubscriptionHandle, TransactionHandle, Verdict,
 };
+use crate::core::schedule::Schedule;
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
 
@@ -49,6 +60,8 @@ pub(super) struct Draft {
     ttl_ms: i64,
     head: &'static str,
     receipt: Option<&'static str>,
+    schedule: Option<&'static str>,
+    duplicate_id: Option<&'static str>,
 }
 
 pub(super) fn draft(text: &'static str) -> Draft {
@@ -59,6 +72,8 @@ pub(super) fn draft(text: &'static str) -> Draft {
         ttl_ms: 0,
         head: "",
         receipt: None,
+        schedule: None,
+        duplicate_id: None,
     }
 }
 
@@ -81,6 +96,21 @@ impl Draft {
     /// Its own headers, as lines.
     pub(super) fn head(self, head: &'static str) -> Self {
         Self { head, ..self }
+    }
+
+    /// Later, as [`Schedule`] writes it.
+    pub(super) fn schedule(self, schedule: &'static str) -> Self {
+        Self {
+            schedule: Some(schedule),
+            ..self
+        }
+    }
+
+    pub(super) fn id(self, id: &'static str) -> Self {
+        Self {
+            duplicate_id: Some(id),
+            ..self
+        }
     }
 
     pub(super) fn receipt(self, receipt: &'static str) -> Self {
@@ -149,6 +179,7 @@ impl Bench {
             budget,
             window,
             disk: DiskLimits::UNLIMITED,
+            zone: TimeZone::UTC,
         };
         Self::on(MemoryDisk::default(), settings)
     }
@@ -266,6 +297,14 @@ impl Bench {
                 ttl_ms => self.now.wall_ms + ttl_ms,
             },
             sent_ms: self.now.wall_ms,
+            later: draft.schedule.map(|text| {
+                let schedule: Schedule = text.parse().expect("a schedule");
+                let firing = schedule.first(wall_ms, &TimeZone::UTC).expect("it comes");
+                Box::new(Later { schedule, firing })
+            }),
+            duplicate_id: draft
+                .duplicate_id
+                .and_then(|id| DuplicateId::parse(Some(id.as_bytes()), None).expect("an id")),
         }
     }
 
@@ -316,6 +355,8 @@ impl Bench {
             priority: ConsumerPriority::default(),
             exclusivity: Exclusivity::default(),
             locality: Locality::All,
+            pending_max: None,
+            memory: Memory::Prospective,
             intent: Intent::Consume,
             receipt: None,
         };
@@ -331,16 +372,36 @@ impl Bench {
         verdict: Verdict,
         transaction: Option<u32>,
     ) {
-        let found =
-            |(owner, body, _): &&(u64, &str, DeliveryTag)| *owner == connection && *body == text;
-        let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
         let request = Request::Acknowledge {
-            target: AckTarget::Delivery(tag),
+            target: self.target(connection, text),
             verdict,
             transaction: transaction.map(TransactionHandle),
             receipt: None,
         };
         self.ask(connection, request);
+    }
+
+    pub(super) fn acknowledge_receipted(
+        &mut self,
+        connection: u64,
+        text: &str,
+        receipt: &'static str,
+    ) {
+        let request = Request::Acknowledge {
+            target: self.target(connection, text),
+            verdict: Verdict::Ack,
+            transaction: None,
+            receipt: Some(ReceiptId(receipt.as_bytes().into())),
+        };
+        self.ask(connection, request);
+    }
+
+    /// The last delivery of a message to a connection.
+    fn target(&self, connection: u64, text: &str) -> AckTarget {
+        let found =
+            |(owner, body, _): &&(u64, &str, DeliveryTag)| *owner == connection && *body == text;
+        let (.., tag) = *self.tags.iter().rev().find(found).expect("delivered");
+        AckTarget::Delivery(tag)
     }
 
     pub(super) fn ack(&mut self, connection: u64, text: &str) {
@@ -381,6 +442,9 @@ impl Bench {
             match read {
                 Read::Page(request) => self.store.read_page(request),
                 Read::Log(request) => self.store.read_log(request),
+                Read::Due(request) => self.store.read_due(request),
+                Read::Schedule(request) => self.store.read_schedule(request),
+                Read::Duplicates(request) => self.store.read_duplicates(request),
                 Read::Expired { now_ms, rows_max } => self.store.read_expired(now_ms, rows_max),
             }
         }
@@ -445,6 +509,10 @@ impl Bench {
                     Reply::Unrouted(ReceiptId(id)) => {
                         format!("unrouted {}", String::from_utf8_lossy(id))
                     }
+                    Reply::Duplicate {
+                        receipt: ReceiptId(id),
+                        ..
+                    } => format!("duplicate {}", String::from_utf8_lossy(id)),
                     Reply::BrowseEnd(_) => "end".to_owned(),
                     Reply::Close => "close".to_owned(),
                     Reply::Block => "block".to_owned(),
@@ -452,6 +520,20 @@ impl Bench {
                 };
                 Some(format!("{}<{text}", connection.0))
             })
+            .collect()
+    }
+
+    /// A header of each message that was delivered since the last time that was asked what was said.
+    pub(super) fn heard_heads(&self, header: &str) -> Vec<String> {
+        let deliveries = self.heard.iter().filter_map(|(_, reply)| match reply {
+            Reply::Deliver(delivery) => Some(&delivery.message),
+            _ => None,
+        });
+        deliveries
+            .filter_map(|message| {
+                stompbox_protocol::canonical::find(message.head(), header.as_bytes())
+            })
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
             .collect()
     }
 

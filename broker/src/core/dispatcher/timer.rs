@@ -80,6 +80,9 @@ impl Dispatcher {
             unfinished,
             self.next_pressure(now),
             self.next_sweep(),
+            self.next_firing(now),
+            self.next_watch(now),
+            self.next_look_at_unused(now),
         ];
         wakes.into_iter().flatten().min()
     }

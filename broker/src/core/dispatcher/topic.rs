@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
 
+use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
+use super::retained::Retained;
 use super::topic_log::TopicLog;
 use crate::config::Policy;
 use crate::core::destination::DestinationName;
@@ -29,6 +31,8 @@ pub(super) struct Topic {
     /// For subscriptions that last, while there are any.
     pub(super) log: Option<Box<TopicLog>>,
     pub(super) policy: Arc<Policy>,
+    /// Its last messages, for those that begin with them.
+    pub(super) retained: Option<Box<Retained>>,
     /// Those that named it.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     /// All that hear it, as of `audience_at`.
@@ -44,6 +48,8 @@ pub(super) struct Topic {
     pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// When it was last seen to be used.
+    pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
 }
 
@@ -54,6 +60,7 @@ impl Topic {
             id: None,
             log: None,
             policy,
+            retained: None,
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,
@@ -61,6 +68,7 @@ impl Topic {
             full_count: 0,
             is_crowded: false,
             blocked: Vec::new(),
+            last_use: None,
             counters: TopicCounters::default(),
         }
     }

@@ -36,9 +36,11 @@ pub(super) struct TopicLog {
     floors: BTreeMap<Sequence, usize>,
     /// Positions up to here are gone, or going.
     trimmed: Sequence,
-    /// The last position, and the batch that it is in.
+    /// The last position, and the last one that is durable.
     pub(super) last: Sequence,
-    pub(super) last_ticket: Ticket,
+    pub(super) durable: Sequence,
+    /// Queues whose consumers wait for what is not durable yet.
+    pub(super) waiting: Vec<QueueKey>,
     /// Messages that were ever in it, since the start.
     pub(super) count: u64,
 }
@@ -51,7 +53,8 @@ impl Default for TopicLog {
             floors: BTreeMap::new(),
             trimmed: Sequence(0),
             last: Sequence(0),
-            last_ticket: Ticket(0),
+            durable: Sequence(0),
+            waiting: Vec::new(),
             count: 0,
         }
     }
@@ -63,6 +66,7 @@ impl TopicLog {
         Self {
             trimmed: Sequence(first.0 - 1),
             last,
+            durable: last,
             count,
             ..Self::default()
         }
@@ -76,6 +80,11 @@ impl TopicLog {
     /// Whether nobody wants anything of it.
     pub(super) fn is_idle(&self) -> bool {
         self.floors.is_empty() && self.shared.is_empty()
+    }
+
+    /// Durable subscriptions.
+    pub(super) fn durable_count(&self) -> usize {
+        self.floors.values().sum()
     }
 
     /// A durable subscription stands here from now on, or no longer.
@@ -111,7 +120,7 @@ impl Dispatcher {
     pub(super) fn feed_lasting(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
     ) -> Promise {
@@ -122,11 +131,10 @@ impl Dispatcher {
         let shared = log.shared.clone();
         let mut promise = Promise::Kept;
         if is_kept {
-            promise = self.append_to_log(key, number, publication, routing);
+            promise = self.append_to_log(key, (sequence, number), publication, routing);
         }
         for queue in shared {
-            if self.is_for_lasting(queue, number, publication, routing) {
-                let sequence = Sequence(number.0);
+            if !self.is_own(queue, routing) && self.is_for_lasting(queue, number, publication) {
                 self.enqueue(queue, sequence, number, publication, routing);
             }
         }
@@ -137,13 +145,12 @@ impl Dispatcher {
     fn append_to_log(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
     ) -> Promise {
         let is_persistent = publication.mode == DeliveryMode::Persistent;
         let is_logged = is_persistent || self.has_room_on_disk();
-        let sequence = Sequence(number.0);
         let ticket = self.next_ticket;
         let topic = &mut self.topics[key.0];
         let (Some(log), Some(id)) = (&mut topic.log, topic.id) else {
@@ -151,15 +158,17 @@ impl Dispatcher {
         };
         if is_logged {
             log.last = sequence;
-            log.last_ticket = ticket;
             log.count += 1;
             let sender = if is_persistent {
                 routing.sender
             } else {
                 NOBODY
             };
-            let append = log_append(id, sequence, publication, sender);
+            let append = log_append(id, (sequence, number), publication, sender);
             self.batch.operations.push(Operation::Log(append));
+        }
+        if is_logged {
+            self.logging.push_back((ticket, key, sequence));
         }
         let mut visible_after = routing.visible_after;
         if is_persistent && topic.policy.dispatch == Dispatch::Durable {
@@ -170,17 +179,33 @@ impl Dispatcher {
         } else {
             Durability::Volatile
         };
-        for queue in log.active.clone() {
-            let is_wanted = self.is_for_lasting(queue, number, publication, routing);
+        let active = log.active.clone();
+        // Read back one by one when they are wanted: their copies would be too many.
+        let is_for_disk_only = is_logged && active.len() > 1 && self.is_crowded_by_copies();
+        for queue in active {
+            let is_own = self.is_own(queue, routing);
+            let is_wanted = !is_own && self.is_for_lasting(queue, number, publication);
             if let Some(cursor) = self.queues[queue.0].cursor_mut() {
                 if is_logged {
                     cursor.seen = sequence;
                     cursor.counted += 1;
                 }
+                if is_own {
+                    // What the store would bring back, nobody could tell whose it was.
+                    cursor.done(sequence);
+                    self.settle_later(queue);
+                    continue;
+                }
                 if !is_wanted {
                     if cursor.passed_over() {
                         self.settle_later(queue);
                     }
+                    continue;
+                }
+                if is_for_disk_only {
+                    cursor.unread += 1;
+                    self.queues[queue.0].append_log(sequence, sequence);
+                    self.mark(queue);
                     continue;
                 }
             }
@@ -198,23 +223,23 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a subscription wants a message: its selector, and what its own connection publishes.
+    /// Whether a message comes from the connection of a subscription that does not hear its own.
+    fn is_own(&self, key: QueueKey, routing: Routing) -> bool {
+        self.queues[key.0].consumers.iter().any(|consumer| {
+            let subscription = &self.subscriptions[self.consumers[consumer.0].subscription.0];
+            subscription.locality == Locality::NoLocal
+                && self.peers[subscription.peer.0].connection.0 == routing.sender.0
+        })
+    }
+
+    /// Whether a subscription's selector takes a message.
     fn is_for_lasting(
         &self,
         key: QueueKey,
         number: MessageNumber,
         publication: &Publication,
-        routing: Routing,
     ) -> bool {
         let queue = &self.queues[key.0];
-        let is_own = queue.consumers.iter().any(|consumer| {
-            let subscription = &self.subscriptions[self.consumers[consumer.0].subscription.0];
-            subscription.locality == Locality::NoLocal
-                && self.peers[subscription.peer.0].connection.0 == routing.sender.0
-        });
-        if is_own {
-            return false;
-        }
         let Some(selector) = queue.own_selector() else {
             return true;
         };
@@ -264,6 +289,45 @@ impl Dispatcher {
         }
     }
 
+    /// Positions up to this ticket are durable: those who wait for them may read them.
+    pub(super) fn logs_hold(&mut self, ticket: Ticket) {
+        while let Some((_, key, sequence)) =
+            self.logging.pop_front_if(|(logged, ..)| *logged <= ticket)
+        {
+            let Some(log) = self
+                .topics
+                .get_mut(key.0)
+                .and_then(|topic| topic.log.as_mut())
+            else {
+                continue;
+            };
+            log.durable = log.durable.max(sequence);
+            for queue in std::mem::take(&mut log.waiting) {
+                self.mark(queue);
+            }
+        }
+    }
+
+    /// How far a durable subscription may be read now, up to `last`. If not at all, it is looked at when there is more.
+    pub(super) fn readable_through(
+        &mut self,
+        key: QueueKey,
+        (from, last): (Sequence, Sequence),
+    ) -> Option<Sequence> {
+        let Some(cursor) = self.queues[key.0].cursor() else {
+            return Some(last);
+        };
+        let Some(log) = &mut self.topics[cursor.topic.0].log else {
+            return Some(last);
+        };
+        let through = last.min(log.durable);
+        if from > through {
+            log.waiting.push(key);
+            return None;
+        }
+        Some(through)
+    }
+
     /// What a durable subscription has done with is told the store at the end of the turn.
     pub(super) fn settle_later(&mut self, key: QueueKey) {
         let queue = &mut self.queues[key.0];
@@ -311,7 +375,7 @@ const NON_PERSISTENT: u8 = 0x10;
 
 fn log_append(
     topic: DestinationId,
-    sequence: Sequence,
+    (sequence, number): (Sequence, MessageNumber),
     publication: &Publication,
     sender: Sender,
 ) -> LogAppend {
@@ -322,7 +386,7 @@ fn log_append(
     LogAppend {
         topic,
         sequence,
-        number: MessageNumber(sequence.0),
+        number,
         payload: Arc::clone(&publication.message) as Arc<dyn Payload>,
         timestamp_ms: publication.message.timestamp_ms,
         expires_ms: publication.expires_ms,

@@ -8,12 +8,12 @@ use super::entry::AT_ONCE;
 use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::publish::{AllPlaced, Routing};
+use super::publish::{AllPlaced, Places, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
-use crate::core::port::{ReceiptId, TransactionHandle};
+use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
 use stompbox_store::Sender;
 
 impl Dispatcher {
@@ -28,6 +28,18 @@ impl Dispatcher {
         let names = sends.iter().flat_map(|send| send.target.names());
         if let Err(refusal) = self.check_unknown(names) {
             return self.refuse(peer, refusal, receipt);
+        }
+        match self.can_judge_all(&sends, now) {
+            Ok(true) => {}
+            Ok(false) => {
+                let commit = Request::Commit {
+                    transaction,
+                    sends,
+                    receipt,
+                };
+                return self.defer(peer, commit);
+            }
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
         }
         let claims = self.peers[peer.0]
             .transactions
@@ -47,12 +59,13 @@ impl Dispatcher {
             || claimed
                 .iter()
                 .any(|(_, outcome)| *outcome != Outcome::Acked);
-        let acknowledged = claimed
+        let mut acknowledged: Vec<_> = claimed
             .iter()
             .filter(|(_, outcome)| may_be_refused && *outcome == Outcome::Acked)
             .filter_map(|(delivered, _)| self.acknowledged(delivered))
             .collect();
         let operations = self.batch.operations.len();
+        self.replaced.clear();
         self.is_in_unit = may_be_refused;
         for (delivered, outcome) in claimed {
             self.conclude(delivered, outcome, now);
@@ -71,8 +84,17 @@ impl Dispatcher {
             if self.query_in_transaction(peer, &publication, now) {
                 continue;
             }
+            if Self::is_for_scheduler(&publication.target) {
+                self.counters.dropped += 1;
+                continue;
+            }
             // They were counted before: none is refused.
-            let Ok(places) = self.places(&publication.target, now) else {
+            let is_special = publication.later.is_some() || publication.duplicate_id.is_some();
+            let places = match is_special {
+                true => self.places(&publication.target, now),
+                false => self.routed(&publication, now),
+            };
+            let Ok(places) = places else {
                 continue;
             };
             let mode = publication.mode;
@@ -81,12 +103,21 @@ impl Dispatcher {
                 continue;
             }
             self.note_producer(peer, publication.target.names());
-            self.publish(&places, publication, routing, &mut placed, now);
+            if is_special {
+                if let Err(_repeat) =
+                    self.publish_specially(&places, publication, routing, &mut placed, now)
+                {
+                    self.counters.duplicates += 1;
+                }
+            } else {
+                self.publish(&places, publication, routing, &mut placed, now);
+            }
             for place in places {
                 self.hold_producer_back(peer, place, mode);
             }
         }
         if may_be_refused {
+            acknowledged.append(&mut self.replaced);
             let undo = Undo::Commit {
                 connection,
                 placed,
@@ -133,7 +164,37 @@ impl Dispatcher {
                 self.virtual_queues.contains_key(&**name) || self.is_kept(name)
             }
         };
-        send.mode == DeliveryMode::Persistent && send.target.names().iter().any(is_stored)
+        if send.later.is_some() || send.duplicate_id.is_some() {
+            return true;
+        }
+        if send.mode != DeliveryMode::Persistent {
+            return false;
+        }
+        let mut there = Places::new();
+        for name in send.target.names() {
+            match self.names.get(name) {
+                Some(place) => there.push(*place),
+                None if is_stored(name) => return true,
+                None => {}
+            }
+        }
+        let places = self.forward(there, send);
+        places.iter().any(|place| self.is_stored(*place, send.mode))
+    }
+
+    /// Whether all windows are in memory that a COMMIT needs.
+    fn can_judge_all(&mut self, sends: &[Publication], now: Now) -> Result<bool, Refusal> {
+        let mut all = true;
+        for send in sends {
+            if send.later.is_some() {
+                self.check_schedulable(&send.target)?;
+            }
+            if send.duplicate_id.is_some() {
+                let places = self.places(&send.target, now)?;
+                all &= self.can_judge(send, &places, now);
+            }
+        }
+        Ok(all)
     }
 
     fn is_kept(&self, name: &DestinationName) -> bool {

@@ -26,6 +26,15 @@ pub struct ScheduleHeaders<'a> {
     pub cron: Option<&'a [u8]>,
 }
 
+impl ScheduleHeaders<'_> {
+    /// Whether there is none of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let delays = [self.delay, self.x_delay, self.period];
+        delays.iter().all(Option::is_none) && self.repeat.is_none() && self.cron.is_none()
+    }
+}
+
 impl Schedule {
     /// Reads the headers; [`None`] if the message is to come at once, and once. As in ActiveMQ `AMQ_SCHEDULED_REPEAT`
     /// alone repeats nothing, and an empty `AMQ_SCHEDULED_CRON` is none.

@@ -7,7 +7,7 @@ use crate::core::port::{ReceiptId, Refusal};
 /// The `receipt` header.
 pub(super) fn receipt(frame: &FrameRef<'_>) -> Option<ReceiptId> {
     frame
-        .header("receipt")
+        .receipt()
         .map(|value| ReceiptId(value.as_ref().into()))
 }
 
@@ -65,7 +65,10 @@ pub(super) fn parse_natural(name: &str, value: &[u8]) -> Result<i64, Refusal> {
 
 /// `true` or `false`, also capitalised as Python writes them.
 pub(super) fn parse_flag(name: &str, value: &[u8]) -> Result<bool, Refusal> {
-    if value.eq_ignore_ascii_case(b"true") {
+    // As nearly all write them.
+    if value == b"false" {
+        Ok(false)
+    } else if value == b"true" || value.eq_ignore_ascii_case(b"true") {
         Ok(true)
     } else if value.eq_ignore_ascii_case(b"false") {
         Ok(false)

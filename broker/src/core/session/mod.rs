@@ -32,8 +32,9 @@ use stompbox_protocol::{Command, DecodeError, FrameRef, Version};
 use stompbox_store::Epoch;
 
 use super::clock::Now;
-use super::memory::{Charger, MemoryBudget};
+use super::memory::MemoryBudget;
 use super::port::{DeliveryCounter, ReceiptId, Refusal, Reply, Request, SubscriptionHandle};
+use super::schedule::TimeZone;
 use crate::config::{Limits, Policies};
 use destination_cache::DestinationCache;
 use stash::Stash;
@@ -56,6 +57,8 @@ pub struct SessionSettings {
     pub epoch: Epoch,
     /// What messages are charged to.
     pub budget: Arc<MemoryBudget>,
+    /// Where `AMQ_SCHEDULED_CRON` is read.
+    pub zone: TimeZone,
 }
 
 /// Where a session stands.
@@ -101,7 +104,6 @@ pub struct Session {
     topic_subscriptions: usize,
     /// Names and patterns that its subscriptions take from.
     source_count: usize,
-    charger: Charger,
     scratch: Vec<u8>,
 }
 
@@ -121,8 +123,7 @@ impl Session {
         Self {
             name: format!("{instance}-{epoch}-{number}").into(),
             message_id_prefix: format!("ID:{instance}-").into_bytes().into_boxed_slice(),
-            stash: Stash::new(&settings.limits),
-            charger: Charger::new(&settings.budget),
+            stash: Stash::new(&settings.limits, &settings.budget),
             settings,
             peer,
             stage: Stage::Fresh,
@@ -192,6 +193,12 @@ impl Session {
             && self.unanswered.bytes + output.receipt_bytes < limits.control_bytes
     }
 
+    /// Whether its SENDs are held back.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.stash.is_held_back()
+    }
+
     /// Whether it has a subscription on a topic, which must not stop reading.
     #[must_use]
     pub fn subscribes_to_topics(&self) -> bool {
@@ -212,6 +219,7 @@ impl Session {
             Reply::Opened
             | Reply::Receipt(_)
             | Reply::Unrouted(_)
+            | Reply::Duplicate { .. }
             | Reply::BrowseEnd(_)
             | Reply::Refused(_)
             | Reply::Close
@@ -323,6 +331,7 @@ impl Session {
             }
             Reply::Receipt(receipt) => self.receipt(&receipt, output),
             Reply::Unrouted(receipt) => self.answer(&receipt, Routed::Nowhere, output),
+            Reply::Duplicate { receipt, .. } => self.answer(&receipt, Routed::Before, output),
             Reply::BrowseEnd(subscription) => {
                 if !matches!(self.stage, Stage::Ending) {
                     self.browse_end(subscription, output);
@@ -385,6 +394,16 @@ impl Session {
         self.unanswered.bytes = self.unanswered.bytes.saturating_sub(receipt.0.len());
         output::write_receipt(output, self.version, receipt, routed);
     }
+}
+
+/// The number behind this one. A connection names no two things alike, also one that makes and ends them for days.
+fn next_handle(number: u32, command: &str) -> Result<u32, Refusal> {
+    number.checked_add(1).ok_or_else(|| {
+        Refusal::new(
+            "connection is worn out",
+            format!("this connection has sent {number} {command} frames: open another one"),
+        )
+    })
 }
 
 #[cfg(test)]

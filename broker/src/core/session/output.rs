@@ -231,6 +231,8 @@ pub(super) enum Routed {
     Yes,
     /// The message went nowhere (`x-routed:0`).
     Nowhere,
+    /// It repeats one that came before (`x-duplicate:true`).
+    Before,
 }
 
 pub(super) fn write_receipt(
@@ -243,8 +245,10 @@ pub(super) fn write_receipt(
     let bytes = &mut output.bytes;
     bytes.extend_from_slice(b"RECEIPT\n");
     encode::header(bytes, version, b"receipt-id", &receipt.0);
-    if routed == Routed::Nowhere {
-        bytes.extend_from_slice(b"x-routed:0\n");
+    match routed {
+        Routed::Yes => {}
+        Routed::Nowhere => bytes.extend_from_slice(b"x-routed:0\n"),
+        Routed::Before => bytes.extend_from_slice(b"x-duplicate:true\n"),
     }
     bytes.extend_from_slice(&[b'\n', 0, FRAME_GAP]);
     let end = output.position();

@@ -10,9 +10,11 @@ use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
 use crate::core::destination::{TemporaryName, reply_name};
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication};
+use crate::core::duplicate_id::DuplicateId;
+use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication};
 use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::{ReceiptId, Refusal, Request};
+use crate::core::schedule::{Schedule, ScheduleError, ScheduleHeaders};
 
 /// What the headers of a SEND say to the broker. Of a repeated header the first counts.
 #[derive(Debug, Default)]
@@ -25,6 +27,9 @@ struct Fields<'a> {
     expiration: Option<&'a [u8]>,
     ttl: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
+    schedule: ScheduleHeaders<'a>,
+    amq_dupl_id: Option<&'a [u8]>,
+    x_dedup_id: Option<&'a [u8]>,
     group_id: Option<&'a [u8]>,
     group_seq: Option<&'a [u8]>,
 }
@@ -37,8 +42,6 @@ enum Use {
     Kept,
     /// It belongs to the message, under the name by which others find the sender's temporary destination.
     ReplyTo,
-    /// It asks for what this version cannot do: better refused than ignored.
-    Unsupported,
 }
 
 impl<'a> Fields<'a> {
@@ -62,11 +65,19 @@ impl<'a> Fields<'a> {
             }
             b"content-length" | b"receipt" | b"message-id" | b"subscription" | b"redelivered"
             | b"ack" | b"JMSXDeliveryCount" | b"JMSXUserID" => return Use::Consumed,
-            b"AMQ_SCHEDULED_DELAY"
-            | b"AMQ_SCHEDULED_PERIOD"
-            | b"AMQ_SCHEDULED_REPEAT"
-            | b"AMQ_SCHEDULED_CRON"
-            | b"x-delay" => return Use::Unsupported,
+            b"AMQ_SCHEDULED_DELAY" => &mut self.schedule.delay,
+            b"AMQ_SCHEDULED_PERIOD" => &mut self.schedule.period,
+            b"AMQ_SCHEDULED_REPEAT" => &mut self.schedule.repeat,
+            b"AMQ_SCHEDULED_CRON" => &mut self.schedule.cron,
+            b"x-delay" => &mut self.schedule.x_delay,
+            b"_AMQ_DUPL_ID" => {
+                self.amq_dupl_id.get_or_insert(header.value);
+                return Use::Kept;
+            }
+            b"x-dedup-id" => {
+                self.x_dedup_id.get_or_insert(header.value);
+                return Use::Kept;
+            }
             b"reply-to" if header.value.starts_with(b"/temp-") => return Use::ReplyTo,
             _ => return Use::Kept,
         };
@@ -83,6 +94,9 @@ impl<'a> Fields<'a> {
 
     /// The earliest of the three ways to say it; 0 is never.
     fn expires_ms(&self, now: Now) -> Result<i64, Refusal> {
+        if let (None, None, None) = (self.expires, self.expiration, self.ttl) {
+            return Ok(0);
+        }
         let absolute = self
             .expires
             .map(|value| field::parse_natural("expires", value))
@@ -126,7 +140,6 @@ impl Session {
                 Use::Consumed => {}
                 Use::Kept => canonical::push(&mut head, self.version, &header),
                 Use::ReplyTo => self.push_reply_to(&mut head, header.value, output)?,
-                Use::Unsupported => return Err(unsupported(&header)),
             }
         }
         let Some(destination) = fields.destination else {
@@ -141,8 +154,10 @@ impl Session {
         } else {
             self.known_target(destination, output)?
         };
+        let later = self.later(&fields, now)?;
+        let duplicate_id = self.duplicate_id(&fields)?;
         if destination.is_query {
-            check_query(&head)?;
+            check_query(&head, later.is_some() || duplicate_id.is_some())?;
         }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;
@@ -159,7 +174,7 @@ impl Session {
             Some(body) => Body::Shared(body),
             None => Body::Borrowed(frame.body()),
         };
-        let charge = self.charger.charge(head.len() + frame.body().len());
+        let charge = self.settings.budget.charge(head.len() + frame.body().len());
         let message = Message::new(&head, body, priority, timestamp_ms, charge);
         let message = match fields.group_id {
             Some(id) => message.in_group(self.group(id, fields.group_seq)?),
@@ -178,6 +193,8 @@ impl Session {
             mode,
             expires_ms,
             sent_ms: now.wall_ms,
+            later,
+            duplicate_id,
         };
         match transaction {
             Some(transaction) => {
@@ -191,6 +208,33 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// When the message is to be delivered, if not at once. The delay counts from here, also in a transaction.
+    fn later(&self, fields: &Fields<'_>, now: Now) -> Result<Option<Box<Later>>, Refusal> {
+        if fields.schedule.is_empty() {
+            return Ok(None);
+        }
+        let invalid = |error: ScheduleError| Refusal::new("schedule is invalid", error.to_string());
+        // Neither a number nor a cron expression has a character that is escaped.
+        let Some(schedule) = Schedule::parse(&fields.schedule).map_err(invalid)? else {
+            return Ok(None);
+        };
+        let firing = schedule
+            .first(now.wall_ms, &self.settings.zone)
+            .map_err(invalid)?;
+        Ok(Some(Box::new(Later { schedule, firing })))
+    }
+
+    fn duplicate_id(&self, fields: &Fields<'_>) -> Result<Option<DuplicateId>, Refusal> {
+        if fields.amq_dupl_id.is_none() && fields.x_dedup_id.is_none() {
+            return Ok(None);
+        }
+        let decoded = |raw: Option<&_>| raw.map(|raw: &&[u8]| self.decoded(raw)).transpose();
+        let amq_dupl_id = decoded(fields.amq_dupl_id.as_ref())?;
+        let x_dedup_id = decoded(fields.x_dedup_id.as_ref())?;
+        DuplicateId::parse(amq_dupl_id.as_deref(), x_dedup_id.as_deref())
+            .map_err(|error| Refusal::new("duplicate id is invalid", error.to_string()))
     }
 
     /// Others find a temporary destination under another name than its owner.
@@ -231,8 +275,14 @@ impl Session {
     }
 }
 
-/// Statistics need somewhere to go.
-fn check_query(head: &[u8]) -> Result<(), Refusal> {
+/// Statistics need somewhere to go, and are of now.
+fn check_query(head: &[u8], is_special: bool) -> Result<(), Refusal> {
+    if is_special {
+        return Err(Refusal::new(
+            "statistics are of now",
+            "who asks for statistics is answered at once, every time: send without schedule headers and duplicate ids",
+        ));
+    }
     let Some(reply_to) = canonical::find(head, b"reply-to") else {
         return Err(Refusal::new(
             "reply-to is missing",
@@ -247,11 +297,4 @@ fn check_query(head: &[u8]) -> Result<(), Refusal> {
             format!("reply-to: {error}"),
         )),
     }
-}
-
-fn unsupported(header: &Header<'_>) -> Refusal {
-    let name = String::from_utf8_lossy(header.name).into_owned();
-    let detail =
-        format!("this version cannot delay or schedule messages: send without the header '{name}'");
-    Refusal::new(format!("{name} is not supported"), detail)
 }

@@ -1,11 +1,18 @@
 //! Frames of a producer that is held back (dialect, Flow control). ACK and NACK pass them, unless frames of the same
 //! transaction wait; everything else keeps its order.
+//!
+//! *Invariant*: every frame that waits counts in the share of all stashes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use stompbox_protocol::{Command, Frame, FrameRef};
 
 use crate::config::Limits;
+use crate::core::memory::{Held, MESSAGE_OVERHEAD_BYTES, MemoryBudget, Share};
+
+/// What a connection may keep in its stash when all stashes together are full.
+const SMALL_BYTES: usize = 4 * 1024;
 
 /// Frames that wait.
 #[derive(Debug)]
@@ -17,10 +24,11 @@ pub(super) struct Stash {
     frames_max: usize,
     bytes_max: usize,
     is_held_back: bool,
+    held: Held,
 }
 
 impl Stash {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, budget: &Arc<MemoryBudget>) -> Self {
         Self {
             frames: VecDeque::new(),
             transactions: HashMap::new(),
@@ -28,6 +36,7 @@ impl Stash {
             frames_max: limits.stash_frames,
             bytes_max: limits.stash_bytes,
             is_held_back: false,
+            held: budget.hold(Share::Stashes),
         }
     }
 
@@ -38,7 +47,14 @@ impl Stash {
 
     /// Whether nothing more may be read.
     pub(super) fn is_full(&self) -> bool {
-        self.frames.len() >= self.frames_max || self.bytes >= self.bytes_max
+        self.frames.len() >= self.frames_max
+            || self.bytes >= self.bytes_max
+            || self.bytes >= SMALL_BYTES && self.held.is_taken()
+    }
+
+    /// Whether frames wait, and those that come would have to.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.is_held_back
     }
 
     pub(super) fn hold_back(&mut self) {
@@ -63,6 +79,7 @@ impl Stash {
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.wire_bytes();
+        self.held.grow(cost(&frame));
         if let Some(id) = frame.header("transaction") {
             *self.transactions.entry(id.as_ref().into()).or_default() += 1;
         }
@@ -76,6 +93,7 @@ impl Stash {
         }
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.wire_bytes();
+        self.held.shrink(cost(&frame));
         if let Some(id) = frame.header("transaction")
             && let Some(count) = self.transactions.get_mut(&*id)
         {
@@ -88,8 +106,13 @@ impl Stash {
     }
 
     pub(super) fn clear(&mut self) {
-        self.frames.clear();
+        self.held
+            .shrink(self.frames.drain(..).map(|frame| cost(&frame)).sum());
         self.transactions.clear();
         self.bytes = 0;
     }
+}
+
+fn cost(frame: &Frame) -> usize {
+    frame.wire_bytes() + MESSAGE_OVERHEAD_BYTES
 }

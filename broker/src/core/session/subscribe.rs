@@ -10,8 +10,9 @@ use super::lasting::lasting;
 use super::output::Output;
 use super::temporary::invalid;
 use super::wish::{self, Wishes};
-use super::{Session, field};
+use super::{Session, field, next_handle};
 use crate::core::destination::{DestinationKind, Source as SubscribeSource, SubscribeTarget};
+use crate::core::memory::{Held, Share};
 use crate::core::port::{
     AckMode, Deletion, Lasting, ReceiptId, Refusal, Request, Source, SubscriptionHandle,
 };
@@ -41,7 +42,15 @@ pub(super) struct Subscribed {
     /// What of each MESSAGE never changes: command, `subscription`, `destination` if it is one, and `message-id` up
     /// to its numbers.
     pub(super) opening: Box<[u8]>,
+    /// What its selector takes of the memory.
+    _selector: Option<Box<Held>>,
 }
+
+/// Bytes of a subscription's id: it is kept as long as the subscription lives, and part of each of its messages.
+const ID_BYTES_MAX: usize = 255;
+
+/// What the tree of a selector takes for each byte of its text, at the most: two of them are a node.
+const SELECTOR_BYTES_PER_CHARACTER: usize = 32;
 
 /// So many ended subscriptions are remembered; then all are forgotten: names are the client's, memory is ours.
 const ENDED_MAX: usize = 256;
@@ -73,7 +82,6 @@ impl Session {
         receipt: Option<ReceiptId>,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        wish::refuse_unsupported(frame)?;
         let text = field::required(frame, "destination")?;
         let target = SubscribeTarget::parse(&text).map_err(|error| invalid(&error))?;
         let wishes = Wishes::read(frame, &target)?;
@@ -84,6 +92,7 @@ impl Session {
             None => return Err(missing_id("SUBSCRIBE")),
         };
         self.check_new(&name, target.sources.len())?;
+        let selector = self.hold_selector(frame, target.options.selector.as_deref())?;
         let mut sources: SmallVec<[Source; 1]> = SmallVec::new();
         for source in &target.sources {
             let source = self.source(source, output);
@@ -93,7 +102,7 @@ impl Session {
             }
         }
         let handle = self.next_subscription;
-        self.next_subscription = SubscriptionHandle(handle.0 + 1);
+        self.next_subscription = SubscriptionHandle(next_handle(handle.0, "SUBSCRIBE")?);
         self.names.insert(name, handle);
         let hears_topics = target
             .sources
@@ -106,6 +115,7 @@ impl Session {
             hears_topics,
             source_count: sources.len(),
             opening: self.opening(id.as_deref(), &sources),
+            _selector: selector,
         };
         self.subscriptions.insert(handle, subscribed);
         let subscribing = wishes.of(handle, sources, receipt);
@@ -137,7 +147,47 @@ impl Session {
         lines.into_boxed_slice()
     }
 
+    /// A selector's share of the memory. A consumer without one can always subscribe: it may be what empties it.
+    fn hold_selector(
+        &self,
+        frame: &FrameRef<'_>,
+        option: Option<&str>,
+    ) -> Result<Option<Box<Held>>, Refusal> {
+        let header = frame.header("selector");
+        let text_bytes = match (&header, option) {
+            (Some(text), _) => text.len(),
+            (None, option) => option.map_or(0, str::len),
+        };
+        if text_bytes == 0 {
+            return Ok(None);
+        }
+        let mut held = self.settings.budget.hold(Share::Selectors);
+        if held.is_taken() {
+            return Err(Refusal::new(
+                "too many selectors",
+                format!(
+                    "the selectors of all subscriptions fill a quarter of limits.memory_bytes = {}: end some, \
+                     use shorter ones, or raise the limit",
+                    self.settings.limits.memory_bytes
+                ),
+            ));
+        }
+        held.grow(text_bytes * SELECTOR_BYTES_PER_CHARACTER);
+        Ok(Some(Box::new(held)))
+    }
+
     fn check_new(&self, name: &SubscriptionName, source_count: usize) -> Result<(), Refusal> {
+        if let SubscriptionName::Id(id) = name
+            && id.len() > ID_BYTES_MAX
+        {
+            return Err(Refusal::new(
+                "subscription id is too long",
+                format!(
+                    "the header 'id' has {} bytes, at most {ID_BYTES_MAX} are allowed: choose a shorter one",
+                    id.len()
+                ),
+            ));
+        }
         if self.names.contains_key(name) {
             return Err(Refusal::new(
                 "subscription id in use",

@@ -8,6 +8,7 @@ use stompbox_protocol::{Decoder, InputRef, Limits as WireLimits, Role, Version};
 use stompbox_store::{Epoch, MessageNumber};
 
 use super::*;
+use crate::core::memory::Share;
 use crate::core::message::{Body, DeliveryMode, Message, Priority};
 use crate::core::port::{Delivery, DeliveryTag};
 
@@ -38,6 +39,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         Self {
             session: Session::new(Arc::new(settings), 7, 0xfeed, "peer".to_owned()),
@@ -375,6 +377,89 @@ fn a_full_stash_stops_reading_until_it_is_replayed() {
     assert!(!bench.takes_input());
     bench.reply(Reply::Unblock);
     assert!(bench.takes_input());
+}
+
+#[test]
+fn a_stash_is_small_while_all_of_them_together_are_full() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    let mut others = budget.hold(Share::Stashes);
+    others.grow(budget.limit_bytes() / 4);
+    bench.reply(Reply::Block);
+    let send = format!("SEND\ndestination:/queue/a\n\n{}\0", "x".repeat(1_500));
+    for _ in 0..2 {
+        bench.say(&send);
+        assert!(bench.takes_input());
+    }
+    bench.say(&send);
+    assert!(!bench.takes_input(), "4 KiB are enough");
+    others.shrink(budget.limit_bytes() / 8);
+    assert!(bench.takes_input());
+    others.grow(budget.limit_bytes() / 8 - 1);
+    assert!(others.is_taken());
+    drop(bench);
+    assert!(!others.is_taken(), "a session that ends gives its own back");
+}
+
+#[test]
+fn open_transactions_take_no_more_than_half_of_the_memory() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    bench.decoder.authenticated();
+    let body = "x".repeat(5_000);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    let send = format!("SEND\ndestination:/queue/a\ntransaction:t\n\n{body}\0");
+    for _ in 0..100 {
+        bench.say(&send);
+    }
+    assert!(budget.is_taken(Share::Transactions));
+    assert!(!budget.is_over());
+    bench.told();
+    bench.say(&send);
+    let told = bench.told();
+    assert!(
+        told.starts_with("ERROR\nmessage:memory is full\n"),
+        "{told}"
+    );
+    assert!(told.contains("half of limits.memory_bytes"), "{told}");
+    drop(bench);
+    assert!(!budget.is_taken(Share::Transactions));
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[test]
+fn selectors_that_fill_their_share_of_the_memory_are_refused() {
+    let mut bench = Bench::open(Version::V1_2);
+    let budget = Arc::clone(&bench.session.settings.budget);
+    let selector = format!("a IN ('{}')", "x".repeat(4_000));
+    let subscribe =
+        |id: usize| format!("SUBSCRIBE\nid:{id}\ndestination:/queue/a\nselector:{selector}\n\n\0");
+    bench.say(&subscribe(1));
+    bench.say("UNSUBSCRIBE\nid:1\n\n\0");
+    let mut id = 1;
+    while !budget.is_taken(Share::Selectors) {
+        id += 1;
+        bench.say(&subscribe(id));
+    }
+    assert!((3..100).contains(&id), "{id}");
+    bench.say("SUBSCRIBE\nid:plain\ndestination:/queue/a\n\n\0");
+    assert_eq!(bench.told(), "");
+    bench.say(&subscribe(0));
+    assert!(bench.told().contains("limits.memory_bytes"));
+    drop(bench);
+    assert!(!budget.is_taken(Share::Selectors));
+}
+
+#[test]
+fn a_connection_that_has_used_up_its_numbers_is_refused_and_none_comes_twice() {
+    let mut bench = Bench::open(Version::V1_2);
+    bench.session.next_subscription = SubscriptionHandle(u32::MAX);
+    bench.say("SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0");
+    assert!(bench.told().contains("connection is worn out"));
+    let mut bench = Bench::open(Version::V1_2);
+    bench.session.next_transaction = crate::core::port::TransactionHandle(u32::MAX);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    assert!(bench.told().contains("connection is worn out"));
 }
 
 #[test]

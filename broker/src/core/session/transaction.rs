@@ -4,8 +4,8 @@
 use stompbox_protocol::FrameRef;
 
 use super::output::Output;
-use super::{Session, field};
-use crate::core::memory::MESSAGE_OVERHEAD_BYTES;
+use super::{Session, field, next_handle};
+use crate::core::memory::{Held, MESSAGE_OVERHEAD_BYTES, Share};
 use crate::core::message::Publication;
 use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
 
@@ -16,6 +16,7 @@ pub(super) struct OpenTransaction {
     sends: Vec<Publication>,
     frames: usize,
     bytes: usize,
+    held: Held,
 }
 
 impl Session {
@@ -43,12 +44,13 @@ impl Session {
             ));
         }
         let handle = self.next_transaction;
-        self.next_transaction = TransactionHandle(handle.0 + 1);
+        self.next_transaction = TransactionHandle(next_handle(handle.0, "BEGIN")?);
         let open = OpenTransaction {
             handle,
             sends: Vec::new(),
             frames: 0,
             bytes: 0,
+            held: self.settings.budget.hold(Share::Transactions),
         };
         self.transactions.insert(id, open);
         if let Some(receipt) = receipt {
@@ -100,22 +102,29 @@ impl Session {
         output: &mut Output,
     ) -> Result<(), Refusal> {
         // Holding it back would hold its COMMIT back as well, which is what frees the memory.
-        if self.settings.budget.is_over() {
-            return Err(Refusal::new(
-                "memory is full",
-                format!(
-                    "messages in memory have reached limits.memory_bytes = {}, and an open transaction \
-                     cannot wait: try again when consumers have caught up, or raise the limit",
-                    self.settings.limits.memory_bytes
-                ),
-            ));
-        }
-        let bytes = publication.message.bytes() + MESSAGE_OVERHEAD_BYTES;
-        self.enter(id, bytes)?.sends.push(publication);
-        if let Some(receipt) = receipt {
-            self.receipt(&receipt, output);
-        }
-        Ok(())
+        let budget = &self.settings.budget;
+        let what = if budget.is_over() {
+            "messages in memory have reached"
+        } else if budget.is_taken(Share::Transactions) {
+            "what open transactions have sent has reached half of"
+        } else {
+            let bytes = publication.message.bytes() + MESSAGE_OVERHEAD_BYTES;
+            let open = self.enter(id, bytes)?;
+            open.held.grow(bytes);
+            open.sends.push(publication);
+            if let Some(receipt) = receipt {
+                self.receipt(&receipt, output);
+            }
+            return Ok(());
+        };
+        Err(Refusal::new(
+            "memory is full",
+            format!(
+                "{what} limits.memory_bytes = {}, and an open transaction cannot wait: try again when \
+                 others have come to an end or consumers have caught up, or raise the limit",
+                self.settings.limits.memory_bytes
+            ),
+        ))
     }
 
     /// The transaction that an ACK or NACK takes part in.

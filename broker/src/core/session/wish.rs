@@ -11,7 +11,7 @@ use super::lasting::lasting;
 use crate::core::destination::{ConsumerOptions, DestinationKind, SubscribeTarget};
 use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
 use crate::core::port::{
-    AckMode, Intent, Lasting, Locality, Prefetch, ReceiptId, Refusal, Source, Subscribing,
+    AckMode, Intent, Lasting, Locality, Memory, Prefetch, ReceiptId, Refusal, Source, Subscribing,
     SubscriptionHandle,
 };
 use crate::core::selector::Selector;
@@ -27,13 +27,14 @@ pub(super) struct Wishes {
     priority: ConsumerPriority,
     exclusivity: Exclusivity,
     locality: Locality,
+    pending_max: Option<u32>,
+    memory: Memory,
     intent: Intent,
 }
 
 impl Wishes {
     pub(super) fn read(frame: &FrameRef<'_>, target: &SubscribeTarget) -> Result<Self, Refusal> {
         let options = &target.options;
-        refuse_unsupported_options(options)?;
         let (selector, selector_text) = selection(frame, options)?.unzip();
         Ok(Self {
             mode: ack_mode(frame)?,
@@ -44,6 +45,8 @@ impl Wishes {
             priority: priority(frame, options)?,
             exclusivity: exclusivity(frame, options)?,
             locality: locality(frame, options)?,
+            pending_max: pending_max(frame, options)?,
+            memory: memory(frame, options)?,
             intent: intent(frame)?,
         })
     }
@@ -66,38 +69,11 @@ impl Wishes {
             priority: self.priority,
             exclusivity: self.exclusivity,
             locality: self.locality,
+            pending_max: self.pending_max,
+            memory: self.memory,
             intent: self.intent,
             receipt,
         }
-    }
-}
-
-/// Headers that change which messages come and that this version does not know: refused, not ignored.
-const UNSUPPORTED: [(&str, &str); 1] = [(
-    "activemq.maximumPendingMessageLimit",
-    "a limit of a subscription's own is",
-)];
-
-const UNSUPPORTED_FLAGS: [(&str, &str); 1] =
-    [("activemq.retroactive", "retroactive subscriptions are")];
-
-/// Refuses what this version cannot do.
-pub(super) fn refuse_unsupported(frame: &FrameRef<'_>) -> Result<(), Refusal> {
-    let named = UNSUPPORTED
-        .iter()
-        .filter(|(name, _)| frame.header(name).is_some());
-    let mut flagged = Vec::new();
-    for flag in &UNSUPPORTED_FLAGS {
-        if field::flag(frame, flag.0)? {
-            flagged.push(flag);
-        }
-    }
-    match named.chain(flagged).next() {
-        None => Ok(()),
-        Some((name, what)) => Err(Refusal::new(
-            format!("{name} is not supported"),
-            format!("{what} not supported by this version: subscribe without the header '{name}'"),
-        )),
     }
 }
 
@@ -205,23 +181,25 @@ fn messages(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn refuse_unsupported_options(options: &ConsumerOptions) -> Result<(), Refusal> {
-    let unsupported = [
-        (options.retroactive == Some(true), "consumer.retroactive"),
-        (
-            options
-                .maximum_pending_message_limit
-                .is_some_and(|limit| limit > 0),
-            "consumer.maximumPendingMessageLimit",
-        ),
-    ];
-    match unsupported.into_iter().find(|(is_wanted, _)| *is_wanted) {
-        None => Ok(()),
-        Some((_, name)) => Err(Refusal::new(
-            "destination option is not supported",
-            format!("this version cannot do what the option {name} asks for: subscribe without it"),
-        )),
-    }
+/// ActiveMQ's limit of a subscription of topics: negative is none.
+fn pending_max(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Option<u32>, Refusal> {
+    Ok(
+        match field::integer(frame, "activemq.maximumPendingMessageLimit")? {
+            Some(..0) => None,
+            Some(limit) => Some(messages(limit)),
+            None => options.maximum_pending_message_limit,
+        },
+    )
+}
+
+fn memory(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Memory, Refusal> {
+    let is_wanted =
+        field::flag(frame, "activemq.retroactive")? || options.retroactive == Some(true);
+    Ok(if is_wanted {
+        Memory::Retroactive
+    } else {
+        Memory::Prospective
+    })
 }
 
 fn intent(frame: &FrameRef<'_>) -> Result<Intent, Refusal> {

@@ -11,30 +11,31 @@ use crate::core::port::Refusal;
 /// A client's silence is forgiven up to this many times the agreed interval.
 const HEART_BEAT_GRACE: u32 = 2;
 
-/// How long a half-arrived frame waits for memory, or lets others wait for what it holds, before it is refused.
+/// How long a half-arrived frame may hold memory, or wait for it, while it is full.
 const ARRIVING_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often it looks: memory that becomes free tells nobody.
+/// How often one that waits looks: memory that becomes free tells nobody.
 const ARRIVING_RECHECK: Duration = Duration::from_millis(20);
 
-/// How often one that has been arriving for longer looks whether others wait.
-const OVERDUE_RECHECK: Duration = Duration::from_secs(1);
+/// How often one that holds some looks whether others wait for it.
+const HOLDING_RECHECK: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// When something has to be looked at: the earliest of all that may happen by time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let recheck = self
-            .starved_since
-            .map(|_| Instant::now() + ARRIVING_RECHECK);
-        let overdue = self
-            .arriving_since
-            .map(|since| (since + ARRIVING_PATIENCE).max(Instant::now() + OVERDUE_RECHECK));
+        let recheck = self.arriving.as_ref().map(|_| {
+            let every = if self.waits_for_memory() {
+                ARRIVING_RECHECK
+            } else {
+                HOLDING_RECHECK
+            };
+            Instant::now() + every
+        });
         let [late, beat, silent] = self.by_session();
         [
             self.end_by,
             self.release_at,
             recheck,
-            overdue,
             self.stalled_at(),
             late,
             beat,
@@ -74,12 +75,6 @@ impl Connection {
         }
     }
 
-    /// Whether a frame takes long to arrive while others wait for the memory that it holds.
-    fn is_overdue(&self, now: Instant) -> bool {
-        let is_late = |since: Instant| since + ARRIVING_PATIENCE <= now;
-        self.arriving_since.is_some_and(is_late) && !self.context.settings.budget.has_recovered()
-    }
-
     /// A connection that is not read is not judged.
     fn judges_silence(&self) -> bool {
         self.reads()
@@ -94,7 +89,7 @@ impl Connection {
             return Some(Outcome::Gone);
         }
         let is_over = |since: Instant| since + ARRIVING_PATIENCE <= now;
-        if self.starved_since.is_some_and(is_over) || self.is_overdue(now) {
+        if self.starved_since.is_some_and(is_over) && !self.has_memory() {
             self.refuse_starved();
             return None;
         }

@@ -40,6 +40,7 @@ impl Bench {
             instance: "i".into(),
             epoch: Epoch(1),
             budget: MemoryBudget::new(1 << 20),
+            zone: crate::core::schedule::TimeZone::UTC,
         };
         let (dispatcher, requests) = mpsc::channel(8);
         let context = Arc::new(Context {

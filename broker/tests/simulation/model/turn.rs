@@ -430,6 +430,7 @@ impl Model {
         match reply {
             Reply::Deliver(_) => {}
             Reply::Unrouted(_) => panic!("no queue goes away"),
+            Reply::Duplicate { .. } => panic!("nobody repeats anything"),
             Reply::BrowseEnd(_) => panic!("nobody browses"),
             Reply::Opened => trace::count("connection opened"),
             Reply::Receipt(receipt) => {

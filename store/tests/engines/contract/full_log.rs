@@ -11,6 +11,7 @@ on_every_small_disk!(
     full_disk_refuses_messages_of_logs_and_does_the_rest,
     dead_letter_that_is_refused_leaves_the_message_to_its_subscription,
     subscriptions_come_and_go_in_a_refused_unit,
+    full_disk_without_a_reserve_refuses_acknowledgements_out_of_order_and_lives_on,
     unit_of_a_queue_and_a_log_is_refused_as_a_whole,
     message_of_a_log_is_refused_although_it_is_trimmed_at_once,
     trims_go_on_on_a_full_disk_and_make_room,
@@ -61,6 +62,52 @@ fn full_disk_refuses_messages_of_logs_and_does_the_rest(harness: &mut dyn Harnes
     let mut session = reopened(session, harness);
     assert_eq!(session.unacknowledged(1, 1), [11, 13, 20]);
     assert_eq!(session.read_log(log_page(1, 1)).rows[0].deliveries, 3);
+}
+
+fn full_disk_without_a_reserve_refuses_acknowledgements_out_of_order_and_lives_on(
+    harness: &mut dyn Harness,
+) {
+    let mut session = full(harness);
+    assert_eq!(
+        refused(&mut session, awaited([logged(1, 20)])),
+        ["log 1/20"]
+    );
+    harness.tighten();
+    let mut first = 1_000;
+    let said = loop {
+        let said = refused(
+            &mut session,
+            awaited((first..first + 400).map(|n| pass(1, n))),
+        );
+        if !said.is_empty() {
+            break said;
+        }
+        first += 400;
+        assert!(first < 1_000_000, "never refused");
+    };
+    assert_eq!(said.len(), 400);
+    assert_eq!(said[0], format!("pass 1/{first}"));
+    let mut batch = awaited([
+        log_count(1, first, 2, 1),
+        floor(1, 11),
+        settle(key(2, 4, 77)),
+        pass(2, first),
+        floor(2, 10),
+    ]);
+    batch.units.push(3..5);
+    let expected = [
+        format!("count 1/{first}"),
+        format!("pass 2/{first}"),
+        "floor 2/10".to_owned(),
+    ];
+    assert_eq!(refused(&mut session, batch), expected);
+    assert_eq!(session.unacknowledged(1, 1), [12, 13]);
+    assert_eq!(session.unacknowledged(1, 2), [10, 11, 12, 13]);
+    harness.free(Medium::Database);
+    session.wait_resumed();
+    assert_eq!(refused(&mut session, awaited([pass(1, 13)])), [""; 0]);
+    let mut session = reopened(session, harness);
+    assert_eq!(session.unacknowledged(1, 1), [12]);
 }
 
 fn dead_letter_that_is_refused_leaves_the_message_to_its_subscription(harness: &mut dyn Harness) {

@@ -1,5 +1,7 @@
 //! What is told of each event, under ActiveMQ's names (docs/advisories.md).
 
+use std::collections::BTreeSet;
+
 use stompbox_store::{DestinationKind, MessageNumber, Sequence};
 
 use super::super::flow::Blocker;
@@ -180,11 +182,35 @@ impl Dispatcher {
 
     /// Subscriptions that take from a destination.
     pub(in crate::core::dispatcher) fn consumer_count(&self, place: Place) -> u64 {
+        let consumers = |queue: &QueueKey| self.queues[queue.0].consumers.len();
         let count = match place {
-            Place::Queue(QueueKey(queue)) => self.queues[queue].consumers.len(),
-            Place::Topic(topic) => self.audience_of(topic).len(),
+            Place::Queue(queue) => match self.queues[queue.0].topic() {
+                Some(topic) => return self.consumer_count(Place::Topic(topic)),
+                None => consumers(&queue),
+            },
+            Place::Topic(topic) => {
+                let log = self.topics[topic.0].log.iter();
+                let lasting = log.flat_map(|log| log.active.iter().chain(&log.shared));
+                self.audience_count(topic) + lasting.map(consumers).sum::<usize>()
+            }
         };
         count as u64
+    }
+
+    /// How many hear a topic, each once. The audience itself may have to be made anew, which is too much for a number
+    /// that is wanted with each of many that come or go.
+    fn audience_count(&self, key: TopicKey) -> usize {
+        let topic = &self.topics[key.0];
+        let mut count = topic.subscriptions.len();
+        let mut several = BTreeSet::new();
+        self.patterns.matches(&topic.name, |found| {
+            let subscription = &self.subscriptions[found.0];
+            let names_it = subscription.topics.iter().any(|(named, _)| *named == key);
+            if !names_it && (subscription.patterns.len() == 1 || several.insert(*found)) {
+                count += 1;
+            }
+        });
+        count
     }
 
     fn name_at(&self, place: Place) -> &DestinationName {
@@ -249,7 +275,8 @@ impl Dispatcher {
         topic: TopicKey,
         number: MessageNumber,
     ) {
-        if self.is_advised() && self.virtual_queues_of(topic).is_empty() {
+        let is_fed = self.topics[topic.0].log.is_some();
+        if self.is_advised() && !is_fed && self.virtual_queues_of(topic).is_empty() {
             self.advise_message("NoConsumer", Place::Topic(topic), number, |_, report| {
                 report
             });
@@ -364,9 +391,48 @@ impl Dispatcher {
         }
     }
 
+    /// What a connection sends to these is refused: the disk is full.
+    pub(in crate::core::dispatcher) fn advise_disk_full(
+        &mut self,
+        peer: PeerKey,
+        places: &[Place],
+    ) {
+        if !self.is_advised() {
+            return;
+        }
+        for place in places {
+            if let Some(ending) = ending(self.name_at(*place)) {
+                self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                    let name = dispatcher.name_at(*place);
+                    let report = about(report, name).with("usageName", "disk");
+                    let session = &*dispatcher.peers[peer.0].opening.session;
+                    dispatcher.connection_facts(report.with("producerId", session), peer)
+                });
+            }
+        }
+    }
+
+    /// A queue at its own limit refuses what is sent there.
+    pub(in crate::core::dispatcher) fn advise_rejecting(&mut self, key: QueueKey) {
+        if !self.is_advised() {
+            return;
+        }
+        let place = Place::Queue(key);
+        if let Some(ending) = ending(self.name_at(place)) {
+            self.advise(&format!("FULL.{ending}"), |dispatcher, report| {
+                let usage = dispatcher.limit_of(Blocker::Queue(key));
+                about(report, dispatcher.name_at(place)).with("usageName", usage)
+            });
+        }
+    }
+
     fn limit_of(&self, blocker: Blocker) -> String {
-        let Blocker::Topic(topic) = blocker else {
-            return self.name_of(blocker);
+        let topic = match blocker {
+            Blocker::Topic(topic) => topic,
+            Blocker::Queue(key) => return self.queues[key.0].limit_reached().to_owned(),
+            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall => {
+                return self.name_of(blocker);
+            }
         };
         let is_full = |key: &&SubscriptionKey| self.subscriptions[key.0].full_for.contains(&topic);
         let audience = self.audience_of(topic);

@@ -1,10 +1,10 @@
 //! What is told of the broker, a queue, a topic and a subscription, under ActiveMQ's names (docs/statistics.md).
 
-use super::super::Dispatcher;
 use super::super::consumer::Exclusivity;
 use super::super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::super::report::{Report, qualified};
 use super::super::subscription::Subscription;
+use super::super::{Dispatcher, Place};
 use super::Totals;
 use crate::core::destination::{COMPOSITE_NAMES_MAX, DestinationName, Pattern};
 use crate::core::port::Locality;
@@ -55,6 +55,7 @@ impl Dispatcher {
             .with("memoryUsage", queue.in_memory().1)
             .with("consumerCount", queue.consumers.len())
             .with_known("producerCount", self.known_producers(&queue.name))
+            .with("discardedCount", counters.dropped)
     }
 
     pub(super) fn topic_report(&self, key: TopicKey) -> Report {
@@ -63,7 +64,7 @@ impl Dispatcher {
             .with("destinationName", qualified(&topic.name))
             .with("enqueueCount", topic.counters.enqueued)
             .with("dispatchCount", topic.counters.dispatched)
-            .with("consumerCount", self.audience_of(key).len())
+            .with("consumerCount", self.consumer_count(Place::Topic(key)))
             .with_known("producerCount", self.known_producers(&topic.name))
             .with("discardedCount", topic.counters.dropped)
     }

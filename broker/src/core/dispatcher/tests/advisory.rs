@@ -3,6 +3,7 @@
 use stompbox_protocol::canonical;
 
 use super::*;
+use crate::core::port::Lasting;
 
 const ALL: &str = "/topic/ActiveMQ.Advisory.>";
 
@@ -258,4 +259,92 @@ fn nothing_is_told_about_temporary_destinations_beyond_their_coming_and_going() 
             "1<Connection stop",
         ]
     );
+}
+
+#[test]
+fn a_durable_subscriber_counts_as_a_consumer_of_its_topic_and_cannot_keep_advisories() {
+    let mut bench = Bench::new();
+    listen(&mut bench, ALL);
+    bench.open_as(2, Version::V1_2, Some("c"));
+    let durable = |wish: &mut Subscribing| wish.lasting = Some(Lasting::Durable("d".into()));
+    bench.subscribe_with(2, 0, "/topic/t", AckMode::Client, 1, durable);
+    bench.subscribe(2, 1, "/topic/t", AckMode::Auto, 1);
+    bench.rest();
+    bench.lose(2, 0);
+    bench.rest();
+    let consumers = told(&mut bench, &["event", "consumerCount"]);
+    let consumers = consumers.iter().filter(|line| line.contains("Consumer"));
+    assert_eq!(
+        consumers.collect::<Vec<_>>(),
+        [
+            "1<Consumer.Topic.t start 1",
+            "1<Consumer.Topic.t start 2",
+            "1<Consumer.Topic.t stop 1",
+            "1<Consumer.Topic.t stop 0",
+        ]
+    );
+    // The durable one, though away, is somebody; of a topic that has none nobody hears.
+    for to in ["/topic/t", "/topic/u"] {
+        bench.send(1, to, draft("a"));
+    }
+    bench.rest();
+    let unheard = told(&mut bench, &[]);
+    let unheard = unheard.iter().filter(|line| line.contains("NoConsumer"));
+    assert_eq!(unheard.collect::<Vec<_>>(), ["1<NoConsumer.Topic.u"]);
+    bench.open_as(3, Version::V1_2, Some("e"));
+    let to = "/topic/ActiveMQ.Advisory.Queue";
+    bench.subscribe_with(3, 0, to, AckMode::Client, 1, durable);
+    bench.turn();
+    assert!(
+        bench
+            .heard()
+            .contains(&"3<refused: advisories are not kept".to_owned())
+    );
+}
+
+#[test]
+fn what_a_full_disk_refuses_is_told() {
+    let mut bench = Bench::new();
+    listen(&mut bench, "/topic/ActiveMQ.Advisory.FULL.>");
+    bench.open(2);
+    bench.send(2, "/queue/q", draft("a"));
+    bench.rest();
+    bench.disk.fill(stompbox_store::Medium::Database);
+    // The first one is refused by the disk, those behind it at once.
+    for connection in [2, 3] {
+        bench.open(connection);
+        bench.send(connection, "/queue/q", draft("b"));
+        bench.rest();
+    }
+    let headers = ["usageName", "originalDestination"];
+    assert_eq!(
+        told(&mut bench, &headers),
+        ["1<FULL.Queue.q disk queue://q"]
+    );
+}
+
+#[test]
+fn whoever_hears_a_topic_is_counted_once() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    for (number, to) in [
+        "/topic/t",
+        "/topic/*",
+        "/topic/t,/topic/>",
+        "/topic/*,/topic/>",
+        "/topic/u,/topic/v.>",
+    ]
+    .iter()
+    .enumerate()
+    {
+        bench.subscribe(1, number as u32, to, AckMode::Auto, 1);
+    }
+    bench.send(1, "/topic/t", draft("a"));
+    let dispatcher = &bench.dispatcher;
+    let place = dispatcher.names[&*name("/topic/t")];
+    let Place::Topic(topic) = place else {
+        panic!("a topic");
+    };
+    assert_eq!(dispatcher.consumer_count(place), 4);
+    assert_eq!(dispatcher.audience_of(topic).len(), 4);
 }

@@ -66,7 +66,10 @@ fn what_is_declared_is_there_from_the_start_and_nothing_else_where_use_makes_not
     bench.send(1, "/queue/free.b,/queue/only.policy", draft("e"));
     bench.rest();
     assert_eq!(bench.heard(), refused(1));
-    bench.subscribe(2, 0, "/topic/orders", AckMode::Auto, 10);
+    bench.subscribe(2, 0, "/topic/ActiveMQ.Advisory.Queue", AckMode::Auto, 10);
+    bench.rest();
+    assert_eq!(bench.heard(), [""; 0], "the broker's own");
+    bench.subscribe(2, 1, "/topic/orders", AckMode::Auto, 10);
     bench.rest();
     assert_eq!(bench.heard(), refused(2));
     let commit = Request::Commit {

@@ -484,3 +484,100 @@ fn non_persistent_messages_that_are_parked_spill_when_memory_is_short() {
     );
     assert!(bench.disk.tallies().is_empty());
 }
+
+#[test]
+fn what_waits_for_a_busy_owner_comes_one_by_one_while_a_later_consumer_takes_other_groups() {
+    let mut bench = opened(Bench::new());
+    consume(&mut bench, 1, 1);
+    send(&mut bench, "a", RED);
+    consume(&mut bench, 2, 100);
+    for (text, head) in [("b", RED), ("c", RED), ("d", BLUE)] {
+        send(&mut bench, text, head);
+    }
+    bench.ack(2, "d");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<d#1"]);
+    for (acked, next) in [("a", "b"), ("b", "c")] {
+        bench.ack(1, acked);
+        bench.rest();
+        assert_eq!(bench.heard(), [format!("1<{next}#1")]);
+    }
+}
+
+#[test]
+fn what_returns_to_the_disk_while_a_page_is_read_keeps_its_place_before_the_rest_of_its_group() {
+    let mut bench = opened(Bench::paging(1, 1));
+    consume(&mut bench, 1, 1);
+    consume(&mut bench, 2, 100);
+    for text in ["a", "b", "c", "d", "e"] {
+        send(&mut bench, text, RED);
+    }
+    bench.send(9, QUEUE, draft("f").head(RED).non_persistent());
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1"]);
+    bench.subscribe_with(3, 0, QUEUE, AckMode::Auto, 10, |wish| {
+        wish.intent = Intent::Browse;
+    });
+    bench.turn();
+    assert_eq!(bench.disk.pending_reads(), 1);
+    bench.lose(1, 1);
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.retain(|heard| heard.starts_with("2<"));
+    assert_eq!(
+        heard,
+        ["2<a#2", "2<b#1", "2<c#1", "2<d#1", "2<e#1", "2<f#1"]
+    );
+}
+
+#[test]
+fn a_higher_priority_comes_before_what_is_parked() {
+    let mut bench = opened(Bench::new());
+    consume(&mut bench, 1, 1);
+    for (text, head) in [("a", RED), ("b", RED)] {
+        send(&mut bench, text, head);
+    }
+    consume(&mut bench, 2, 1);
+    send(&mut bench, "d", BLUE);
+    send(&mut bench, "e", RED);
+    bench.send(9, QUEUE, draft("c").priority(9));
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "2<d#1"]);
+    for (acked, next) in [("a", "c"), ("c", "b"), ("b", "e")] {
+        bench.ack(1, acked);
+        bench.rest();
+        assert_eq!(bench.heard(), [format!("1<{next}#1")]);
+    }
+}
+
+#[test]
+fn what_is_parked_waits_behind_a_delayed_message_that_holds_its_queue() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    consume(&mut bench, 1, 1);
+    consume(&mut bench, 2, 1);
+    send(&mut bench, "a", RED);
+    send(&mut bench, "b", "");
+    consume(&mut bench, 3, 2);
+    send(&mut bench, "c", RED);
+    assert_eq!(bench.heard(), ["1<a#1", "2<b#1"]);
+    assert_eq!(bench.view("q").parked, 1);
+    let nack = Verdict::Nack {
+        delay: Some(Duration::from_secs(5)),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(2, "b", nack, None);
+    bench.rest();
+    bench.ack(1, "a");
+    bench.rest();
+    assert!(
+        bench.heard().is_empty(),
+        "the delay holds back what stands behind"
+    );
+    bench.pass(5_000);
+    bench.rest();
+    bench.pass(20);
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.retain(|heard| heard.contains('c'));
+    assert_eq!(heard, ["1<c#1"]);
+}

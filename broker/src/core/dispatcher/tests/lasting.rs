@@ -486,6 +486,79 @@ fn a_commit_that_the_full_disk_refuses_gives_back_what_it_had_acknowledged() {
     );
 }
 
+/// A full disk that has no room for it has refused what was acknowledged before its turn.
+fn withheld() -> Bench {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a", "b", "c"]);
+    durable(&mut bench, 1, 1, "n", 10);
+    bench.rest();
+    bench.heard();
+    bench.disk.fill(Medium::Database);
+    send_all(&mut bench, &["d"]);
+    bench.disk.tighten();
+    bench.acknowledge_receipted(1, "b", "rb");
+    bench.rest();
+    let mut heard = bench.heard();
+    // What stands behind a refusal is not written.
+    assert_eq!(heard.pop(), Some("1<receipt rb".to_owned()));
+    let expected = [
+        "1<d#1",
+        "9<refused: disk is full",
+        "1<refused: disk is full",
+    ];
+    assert_eq!(heard, expected);
+    bench.lose(1, 4);
+    bench
+}
+
+fn wake(bench: &mut Bench) -> Vec<String> {
+    open_as(bench, 2, "c");
+    durable(bench, 2, 1, "n", 10);
+    bench.rest();
+    bench.heard()
+}
+
+#[test]
+fn an_acknowledgement_out_of_turn_that_the_full_disk_has_no_room_for_has_no_receipt() {
+    let mut bench = withheld();
+    bench.restart();
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<b#2", "2<c#2"]);
+}
+
+#[test]
+fn an_acknowledgement_out_of_turn_is_kept_when_the_disk_has_room() {
+    let mut bench = withheld();
+    // It holds in this life; d was refused and is still here.
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<c#2", "2<d#2"]);
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.rest();
+    bench.restart();
+    assert_eq!(wake(&mut bench), ["2<a#2", "2<c#2"]);
+    for text in ["a", "c"] {
+        bench.ack(2, text);
+        bench.rest();
+    }
+    assert_eq!(logged(&bench), 0);
+}
+
+#[test]
+fn acknowledgements_in_turn_go_on_when_the_full_disk_has_no_room_for_others() {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a", "b", "c"]);
+    durable(&mut bench, 1, 1, "n", 10);
+    bench.rest();
+    bench.heard();
+    bench.disk.fill(Medium::Database);
+    bench.disk.tighten();
+    for text in ["a", "b", "c"] {
+        bench.acknowledge_receipted(1, text, text);
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["1<receipt a", "1<receipt b", "1<receipt c"]);
+    assert_eq!(logged(&bench), 0);
+}
+
 #[test]
 fn a_send_that_the_full_disk_refuses_waits_for_nobody() {
     let mut bench = asleep();
@@ -561,4 +634,81 @@ fn priority_and_delivery_mode_come_back_from_the_log() {
             (0, DeliveryMode::Persistent)
         ]
     );
+}
+
+#[test]
+fn what_its_own_connection_publishes_stays_away_over_its_absence() {
+    let mut bench = Bench::new();
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    let deaf = |bench: &mut Bench, subscription| {
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(1, subscription, TOPIC, mode, 1, |wish| {
+            wish.lasting = Some(Lasting::Durable("n".into()));
+            wish.locality = Locality::NoLocal;
+        });
+        bench.rest();
+    };
+    deaf(&mut bench, 0);
+    for (connection, text) in [(9, "a"), (1, "b"), (9, "c")] {
+        bench.send(connection, TOPIC, draft(text));
+        bench.rest();
+    }
+    unsubscribe(&mut bench, 1, 0);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1"]);
+    bench.restart();
+    open_as(&mut bench, 1, "c");
+    deaf(&mut bench, 0);
+    bench.ack(1, "a");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2", "1<c#2"]);
+    bench.ack(1, "c");
+    bench.rest();
+    assert_eq!(logged(&bench), 0);
+}
+
+#[test]
+fn many_that_do_not_read_fill_no_more_than_their_share_of_the_memory_and_lose_nothing() {
+    const SUBSCRIPTIONS: u32 = 100;
+    const MESSAGES: usize = 500;
+    let limit = 8 << 20;
+    let mut bench = Bench::with_memory(Window::default(), Policies::default(), limit);
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    for number in 0..SUBSCRIPTIONS {
+        durable(&mut bench, 1, number, &format!("n{number}"), 1_000);
+    }
+    bench.rest();
+    for _ in 0..MESSAGES {
+        bench.send(9, TOPIC, draft("a"));
+        bench.rest();
+        let used = bench.budget.used_bytes();
+        assert!(used <= limit / 4 * 5, "{used}");
+    }
+    let mut open = Vec::new();
+    let mut counts = vec![0; SUBSCRIPTIONS as usize];
+    for _ in 0..10 * MESSAGES {
+        for (_, reply) in std::mem::take(&mut bench.heard) {
+            if let Reply::Deliver(delivery) = reply {
+                counts[delivery.subscription.0 as usize] += 1;
+                open.push(delivery.tag);
+            }
+        }
+        if open.is_empty() {
+            break;
+        }
+        for tag in open.drain(..) {
+            let request = Request::Acknowledge {
+                target: AckTarget::Delivery(tag),
+                verdict: Verdict::Ack,
+                transaction: None,
+                receipt: None,
+            };
+            bench.ask(1, request);
+        }
+        bench.rest();
+    }
+    assert_eq!(counts, vec![MESSAGES; SUBSCRIPTIONS as usize]);
+    assert_eq!(logged(&bench), 0);
 }

@@ -205,7 +205,12 @@ fn a_turn_ends_although_a_selector_waits_with_what_it_has_found() {
     bench.acknowledge(2, "b", LATER, None);
     bench.ack(4, "g");
     bench.turn();
-    assert_eq!(bench.heard(), ["1<f#1"]);
+    assert!(bench.heard().is_empty(), "b holds back what is behind it");
+    bench.pass(5_000);
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.sort();
+    assert_eq!(heard, ["1<b#2", "2<d#1"]);
 }
 
 #[test]
@@ -319,4 +324,39 @@ fn a_selector_sees_why_a_message_is_a_dead_letter() {
         bench.rest();
     }
     assert_eq!(bench.heard(), ["2<b#1", "3<a#1"]);
+}
+
+#[test]
+fn a_higher_priority_comes_before_what_a_selector_has_found() {
+    let mut bench = opened(Bench::new());
+    select(&mut bench, 1, 0, "kind = 'x'", 1);
+    for (text, priority) in [("a", 4), ("b", 4), ("c", 4), ("d", 9)] {
+        let priority = i64::from(priority);
+        bench.send(9, QUEUE, draft(text).head("kind:x\n").priority(priority));
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["1<a#1"]);
+    for (acked, next) in [("a", "d"), ("d", "b"), ("b", "c")] {
+        bench.ack(1, acked);
+        bench.rest();
+        assert_eq!(bench.heard(), [format!("1<{next}#1")]);
+    }
+}
+
+#[test]
+fn what_a_selector_has_found_waits_behind_a_delayed_message_that_holds_its_queue() {
+    let mut bench = opened(Bench::policy("redelivery_order", "hold"));
+    select(&mut bench, 1, 0, "kind = 'x'", 2);
+    for text in ["a", "b", "c", "d"] {
+        bench.send(9, QUEUE, draft(text).head("kind:x\n"));
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["1<a#1", "1<b#1"]);
+    bench.acknowledge(1, "a", LATER, None);
+    bench.ack(1, "b");
+    bench.rest();
+    assert!(bench.heard().is_empty());
+    bench.pass(5_000);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2", "1<c#1"]);
 }

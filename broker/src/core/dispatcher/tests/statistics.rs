@@ -2,7 +2,7 @@
 
 use stompbox_protocol::canonical;
 
-use super::super::statistics::ANSWERS_MAX;
+use super::super::statistics::{ANSWERS_AT_ONCE, ANSWERS_MAX};
 use super::*;
 
 const ASKED: &str = "reply-to:/queue/answers\ncorrelation-id:7\n";
@@ -131,4 +131,36 @@ fn a_full_memory_refuses_queries() {
     ask(&mut bench, "ActiveMQ.Statistics.Broker", ASKED);
     assert_eq!(bench.heard(), ["9<refused: memory is full"]);
     drop(held);
+}
+
+#[test]
+fn a_connection_is_answered_so_much_at_once_and_the_next_moment_again() {
+    let mut bench = opened();
+    for number in 0..5 {
+        bench.send(
+            9,
+            &format!("/queue/q.{number}"),
+            draft("a").non_persistent(),
+        );
+    }
+    bench.turn();
+    bench.heard();
+    let patterns = ANSWERS_AT_ONCE / ANSWERS_MAX;
+    for _ in 0..2 {
+        for _ in 0..patterns {
+            ask(&mut bench, "ActiveMQ.Statistics.Destination.q.>", ASKED);
+        }
+        assert_eq!(answers(&mut bench, &["answerCount"]).len(), 5 * patterns);
+        bench.pass(1);
+    }
+    for _ in 0..=ANSWERS_AT_ONCE {
+        ask(&mut bench, "ActiveMQ.Statistics.Broker", ASKED);
+    }
+    let heard = bench.heard();
+    let refused = "9<refused: too many statistics at once".to_owned();
+    assert_eq!(heard.last(), Some(&refused));
+    assert_eq!(
+        heard.iter().filter(|line| line.contains('#')).count(),
+        ANSWERS_AT_ONCE
+    );
 }

@@ -1,0 +1,368 @@
+//! Repeated messages are known by their ids (dialect, SEND: `_AMQ_DUPL_ID`): each destination has a window of the last
+//! ones, which the store keeps.
+//!
+//! Owns the windows that are in memory: one is read when the first message with an id comes to its destination, and what
+//! its connection sends meanwhile waits behind that message. *Invariants.* An id is entered in the batch of its message,
+//! and is gone again if that is refused. A repeat is answered when the first one is durable. A window leaves memory only
+//! when the store has all of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use stompbox_store::{
+    DUPLICATE_WINDOW, DestinationId, DuplicateRecord, DuplicateRequest, Duplicates, MessageNumber,
+    Operation, PageId, Sender, Ticket,
+};
+
+use super::effect::{Promise, Read};
+use super::flow::Blocker;
+use super::key::PeerKey;
+use super::peer::Standing;
+use super::{Dispatcher, Place};
+use crate::core::clock::Now;
+use crate::core::duplicate_id::DuplicateId;
+use crate::core::memory::{Charge, MemoryBudget};
+use crate::core::message::Publication;
+use crate::core::port::{ConnectionId, ReceiptId, Reply, Request};
+
+/// Bytes of ids in memory beyond which windows that were not asked for lately leave it.
+const WINDOWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an id costs beside its bytes.
+const ID_BYTES: usize = 128;
+
+/// What came with an id.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    number: MessageNumber,
+    ticket: Ticket,
+}
+
+/// The ids of one destination.
+#[derive(Debug)]
+struct Window {
+    known: HashMap<Arc<[u8]>, Known>,
+    /// The same, the oldest first. One that was refused may stand here still.
+    order: VecDeque<Arc<[u8]>>,
+    charge: Charge,
+    bytes: usize,
+    asked_at: u64,
+    last_ticket: Ticket,
+}
+
+impl Window {
+    fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            charge: budget.charge_bytes(0),
+            bytes: 0,
+            asked_at: 0,
+            last_ticket: Ticket(0),
+        }
+    }
+
+    fn enter(&mut self, id: &[u8], known: Known) {
+        let id: Arc<[u8]> = Arc::from(id);
+        self.known.insert(Arc::clone(&id), known);
+        self.last_ticket = self.last_ticket.max(known.ticket);
+        self.order.push_back(id.clone());
+        let bytes = id.len() + ID_BYTES;
+        self.charge.grow(bytes);
+        self.bytes += bytes;
+        if self.order.len() > DUPLICATE_WINDOW
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+            let bytes = oldest.len() + ID_BYTES;
+            self.charge.shrink(bytes);
+            self.bytes -= bytes;
+        }
+    }
+
+    fn forget(&mut self, id: &[u8]) {
+        self.known.remove(id);
+        // It takes no place that the store does not give it.
+        if let Some(at) = self.order.iter().rposition(|known| **known == *id)
+            && let Some(gone) = self.order.remove(at)
+        {
+            let bytes = gone.len() + ID_BYTES;
+            self.charge.shrink(bytes);
+            self.bytes -= bytes;
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    by_destination: FxHashMap<DestinationId, Window>,
+    reading: FxHashMap<PageId, DestinationId>,
+    /// Connections that wait for one.
+    waiting: Vec<ConnectionId>,
+    asked: u64,
+}
+
+/// The destinations of a message that do not know its id, and what came with it to the others.
+#[derive(Debug, Default)]
+pub(super) struct Sifted {
+    pub(super) fresh: SmallVec<[Place; 1]>,
+    repeated: Option<Known>,
+}
+
+impl Sifted {
+    /// All of them are to get it.
+    pub(super) fn all(places: &[Place]) -> Self {
+        Self {
+            fresh: SmallVec::from_slice(places),
+            repeated: None,
+        }
+    }
+}
+
+impl Dispatcher {
+    fn window_of(&mut self, place: Place, now: Now) -> DestinationId {
+        match place {
+            Place::Queue(key) => self.queues[key.0].id,
+            Place::Topic(key) if self.topics[key.0].name.is_temporary() => {
+                if let Some(id) = self.topics[key.0].id {
+                    return id;
+                }
+                let id = self.next_destination();
+                self.topics[key.0].id = Some(id);
+                id
+            }
+            Place::Topic(key) => self.store_topic(key, now),
+        }
+    }
+
+    fn is_kept_at(&self, place: Place) -> bool {
+        let name = match place {
+            Place::Queue(key) => &self.queues[key.0].name,
+            Place::Topic(key) => &self.topics[key.0].name,
+        };
+        !name.is_temporary()
+    }
+
+    /// Whether the windows of these places are in memory; those that are not are asked for.
+    fn are_windows_there(&mut self, places: &[Place], now: Now) -> bool {
+        let mut all = true;
+        for place in places {
+            let id = self.window_of(*place, now);
+            if self.windows.by_destination.contains_key(&id) {
+                continue;
+            }
+            if !self.is_kept_at(*place) {
+                let window = Window::new(&self.settings.budget);
+                self.windows.by_destination.insert(id, window);
+                continue;
+            }
+            all = false;
+            if self.windows.reading.values().all(|reading| *reading != id) {
+                let page = self.new_page();
+                self.windows.reading.insert(page, id);
+                self.reads.push(Read::Duplicates(DuplicateRequest {
+                    id: page,
+                    destination: id,
+                    rows_max: DUPLICATE_WINDOW,
+                }));
+            }
+        }
+        all
+    }
+
+    /// Whether a SEND with an id can be judged now.
+    pub(super) fn can_judge(
+        &mut self,
+        publication: &Publication,
+        places: &[Place],
+        now: Now,
+    ) -> bool {
+        publication.duplicate_id.is_none() || self.are_windows_there(places, now)
+    }
+
+    /// A request waits until a window has come, and what its connection asks for after it waits behind it.
+    pub(super) fn defer(&mut self, peer: PeerKey, request: Request) {
+        let connection = self.peers[peer.0].connection;
+        if !self.windows.waiting.contains(&connection) {
+            self.windows.waiting.push(connection);
+        }
+        self.peers[peer.0].deferred.push_back(request);
+        self.block(peer, Blocker::Recall);
+    }
+
+    /// A window has come: what waits for it goes on.
+    pub(super) fn duplicates_came(&mut self, found: Duplicates, now: Now) {
+        let Some(destination) = self.windows.reading.remove(&found.id) else {
+            return;
+        };
+        let mut window = Window::new(&self.settings.budget);
+        for row in found.rows.iter().rev() {
+            let known = Known {
+                number: row.number,
+                ticket: Ticket(0),
+            };
+            window.enter(&row.id, known);
+        }
+        self.windows.by_destination.insert(destination, window);
+        for connection in std::mem::take(&mut self.windows.waiting) {
+            self.resume_deferred(connection, now);
+        }
+        self.shrink_windows(destination);
+    }
+
+    fn resume_deferred(&mut self, connection: ConnectionId, now: Now) {
+        let Some(&peer) = self.connections.get(&connection) else {
+            return;
+        };
+        let mut deferred = std::mem::take(&mut self.peers[peer.0].deferred);
+        while let Some(request) = deferred.pop_front() {
+            if !self.perform(peer, request, now) {
+                return;
+            }
+            if !self.peers[peer.0].deferred.is_empty() {
+                self.peers[peer.0].deferred.append(&mut deferred);
+                return;
+            }
+        }
+        self.unblock_one(peer, Blocker::Recall);
+    }
+
+    fn shrink_windows(&mut self, keep: DestinationId) {
+        let mut bytes: usize = self
+            .windows
+            .by_destination
+            .values()
+            .map(|window| window.bytes)
+            .sum();
+        while bytes > WINDOWS_BYTES_MAX {
+            let watermark = self.watermark;
+            let is_stored = |id: &DestinationId| {
+                let queue = self.queue_ids.get(id).map(|key| &self.queues[key.0].name);
+                queue.is_none_or(|name| !name.is_temporary())
+            };
+            let oldest = self
+                .windows
+                .by_destination
+                .iter()
+                .filter(|(id, window)| {
+                    **id != keep && window.last_ticket <= watermark && is_stored(id)
+                })
+                .min_by_key(|(_, window)| window.asked_at)
+                .map(|(id, _)| *id);
+            let Some(gone) = oldest.and_then(|id| self.windows.by_destination.remove(&id)) else {
+                return;
+            };
+            bytes -= gone.bytes;
+        }
+    }
+
+    /// Tells the destinations that know an id from those that do not.
+    pub(super) fn sift(&mut self, id: &DuplicateId, places: &[Place], now: Now) -> Sifted {
+        let mut sifted = Sifted::default();
+        for place in places {
+            let destination = self.window_of(*place, now);
+            self.windows.asked += 1;
+            let asked_at = self.windows.asked;
+            let window = self.windows.by_destination.get_mut(&destination);
+            let known = window.and_then(|window| {
+                window.asked_at = asked_at;
+                window.known.get(id.as_bytes()).copied()
+            });
+            match known {
+                Some(known) => sifted.repeated = Some(known),
+                None => sifted.fresh.push(*place),
+            }
+        }
+        sifted
+    }
+
+    /// Enters the id of a message that goes to these places, in the batch that brings it.
+    pub(super) fn remember_id(
+        &mut self,
+        id: &DuplicateId,
+        places: &[Place],
+        number: MessageNumber,
+        sender: Sender,
+        now: Now,
+    ) {
+        let ticket = self.next_ticket;
+        for place in places {
+            let destination = self.window_of(*place, now);
+            if let Some(window) = self.windows.by_destination.get_mut(&destination) {
+                window.enter(id.as_bytes(), Known { number, ticket });
+            }
+            if self.is_kept_at(*place) {
+                self.batch
+                    .operations
+                    .push(Operation::Remember(DuplicateRecord {
+                        destination,
+                        number,
+                        id: id.as_bytes().into(),
+                        sender,
+                    }));
+            }
+        }
+    }
+
+    /// A SEND that all of its destinations know already.
+    pub(super) fn answer_repeat(
+        &mut self,
+        peer: PeerKey,
+        receipt: Option<ReceiptId>,
+        sifted: &Sifted,
+    ) {
+        self.counters.duplicates += 1;
+        let (Some(receipt), Some(known)) = (receipt, sifted.repeated) else {
+            return;
+        };
+        let reply = Reply::Duplicate {
+            receipt,
+            original: known.number,
+        };
+        if known.ticket <= self.watermark {
+            self.reply(peer, reply);
+        } else {
+            self.reply_when_durable(peer, reply, Promise::WithAppend);
+        }
+    }
+
+    /// An id was refused with its message: a repeat is the first one again, and who was to hear of a repeat is told.
+    pub(super) fn forget_id(&mut self, record: &DuplicateRecord) -> SmallVec<[ConnectionId; 1]> {
+        if let Some(window) = self.windows.by_destination.get_mut(&record.destination)
+            && window
+                .known
+                .get(&*record.id)
+                .is_some_and(|known| known.number == record.number)
+        {
+            window.forget(&record.id);
+        }
+        let waits = |reply: &Reply| matches!(reply, Reply::Duplicate { original, .. } if *original == record.number);
+        self.awaited
+            .iter()
+            .filter(|awaited| waits(&awaited.reply))
+            .map(|awaited| awaited.connection)
+            .collect()
+    }
+
+    /// A destination is gone, and with it what it knew.
+    pub(super) fn forget_window(&mut self, destination: DestinationId) {
+        self.windows.by_destination.remove(&destination);
+    }
+
+    /// Acts on one request; whether the connection is still there.
+    pub(super) fn perform(&mut self, peer: PeerKey, request: Request, now: Now) -> bool {
+        if let Request::Closed { ending, written } = request {
+            self.close(peer, ending, written, now);
+            return false;
+        }
+        if self.peers[peer.0].standing == Standing::Open
+            || matches!(request, Request::Written { .. })
+        {
+            self.act(peer, request, now);
+        }
+        true
+    }
+}

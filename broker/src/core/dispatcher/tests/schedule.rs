@@ -1,0 +1,307 @@
+//! Messages that are to be delivered later.
+
+use super::*;
+use crate::core::port::Lasting;
+use stompbox_store::Medium;
+
+const QUEUE: &str = "/queue/q";
+
+/// Connection 1 sends, connection 2 consumes.
+fn bench() -> Bench {
+    let mut bench = Bench::new();
+    set_up(&mut bench);
+    bench
+}
+
+fn set_up(bench: &mut Bench) {
+    bench.open(1);
+    bench.open(2);
+    bench.subscribe(2, 0, QUEUE, AckMode::Auto, 1_000);
+    bench.rest();
+    bench.heard();
+}
+
+/// So many milliseconds pass, and everything happens that is due then.
+fn wait(bench: &mut Bench, ms: u64) -> Vec<String> {
+    bench.pass(ms);
+    bench.rest();
+    bench.heard()
+}
+
+#[test]
+fn a_message_comes_when_it_is_due_and_not_before() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=1000").receipt("ra"));
+    bench.turn();
+    assert!(bench.heard().is_empty(), "its receipt waits for the disk");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt ra"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+    assert!(wait(&mut bench, 999).is_empty());
+    assert_eq!(wait(&mut bench, 1), ["2<a#1"]);
+    bench.written(2, 0, 1);
+    bench.rest();
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+    assert!(bench.disk.tallies().is_empty());
+}
+
+#[test]
+fn the_dispatcher_wants_to_be_woken_in_time() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=400"));
+    bench.rest();
+    let wake = bench.dispatcher.next_wake(bench.now);
+    assert_eq!(wake, Some(Duration::from_millis(400)));
+    bench.send(1, QUEUE, draft("b").schedule("delay=90000000000"));
+    bench.pass(400);
+    bench.rest();
+    let wake = bench.dispatcher.next_wake(bench.now);
+    let soon = Some(bench.now.uptime + Duration::from_secs(1));
+    assert_eq!(wake, soon, "the clock may be set forwards meanwhile");
+}
+
+#[test]
+fn what_is_due_earlier_comes_earlier_whichever_was_sent_first() {
+    let mut bench = bench();
+    for (text, schedule) in [("a", "delay=300"), ("b", "delay=100"), ("c", "delay=200")] {
+        bench.send(1, QUEUE, draft(text).schedule(schedule));
+    }
+    bench.rest();
+    assert_eq!(wait(&mut bench, 150), ["2<b#1"]);
+    assert_eq!(wait(&mut bench, 150), ["2<c#1", "2<a#1"]);
+}
+
+#[test]
+fn each_firing_of_a_repeat_is_a_message_of_its_own() {
+    let mut bench = bench();
+    bench.send(
+        1,
+        QUEUE,
+        draft("a").schedule("delay=10 period=100 repeat=2"),
+    );
+    bench.rest();
+    let mut numbers = Vec::new();
+    for ms in [10, 100, 100] {
+        assert_eq!(wait(&mut bench, ms), ["2<a#1"]);
+        numbers.push(bench.number_of("a"));
+        bench.written(2, 0, 1);
+    }
+    assert!(wait(&mut bench, 1_000).is_empty());
+    numbers.dedup();
+    assert_eq!(numbers.len(), 3);
+}
+
+#[test]
+fn what_was_missed_comes_once_and_then_on_its_grid() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.send(1, QUEUE, draft("b").schedule("period=100 repeat=-1"));
+    bench.rest();
+    bench.restart();
+    bench.pass(1_050);
+    set_up(&mut bench);
+    let mut heard = wait(&mut bench, 0);
+    heard.sort();
+    assert_eq!(
+        heard,
+        Vec::<String>::new(),
+        "they came while the queue was set up"
+    );
+    bench.written(2, 0, 2);
+    assert!(wait(&mut bench, 49).is_empty());
+    assert_eq!(wait(&mut bench, 1), ["2<b#1"]);
+}
+
+#[test]
+fn a_restart_forgets_nothing_and_a_firing_is_seen_when_it_is_durable() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100").non_persistent());
+    bench.rest();
+    bench.pass(100);
+    bench.turn();
+    bench.answer();
+    assert!(
+        bench.heard().is_empty(),
+        "it is not durable that it was fired"
+    );
+    bench.restart();
+    set_up_without_hearing(&mut bench);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+    let message = bench.number_of("a");
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+    assert!(message.0 > 0);
+}
+
+fn set_up_without_hearing(bench: &mut Bench) {
+    bench.open(1);
+    bench.open(2);
+    bench.subscribe(2, 0, QUEUE, AckMode::Auto, 1_000);
+}
+
+#[test]
+fn topics_and_lists_are_scheduled_too() {
+    let mut bench = bench();
+    bench.open_as(3, Version::V1_2, Some("c"));
+    bench.subscribe(2, 1, "/topic/t", AckMode::Auto, 10);
+    bench.subscribe_with(3, 0, "/topic/t", AckMode::Auto, 10, |wish| {
+        wish.lasting = Some(Lasting::Durable("n".into()));
+    });
+    bench.send(1, "/topic/t,/queue/q", draft("a").schedule("delay=100"));
+    bench.rest();
+    bench.heard();
+    let mut heard = wait(&mut bench, 100);
+    heard.sort();
+    assert_eq!(heard, ["2<a#1", "2<a#1", "3<a#1"]);
+}
+
+#[test]
+fn a_transaction_schedules_at_its_commit_and_not_at_all_if_it_is_refused() {
+    let mut bench = bench();
+    let commit = |bench: &mut Bench| {
+        let publication = bench.publication(QUEUE, &draft("a").schedule("delay=100"));
+        bench.ask(
+            1,
+            Request::Commit {
+                transaction: TransactionHandle(1),
+                sends: vec![publication],
+                receipt: Some(ReceiptId(b"r"[..].into())),
+            },
+        );
+    };
+    commit(&mut bench);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt r"]);
+    assert_eq!(wait(&mut bench, 100), ["2<a#1"]);
+    bench.disk.fill(Medium::Database);
+    commit(&mut bench);
+    bench.rest();
+    let first = bench.heard().into_iter().next();
+    assert_eq!(first.as_deref(), Some("1<refused: disk is full"));
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    assert!(wait(&mut bench, 1_000).is_empty());
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+}
+
+#[test]
+fn what_cannot_be_fired_on_a_full_disk_comes_when_there_is_room() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    bench.disk.fill(Medium::Database);
+    assert!(wait(&mut bench, 100).is_empty());
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    assert_eq!(wait(&mut bench, 0), ["2<a#1"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+}
+
+#[test]
+fn temporary_destinations_have_no_schedule() {
+    let mut bench = bench();
+    let name = name("/remote-temp-queue/x");
+    bench.ask(2, Request::MakeTemporary(name));
+    bench.send(1, "/remote-temp-queue/x", draft("a").schedule("delay=100"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["1<refused: temporary destinations have no schedule"]
+    );
+}
+
+#[test]
+fn more_than_one_look_takes_come_all() {
+    let mut bench = bench();
+    for _ in 0..2_500 {
+        bench.send(1, QUEUE, draft("a").schedule("delay=100").non_persistent());
+    }
+    bench.rest();
+    bench.pass(100);
+    let mut count = 0;
+    for _ in 0..20 {
+        bench.rest();
+        let heard = bench.heard().len() as u32;
+        count += heard;
+        bench.written(2, 0, heard);
+    }
+    assert_eq!(count, 2_500);
+}
+
+#[test]
+fn the_schedule_is_listed_and_cancelled_over_messages() {
+    let mut bench = bench();
+    const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
+    bench.subscribe(1, 5, "/queue/answers", AckMode::Auto, 100);
+    for (text, schedule) in [("a", "delay=100"), ("b", "delay=200"), ("c", "delay=300")] {
+        bench.send(1, QUEUE, draft(text).schedule(schedule));
+    }
+    bench.rest();
+    bench.heard();
+    let browse = "AMQ_SCHEDULER_ACTION:BROWSE\nreply-to:/queue/answers\n";
+    bench.send(1, MANAGEMENT, draft("d").head(browse));
+    bench.rest();
+    assert_eq!(bench.heard_heads("scheduledJobId").len(), 3);
+    let ids = bench.heard_heads("scheduledJobId");
+    assert_eq!(bench.heard_heads("scheduledDestination"), [QUEUE; 3]);
+    let second: &'static str =
+        format!("AMQ_SCHEDULER_ACTION:REMOVE\nscheduledJobId:{}\n", ids[1]).leak();
+    bench.heard();
+    bench.send(1, MANAGEMENT, draft("d").head(second).receipt("r"));
+    bench.turn();
+    assert!(bench.heard().is_empty(), "the receipt waits for the disk");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt r"]);
+    let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\nAMQ_SCHEDULER_ACTION_START_TIME:1000250\n";
+    bench.send(1, MANAGEMENT, draft("d").head(all));
+    bench.rest();
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+    assert_eq!(wait(&mut bench, 1_000), ["2<a#1"]);
+    bench.send(1, MANAGEMENT, draft("d"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        ["1<refused: AMQ_SCHEDULER_ACTION is unknown"]
+    );
+}
+
+#[test]
+fn a_queue_that_something_is_scheduled_for_is_in_use() {
+    let mut bench = Bench::configured(Window::default(), "[policy]\nremove_unused_after = '1s'\n");
+    bench.open(1);
+    bench.send(1, QUEUE, draft("a").schedule("delay=600000"));
+    bench.rest();
+    for _ in 0..2 {
+        for _ in 0..100 {
+            bench.pass(1_000);
+            bench.rest();
+        }
+        assert_eq!(bench.view("q").depth, 0);
+        bench.restart();
+    }
+    bench.pass(600_000);
+    bench.rest();
+    assert_eq!(bench.view("q").depth, 1);
+}
+
+#[test]
+fn what_is_scheduled_follows_its_routes_when_it_comes() {
+    let mut bench = Bench::configured(
+        Window::default(),
+        "[[route]]\nfrom = '/queue/q'\nto = ['/queue/copy']\nforward_only = false\n",
+    );
+    bench.open(1);
+    let views = |bench: &Bench| (bench.view("q").depth, bench.view("copy").depth);
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    assert_eq!(views(&bench), (0, 0));
+    bench.pass(100);
+    bench.rest();
+    assert_eq!(views(&bench), (1, 1));
+    for _ in 0..2 {
+        bench.send(1, QUEUE, draft("b").id("x"));
+    }
+    bench.rest();
+    assert_eq!(views(&bench), (2, 2));
+}
