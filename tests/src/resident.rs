@@ -1,6 +1,7 @@
 //! Resident memory of another process, as the kernel counts it (`/proc/PID/status`).
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -31,6 +32,25 @@ impl Resident {
     /// When the process is gone or another user's.
     pub fn forget_peak(self) -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.0), "5").context("clear_refs")
+    }
+
+    /// Processor time that was used since the start, in steps of 10 ms.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu(self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
+        // The name, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut ticks = || {
+            fields
+                .next()
+                .context("too short")?
+                .parse::<u64>()
+                .context(stat.clone())
+        };
+        Ok(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
     /// File handles that are open.
