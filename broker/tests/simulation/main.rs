@@ -2,11 +2,13 @@
 //! naive broker.
 //!
 //! `STOMPBOX_SIM_SEED=n` runs one seed and tells it in full when it fails; `STOMPBOX_SIM_SECONDS=n` goes on for so
-//! long, from that seed or the first.
+//! long, from that seed or the first. `STOMPBOX_SIM_SURVEY=1` goes on after a failure, and lists all of them.
 
+mod catalogue;
 mod client;
 mod connection;
 mod model;
+mod operation;
 mod plant;
 mod policy;
 mod random;
@@ -28,6 +30,9 @@ const SECONDS: u64 = 3;
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
+
+/// From here on a run has to have done everything often.
+const LONG: Duration = Duration::from_secs(600);
 
 /// Runs a seed; answers its steps, or what was wrong.
 fn run(seed: u64, plant: Plant) -> Result<u64, String> {
@@ -57,10 +62,15 @@ fn every_promise_is_kept_whatever_the_schedule() {
         _ => Duration::from_secs(seconds.unwrap_or(SECONDS)),
     };
     let begin = Instant::now();
-    let (mut seed, mut steps) = (first.unwrap_or(1), 0);
+    let surveys = variable("STOMPBOX_SIM_SURVEY").is_some();
+    let (mut seed, mut steps, mut failed) = (first.unwrap_or(1), 0, 0);
     loop {
         match run(seed, Plant::Nothing) {
             Ok(more) => steps += more,
+            Err(text) if surveys => {
+                eprintln!("seed {seed}: {text}");
+                failed += 1;
+            }
             Err(_) => panic!("{}", tell(seed, Plant::Nothing)),
         }
         seed += 1;
@@ -73,7 +83,24 @@ fn every_promise_is_kept_whatever_the_schedule() {
         "seeds {}..{seed}, {steps} steps, {rate:.0} steps/s",
         first.unwrap_or(1)
     );
-    for (what, count) in trace::counts() {
+    tell_counts();
+    assert_eq!(failed, 0, "seeds failed");
+    if deadline >= LONG {
+        let rare: Vec<_> = operation::counts()
+            .filter(|(_, count)| *count < operation::COUNT_MIN)
+            .filter(|(what, count)| *count > 0 || !what.contains("JMSXGroup"))
+            .collect();
+        assert!(rare.is_empty(), "too rare for a long run: {rare:?}");
+    }
+}
+
+/// Operations first, then whatever else was counted.
+fn tell_counts() {
+    for (what, count) in operation::counts() {
+        eprintln!("{count:>10} {what}");
+    }
+    let others = trace::counts().into_iter();
+    for (what, count) in others.filter(|(what, _)| !operation::OPERATIONS.contains(what)) {
         eprintln!("{count:>10} {what}");
     }
 }
@@ -82,12 +109,16 @@ fn every_promise_is_kept_whatever_the_schedule() {
 const PLANTED_SEEDS: u64 = 300;
 
 fn check_found(plant: Plant) {
+    let begin = Instant::now();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let found = (1..=PLANTED_SEEDS).find_map(|seed| Some((seed, run(seed, plant).err()?)));
     std::panic::set_hook(hook);
     let (seed, text) = found.unwrap_or_else(|| panic!("{plant:?} was not found"));
-    eprintln!("{plant:?}: seed {seed}: {text}");
+    eprintln!(
+        "{plant:?}: after {:?}, seed {seed}: {text}",
+        begin.elapsed()
+    );
 }
 
 #[test]
@@ -101,6 +132,12 @@ fn planted_bugs_are_found() {
         Plant::ReceiptIsLost,
         Plant::ReceiptComesTwice,
         Plant::RepeatIsHidden,
+        Plant::SelectorIsIgnored,
+        Plant::ExclusiveShares,
+        Plant::PriorityIsLost,
+        Plant::OwnIsHeard,
+        Plant::CopyIsLost,
+        Plant::BrowserTakes,
     ] {
         check_found(plant);
     }

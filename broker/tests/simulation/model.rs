@@ -2,166 +2,94 @@
 //! and may then hand out.
 //!
 //! It keeps whole collections where the dispatcher keeps cursors, knows no pages, and has one record for each
-//! message, wherever that is.
+//! copy of a message, wherever that is. Of what the dispatcher hands out it does not foretell whom each message goes
+//! to: it says who may have it, and who must not be passed over.
 
+mod acknowledge;
+mod browse;
+mod consume;
+mod entry;
+mod failure;
+mod group;
+mod handout;
+mod order;
+mod publish;
 mod request;
 mod restart;
+mod topic;
 mod turn;
 mod view;
 
 pub(crate) use restart::LifeEnd;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
-use stompbox_broker::core::port::{
-    AckMode, ConnectionId, SubscriptionHandle, TransactionHandle, Verdict,
-};
+use stompbox_broker::core::port::{ConnectionId, SubscriptionHandle, TransactionHandle};
 use stompbox_store::{DestinationId, EntryKey, MessageNumber};
 
 use crate::policy::Rules;
 use crate::wire::MessageId;
+use consume::Subscription;
+use entry::{Entry, EntryId};
+use failure::Outcome;
+use topic::{Copy, Topic};
 
 /// Place in the model's list of queues.
 type QueueIndex = usize;
 
 const RANKS: usize = 10;
 
-/// Why a message becomes a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    RedeliveryLimit,
-    Nack,
-    Expired,
-}
-
-impl Reason {
-    fn as_str(self) -> &'static str {
-        match self {
-            Reason::RedeliveryLimit => "redelivery-limit",
-            Reason::Nack => "nack",
-            Reason::Expired => "expired",
-        }
-    }
-}
-
-/// Where a message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whereabouts {
-    /// In its lane.
-    Waiting,
-    /// Waits out a redelivery delay outside its lane.
-    Delayed(Duration),
-    /// With a consumer, or claimed by a transaction.
-    Held,
-    /// On its way to the dead-letter queue: the store must be asked in this turn.
-    Burying(Reason),
-    /// Expired and never stored: gone, or about to be.
-    Fading,
-    /// Acknowledged, dropped or lost with a crash that may lose it.
-    Gone,
-}
-
-impl Whereabouts {
-    /// Whether the broker may find it expired: with a consumer it is that consumer's.
-    fn may_expire(self) -> bool {
-        matches!(self, Whereabouts::Waiting | Whereabouts::Delayed(_))
-    }
-}
-
-/// What the store has, or will have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stored {
-    key: EntryKey,
-    deliveries: u32,
-    failures: u32,
-}
-
-/// A message.
-#[derive(Debug)]
-struct Message {
-    queue: QueueIndex,
-    rank: usize,
-    is_persistent: bool,
-    bytes: usize,
-    expires_ms: i64,
-    /// What its sender said; a dead letter has none.
-    sent_expires_ms: i64,
-    whereabouts: Whereabouts,
-    /// Its place in its lane.
-    order: i64,
-    deliveries: u32,
-    failures: u32,
-    /// Recovered after a crash and not delivered since.
-    is_uncertain: bool,
-    /// Not handed out before the dispatcher knows this ticket to be durable.
-    visible_after: u64,
-    not_before: Duration,
-    dead: Option<Reason>,
-    /// The turn in which it came into its queue.
-    arrived: u64,
-    number: Option<MessageNumber>,
-    /// What the store has after each ticket; only the latest durable one and those behind it.
-    history: Vec<(u64, Option<Stored>)>,
-}
-
-impl Message {
-    fn stored(&self) -> Option<Stored> {
-        self.history.last().and_then(|(_, stored)| *stored)
-    }
-
-    fn stored_at(&self, ticket: u64) -> Option<Stored> {
-        let known = self.history.iter().rev().find(|(at, _)| *at <= ticket);
-        known.and_then(|(_, stored)| *stored)
-    }
-
-    fn is_expired(&self, now: Now) -> bool {
-        self.expires_ms != 0 && self.expires_ms <= now.wall_ms
-    }
-}
+/// A subscription, as everybody else names it.
+type Seat = (ConnectionId, SubscriptionHandle);
 
 /// A queue.
 #[derive(Debug)]
 struct Queue {
-    name: String,
+    /// With its prefix.
+    name: Rc<str>,
     rules: Rules,
     dead_letter: Option<QueueIndex>,
-    lanes: [BTreeMap<i64, MessageId>; RANKS],
+    lanes: [BTreeMap<i64, EntryId>; RANKS],
+    /// Whether somebody has named it.
+    exists: bool,
+    /// Whose it is, if it is temporary.
+    owner: Option<ConnectionId>,
+    /// Its consumers, the oldest first.
+    members: Vec<Seat>,
+    /// Who has which message group.
+    groups: BTreeMap<Vec<u8>, Seat>,
+    /// Whether somebody who chooses has been among them since the start.
+    is_looked_into: bool,
+    /// Groups that somebody had and lost since the start.
+    released: BTreeSet<Vec<u8>>,
 }
 
-/// What becomes of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Failed(Verdict),
-    Returned,
-    Broken,
+/// What a delivery is of.
+#[derive(Debug, Clone)]
+enum What {
+    Entry(EntryId),
+    Copy(Box<Copy>),
+    Shown,
 }
 
 /// A delivery.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Open {
-    message: MessageId,
+    what: What,
     counter: u64,
     slot: u32,
     number: MessageNumber,
 }
 
 /// A delivery that a transaction has acknowledged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Claim {
     open: Open,
     subscription: Option<SubscriptionHandle>,
     outcome: Outcome,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    queue: QueueIndex,
-    mode: AckMode,
-    prefetch: usize,
-    open: Vec<Open>,
 }
 
 #[derive(Debug)]
@@ -174,23 +102,39 @@ struct Peer {
     /// The last that asked the store for something on its behalf.
     last_ticket: u64,
     subscriptions: BTreeMap<SubscriptionHandle, Subscription>,
+    /// Subscriptions that ended in this turn: something may be on its way to them.
+    ended: BTreeMap<SubscriptionHandle, Subscription>,
     transactions: BTreeMap<TransactionHandle, Vec<Claim>>,
+}
+
+/// What a receipt promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    /// This ticket is durable.
+    Durable(u64),
+    /// The message went nowhere.
+    Unrouted,
 }
 
 /// See the module.
 pub(crate) struct Model {
-    messages: Vec<Option<Message>>,
+    entries: Vec<Entry>,
+    by_message: HashMap<MessageId, Vec<EntryId>>,
+    numbers: HashMap<MessageId, MessageNumber>,
     queues: Vec<Queue>,
-    by_name: HashMap<String, QueueIndex>,
+    by_name: HashMap<Rc<str>, QueueIndex>,
     by_id: HashMap<DestinationId, QueueIndex>,
     ids: HashMap<QueueIndex, DestinationId>,
-    keys: HashMap<EntryKey, MessageId>,
+    keys: HashMap<EntryKey, EntryId>,
+    topics: BTreeMap<Rc<str>, Topic>,
+    /// Topics with something held back, once for each message, with the ticket that it waits for.
+    hidden_topics: VecDeque<(u64, Rc<str>)>,
     peers: BTreeMap<ConnectionId, Peer>,
-    owed: HashMap<(ConnectionId, Vec<u8>), u64>,
-    touched: BTreeSet<MessageId>,
-    delayed: BTreeSet<(Duration, MessageId)>,
+    owed: HashMap<(ConnectionId, Vec<u8>), Promise>,
+    touched: BTreeSet<EntryId>,
+    delayed: BTreeSet<(Duration, EntryId)>,
     /// Never stored, may expire.
-    fading: BTreeSet<(i64, MessageId)>,
+    fading: BTreeSet<(i64, EntryId)>,
     now: Now,
     turn: u64,
     /// This turn's batch will have it.
@@ -200,17 +144,22 @@ pub(crate) struct Model {
     /// This is durable.
     pub(crate) committed: u64,
     next_order: i64,
+    next_age: u64,
 }
 
 impl Model {
     pub(crate) fn new(now: Now) -> Self {
-        let mut model = Self {
-            messages: Vec::new(),
+        Self {
+            entries: Vec::new(),
+            by_message: HashMap::new(),
+            numbers: HashMap::new(),
             queues: Vec::new(),
             by_name: HashMap::new(),
             by_id: HashMap::new(),
             ids: HashMap::new(),
             keys: HashMap::new(),
+            topics: BTreeMap::new(),
+            hidden_topics: VecDeque::new(),
             peers: BTreeMap::new(),
             owed: HashMap::new(),
             touched: BTreeSet::new(),
@@ -222,87 +171,74 @@ impl Model {
             watermark: 0,
             committed: 0,
             next_order: 0,
-        };
-        for name in crate::policy::DEAD_LETTER_QUEUES {
-            model.queue(name);
+            next_age: 0,
         }
-        model
     }
 
+    /// The queue of this name, whether anybody has made it or not.
     fn queue(&mut self, name: &str) -> QueueIndex {
         if let Some(index) = self.by_name.get(name) {
             return *index;
         }
-        let rules = Rules::of(name);
-        let dead_letter = rules.dead_letter.map(|name| self.queue(name));
+        let bare = name.strip_prefix("/queue/").unwrap_or(name);
+        let rules = Rules::of(bare);
+        let dead_letter = rules
+            .dead_letter
+            .map(|bare| self.queue(&format!("/queue/{bare}")));
         let index = self.queues.len();
+        let name: Rc<str> = name.into();
         self.queues.push(Queue {
-            name: name.to_owned(),
+            name: Rc::clone(&name),
             rules,
             dead_letter,
             lanes: std::array::from_fn(|_| BTreeMap::new()),
+            exists: false,
+            owner: None,
+            members: Vec::new(),
+            groups: BTreeMap::new(),
+            is_looked_into: false,
+            released: BTreeSet::new(),
         });
-        self.by_name.insert(name.to_owned(), index);
+        self.by_name.insert(name, index);
         index
     }
 
-    fn message(&self, id: MessageId) -> &Message {
-        self.messages[id.0]
-            .as_ref()
-            .expect("a message that was routed")
+    /// The same, and it is there from now on.
+    fn make_queue(&mut self, name: &str) -> QueueIndex {
+        let index = self.queue(name);
+        if !self.queues[index].exists {
+            self.queues[index].exists = true;
+            self.welcome_patterns(index);
+        }
+        index
     }
 
-    fn message_mut(&mut self, id: MessageId) -> &mut Message {
-        self.messages[id.0]
-            .as_mut()
-            .expect("a message that was routed")
+    fn subscription(&self, (connection, handle): Seat) -> Option<&Subscription> {
+        self.peers.get(&connection)?.subscriptions.get(&handle)
     }
 
-    fn all(&self) -> impl Iterator<Item = (MessageId, &Message)> {
-        let routed = |(index, message): (usize, _)| {
-            let message: &Option<Message> = message;
-            message.as_ref().map(|message| (MessageId(index), message))
-        };
-        self.messages.iter().enumerate().filter_map(routed)
+    fn peer(&mut self, connection: ConnectionId) -> &mut Peer {
+        self.peers.get_mut(&connection).expect("a live connection")
+    }
+
+    /// Whether a subscription may be given one more.
+    fn has_credit(&self, seat: Seat) -> bool {
+        let is_open = self.peers.get(&seat.0).is_some_and(|peer| peer.is_open);
+        let live = self.subscription(seat);
+        is_open && live.is_some_and(|live| live.out() < live.prefetch)
     }
 
     /// The dispatcher is about to act at this time.
     pub(crate) fn begin_turn(&mut self, now: Now) {
         self.now = now;
         self.turn += 1;
+        self.peers.values_mut().for_each(|peer| peer.ended.clear());
     }
 
     /// The dispatcher is told that this is durable.
     pub(crate) fn durable(&mut self, ticket: u64) {
         assert!(ticket <= self.committed, "a watermark ahead of the disk");
         self.watermark = self.watermark.max(ticket);
-    }
-
-    /// A message takes its place in its lane.
-    fn put(&mut self, id: MessageId) {
-        let message = self.message_mut(id);
-        message.whereabouts = Whereabouts::Waiting;
-        let (queue, rank, order) = (message.queue, message.rank, message.order);
-        let expires_ms = message.expires_ms;
-        let may_fade = !message.is_persistent && expires_ms != 0;
-        let before = self.queues[queue].lanes[rank].insert(order, id);
-        assert_eq!(before, None, "two messages in one place");
-        if may_fade {
-            self.fading.insert((expires_ms, id));
-        }
-    }
-
-    /// A message leaves its lane.
-    fn take(&mut self, id: MessageId, whereabouts: Whereabouts) {
-        let message = self.message_mut(id);
-        assert!(message.whereabouts.may_expire(), "{id:?} {message:?}");
-        message.whereabouts = whereabouts;
-        let (queue, rank, order) = (message.queue, message.rank, message.order);
-        self.queues[queue].lanes[rank].remove(&order);
-    }
-
-    fn set(&mut self, id: MessageId, whereabouts: Whereabouts) {
-        self.message_mut(id).whereabouts = whereabouts;
-        self.touched.insert(id);
+        self.publish_held();
     }
 }

@@ -1,6 +1,10 @@
 //! Bugs that are put between the parts, to prove that they would be found.
 
-use stompbox_broker::core::port::{ConnectionId, Reply};
+use std::sync::Arc;
+
+use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
+use stompbox_broker::core::message::Target;
+use stompbox_broker::core::port::{ConnectionId, Intent, Locality, Reply, Request, Subscribing};
 use stompbox_store::{Batch, Operation, StoreEvent, Ticket};
 
 use crate::random::Random;
@@ -25,19 +29,73 @@ pub(crate) enum Plant {
     ReceiptComesTwice,
     /// A second delivery says that it is the first.
     RepeatIsHidden,
+    /// A consumer gets what its selector does not match, too.
+    SelectorIsIgnored,
+    /// Others consume beside an exclusive consumer.
+    ExclusiveShares,
+    /// Consumers are served in turn whatever their priority.
+    PriorityIsLost,
+    /// A subscription hears its own connection although it asked not to.
+    OwnIsHeard,
+    /// Of several destinations of a SEND the last one gets no copy.
+    CopyIsLost,
+    /// A browser takes what it shows.
+    BrowserTakes,
 }
 
 impl Plant {
-    /// Of a thousand chances. A lost count shows only when the message has failed again after a restart.
+    /// Of a thousand chances. A lost count shows only when the message has failed again after a restart; what a frame
+    /// asks for is misunderstood always or not at all.
     fn odds(self) -> usize {
         match self {
-            Plant::CountIsLost => 1_000,
+            Plant::CountIsLost
+            | Plant::SelectorIsIgnored
+            | Plant::ExclusiveShares
+            | Plant::PriorityIsLost
+            | Plant::OwnIsHeard
+            | Plant::CopyIsLost
+            | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
     }
 
     fn strikes(self, plant: Plant, random: &mut Random) -> bool {
         self == plant && random.in_thousand(self.odds())
+    }
+
+    /// On their way to the dispatcher.
+    pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
+        for request in requests {
+            match request {
+                Request::Subscribe(subscribing) => self.spoil_subscribing(subscribing, random),
+                Request::Send { publication, .. } if self.strikes(Plant::CopyIsLost, random) => {
+                    if let Target::Each(names) = &mut publication.target {
+                        let mut fewer = names.to_vec();
+                        fewer.pop();
+                        *names = Arc::new(fewer);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn spoil_subscribing(self, subscribing: &mut Subscribing, random: &mut Random) {
+        if self.strikes(Plant::SelectorIsIgnored, random) {
+            subscribing.selector = None;
+        }
+        if self.strikes(Plant::ExclusiveShares, random) {
+            subscribing.exclusivity = Exclusivity::Shared;
+        }
+        if self.strikes(Plant::PriorityIsLost, random) {
+            subscribing.priority = ConsumerPriority(0);
+        }
+        if self.strikes(Plant::OwnIsHeard, random) {
+            subscribing.locality = Locality::All;
+        }
+        if self.strikes(Plant::BrowserTakes, random) {
+            subscribing.intent = Intent::Consume;
+        }
     }
 
     /// On its way to the store.

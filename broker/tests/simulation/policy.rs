@@ -1,4 +1,4 @@
-//! The queues of a run: as the configuration says it, and as the model understands it.
+//! The policies of a run: as the configuration says it, and as the model understands it.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -30,11 +30,7 @@ dead_letter_expired = false
 dead_letter_non_persistent = false
 "#;
 
-/// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 4] = ["eager", "durable", "held", "careless"];
-
-/// Queues that messages end in.
-pub(crate) const DEAD_LETTER_QUEUES: [&str; 2] = ["ActiveMQ.DLQ", "DLQ.durable"];
+const SHARED: &str = "ActiveMQ.DLQ";
 
 /// The configuration.
 pub(crate) fn config() -> &'static Config {
@@ -51,7 +47,7 @@ pub(crate) fn config() -> &'static Config {
     })
 }
 
-/// What the model knows of a queue's policy.
+/// What the model knows of a destination's policy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) is_dispatched_when_durable: bool,
@@ -69,16 +65,15 @@ impl Rules {
             is_dispatched_when_durable: false,
             holds_order: false,
             redeliveries_max: 2,
-            dead_letter: Some(DEAD_LETTER_QUEUES[0]),
+            dead_letter: Some(SHARED),
             keeps_expired: true,
             keeps_failed_non_persistent: true,
             delays_ms: [0, 400, 800],
         };
         match name {
-            "eager" => common,
             "durable" => Self {
                 is_dispatched_when_durable: true,
-                dead_letter: Some(DEAD_LETTER_QUEUES[1]),
+                dead_letter: Some("DLQ.durable"),
                 delays_ms: [300, 400, 800],
                 ..common
             },
@@ -93,10 +88,11 @@ impl Rules {
                 keeps_failed_non_persistent: false,
                 ..common
             },
-            _ => Self {
+            SHARED | "DLQ.durable" => Self {
                 dead_letter: None,
                 ..common
             },
+            _ => common,
         }
     }
 

@@ -9,13 +9,19 @@ use crate::trace;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MessageId(pub usize);
 
-/// A dead letter counts its deliveries anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where a copy of a message is: each counts its deliveries by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
-    /// The queue that it was sent to.
-    Queue,
-    /// A dead-letter queue.
-    DeadLetters,
+    /// The queue of this name.
+    Queue(String),
+    /// A temporary queue of this client.
+    Own(u64),
+    /// A dead-letter queue, where it came to from this queue.
+    DeadLetters(String),
+    /// The same from this topic: as many copies as subscriptions have failed it.
+    DeadCopies(String),
+    /// What one subscription hears of a topic, or is shown of a queue.
+    Subscription(String),
 }
 
 /// A message in one place.
@@ -27,11 +33,20 @@ pub(crate) type Delivered = (Copy, u32);
 /// What a client sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
-    pub(crate) queue: &'static str,
+    /// Where to, as the client called it.
+    pub(crate) targets: Vec<String>,
     pub(crate) priority: Option<u8>,
+    pub(crate) group: Option<&'static str>,
     pub(crate) is_persistent: bool,
     pub(crate) may_expire: bool,
     pub(crate) body_bytes: usize,
+}
+
+impl Sent {
+    /// Whether there is one copy of it.
+    pub(crate) fn is_for_one_queue(&self) -> bool {
+        matches!(&self.targets[..], [only] if only.starts_with("/queue/"))
+    }
 }
 
 /// Everything that clients know together.
@@ -46,8 +61,6 @@ pub(crate) struct Wire {
     /// ACKs whose receipt has come, with the number of the delivery; 0 after a crash. An earlier delivery may still
     /// be on its way to a client that has unsubscribed.
     done: HashMap<Copy, u32>,
-    /// Handed over for good, or acknowledged without waiting for the answer.
-    given_up: HashSet<MessageId>,
 }
 
 impl Wire {
@@ -61,27 +74,37 @@ impl Wire {
         self.promised.insert(message);
     }
 
+    /// The receipt said `x-routed:0`.
+    pub(crate) fn went_nowhere(&mut self, message: MessageId) {
+        let targets = &self.sent[message.0].targets;
+        let is_possible = targets
+            .iter()
+            .all(|target| target.starts_with("/remote-temp-"));
+        assert!(is_possible, "{message:?} to {targets:?} went nowhere");
+    }
+
     pub(crate) fn finish(&mut self, (copy, deliveries): Delivered) {
         self.done.insert(copy, deliveries);
     }
 
-    /// `auto`: from its hand-over on nobody promises anything.
-    pub(crate) fn give_up(&mut self, message: MessageId) {
-        self.given_up.insert(message);
-    }
-
     /// A client has a whole MESSAGE.
     pub(crate) fn received(&mut self, copy: Copy, deliveries: u32, is_redelivered: bool) {
-        assert!(
-            self.done.get(&copy).is_none_or(|done| deliveries <= *done),
-            "{copy:?} came again although its ACK was answered"
-        );
         assert_eq!(
             is_redelivered,
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
         );
-        let counts = self.seen.entry(copy).or_default();
+        if matches!(copy.1, Place::DeadCopies(_)) {
+            // Nobody can tell one from the other.
+            self.seen.entry(copy).or_default().push(deliveries);
+            return;
+        }
+        assert!(
+            self.done.get(&copy).is_none_or(|done| deliveries <= *done),
+            "{copy:?} came again although its ACK was answered"
+        );
+        let is_shown = matches!(&copy.1, Place::Subscription(name) if name.contains(" shows "));
+        let counts = self.seen.entry(copy.clone()).or_default();
         if !counts.is_empty() {
             trace::count("wire: seen again");
         }
@@ -92,6 +115,10 @@ impl Wire {
         assert!(
             !counts.contains(&deliveries),
             "{copy:?} came twice as delivery {deliveries}"
+        );
+        assert!(
+            counts.is_empty() || !is_shown,
+            "{copy:?} was shown twice by one browser"
         );
         counts.push(deliveries);
     }
@@ -105,16 +132,26 @@ impl Wire {
     pub(crate) fn check_end(&self) {
         for message in &self.promised {
             let sent = &self.sent[message.0];
-            let was_seen = [Place::Queue, Place::DeadLetters]
+            if sent.may_expire || !sent.is_persistent {
+                continue;
+            }
+            for target in sent
+                .targets
                 .iter()
-                .any(|place| self.seen.contains_key(&(*message, *place)));
-            assert!(
-                was_seen
-                    || sent.may_expire
-                    || !sent.is_persistent
-                    || self.given_up.contains(message),
-                "{message:?} {sent:?} was promised and never seen"
-            );
+                .filter(|name| name.starts_with("/queue/"))
+            {
+                let places = [
+                    Place::Queue(target.clone()),
+                    Place::DeadLetters(target.clone()),
+                ];
+                let was_seen = places
+                    .into_iter()
+                    .any(|place| self.seen.contains_key(&(*message, place)));
+                assert!(
+                    was_seen,
+                    "{message:?} {sent:?} was promised and never seen in {target}"
+                );
+            }
         }
     }
 }

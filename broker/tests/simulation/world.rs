@@ -32,7 +32,7 @@ const REST_ROUNDS_MAX: usize = 10_000;
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
 
 /// How a run goes: drawn from its seed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Plan {
     connections_max: usize,
     window: Window,
@@ -226,7 +226,7 @@ impl World {
             };
             let name = self.next_connection;
             let mut arriving = Vec::new();
-            let client = Client::new(name, version, self.plan.appetite, &mut arriving);
+            let client = Client::new(name, version, &self.plan.appetite, &mut arriving);
             self.accept(client, arriving);
         }
     }
@@ -401,10 +401,11 @@ impl World {
             life.dispatcher.store_event(event, now);
         }
         for _ in 0..requests_max {
-            let Some((id, requests)) = life.inbox.pop_front() else {
+            let Some((id, mut requests)) = life.inbox.pop_front() else {
                 break;
             };
             self.model.requests(id, &requests);
+            self.plant.spoil_requests(&mut requests, &mut self.random);
             life.dispatcher.handle(id, requests, now);
         }
         let Turn { batch, reads } = life.dispatcher.finish_turn(now);
@@ -608,7 +609,7 @@ impl World {
         }
         let name = self.next_connection;
         let mut arriving = Vec::new();
-        let client = Client::drain(name, &mut arriving);
+        let client = Client::drain(name, &self.plan.appetite, &mut arriving);
         self.accept(client, arriving);
         for _ in 0..20 {
             self.come_to_rest();

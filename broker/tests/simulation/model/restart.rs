@@ -5,7 +5,8 @@ use std::time::Duration;
 use stompbox_broker::core::clock::Now;
 use stompbox_store::{Batch, Epoch, Operation, Recovered, Tally};
 
-use super::{Model, Stored, Whereabouts};
+use super::Model;
+use super::entry::{Stored, Whereabouts};
 use crate::trace;
 
 /// How a life ended.
@@ -38,17 +39,17 @@ impl Model {
         }
         assert!(self.peers.is_empty(), "connections outlive the broker");
         self.committed = self.ticket;
-        for (id, message) in self.all() {
-            let Some(stored) = message.stored() else {
+        for (id, entry) in self.all() {
+            let Some(stored) = entry.stored() else {
                 continue;
             };
-            if !message.is_uncertain {
+            if !entry.is_uncertain {
                 assert_eq!(
-                    stored.deliveries, message.deliveries,
+                    stored.deliveries, entry.deliveries,
                     "{id:?} at a clean stop"
                 );
             }
-            assert_eq!(stored.failures, message.failures, "{id:?} at a clean stop");
+            assert_eq!(stored.failures, entry.failures, "{id:?} at a clean stop");
         }
     }
 
@@ -66,36 +67,43 @@ impl Model {
                 .lanes
                 .iter_mut()
                 .for_each(std::collections::BTreeMap::clear);
+            queue.exists = false;
+            queue.members.clear();
+            queue.groups.clear();
+            queue.released.clear();
+            queue.is_looked_into = false;
         }
+        self.topics.clear();
+        self.hidden_topics.clear();
         self.by_id.clear();
         self.ids.clear();
         for record in &recovered.destinations {
-            let queue = self.queue(&record.name);
+            let queue = self.make_queue(&format!("/queue/{}", record.name));
             self.by_id.insert(record.id, queue);
             self.ids.insert(queue, record.id);
         }
         let committed = self.committed;
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
         for id in ids {
-            let message = self.message_mut(id);
-            let stored = message.stored_at(committed);
-            message.history = vec![(0, stored)];
+            let entry = self.entry_mut(id);
+            let stored = entry.stored_at(committed);
+            entry.history = vec![(0, stored)];
             let Some(stored) = stored else {
-                if message.whereabouts != Whereabouts::Gone {
+                if entry.whereabouts != Whereabouts::Gone {
                     trace::count("lost in a restart, never promised");
                 }
-                message.whereabouts = Whereabouts::Gone;
+                entry.whereabouts = Whereabouts::Gone;
                 continue;
             };
             let queue = self.by_id[&stored.key.destination];
-            let message = self.message_mut(id);
-            message.queue = queue;
-            message.order = stored.key.sequence.0;
-            message.deliveries = stored.deliveries;
-            message.failures = stored.failures;
-            message.visible_after = 0;
-            message.not_before = Duration::ZERO;
-            message.is_uncertain |= end == LifeEnd::Crash;
+            let entry = self.entry_mut(id);
+            entry.queue = queue;
+            entry.order = stored.key.sequence.0;
+            entry.deliveries = stored.deliveries;
+            entry.failures = stored.failures;
+            entry.visible_after = 0;
+            entry.not_before = Duration::ZERO;
+            entry.is_uncertain |= end == LifeEnd::Crash;
             self.keys.insert(stored.key, id);
             self.put(id);
         }
@@ -111,13 +119,13 @@ impl Model {
     fn revive(&mut self) {
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
         for id in ids {
-            let message = self.message(id);
-            let is_in_dead_letters = self.queues[message.queue].rules.dead_letter.is_none();
-            if message.stored().is_some() && message.dead.is_some() && !is_in_dead_letters {
+            let entry = self.entry(id);
+            let is_in_dead_letters = self.queues[entry.queue].rules.dead_letter.is_none();
+            if entry.stored().is_some() && entry.dead.is_some() && !is_in_dead_letters {
                 trace::count("dead letter undone by a crash");
-                let message = self.message_mut(id);
-                message.dead = None;
-                message.expires_ms = message.sent_expires_ms;
+                let entry = self.entry_mut(id);
+                entry.dead = None;
+                entry.expires_ms = entry.facts.expires_ms;
             }
         }
     }
@@ -127,8 +135,8 @@ impl Model {
         let mut recount: Vec<Tally> = Vec::new();
         let mut stored: Vec<_> = self
             .all()
-            .filter_map(|(_, message)| {
-                Some((message.stored_at(self.committed)?.key, message.bytes))
+            .filter_map(|(_, entry)| {
+                Some((entry.stored_at(self.committed)?.key, entry.facts.bytes))
             })
             .collect();
         stored.sort_unstable();

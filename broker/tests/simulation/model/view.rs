@@ -3,13 +3,16 @@
 use stompbox_broker::core::dispatcher::Dispatcher;
 use stompbox_console::ListQuery;
 
-use super::{Model, QueueIndex, Whereabouts};
+use super::Model;
+use super::entry::{Entry, Holds, Whereabouts};
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Recount {
     waiting: u64,
     stored: u64,
     delayed: u64,
+    /// Waits out a delay within its group.
+    grouped: u64,
     held: u64,
     fading: u64,
     bytes: u64,
@@ -18,25 +21,26 @@ struct Recount {
 impl Model {
     fn recount(&self) -> Vec<Recount> {
         let mut recounts = vec![Recount::default(); self.queues.len()];
-        for (_, message) in self.all() {
-            let recount = &mut recounts[message.queue];
-            let bytes = message.bytes as u64;
-            let may_have_gone = !message.is_persistent && message.is_expired(self.now);
-            match message.whereabouts {
+        for (_, entry) in self.all() {
+            let recount = &mut recounts[entry.queue];
+            let bytes = entry.facts.bytes as u64;
+            let may_have_gone = !entry.is_persistent && entry.is_expired(self.now);
+            match entry.whereabouts {
                 Whereabouts::Waiting if may_have_gone => {
                     recount.fading += 1;
                     continue;
                 }
                 Whereabouts::Waiting => {
                     recount.waiting += 1;
-                    recount.stored += u64::from(message.is_persistent);
+                    recount.grouped += u64::from(self.waits_for_its_group(entry));
+                    recount.stored += u64::from(entry.is_persistent);
                 }
                 Whereabouts::Delayed(_) => recount.delayed += 1,
                 Whereabouts::Held => recount.held += 1,
                 Whereabouts::Fading => recount.fading += 1,
                 Whereabouts::Gone | Whereabouts::Burying(_) => continue,
             }
-            if message.whereabouts != Whereabouts::Fading {
+            if entry.whereabouts != Whereabouts::Fading {
                 recount.bytes += bytes;
             }
         }
@@ -51,7 +55,11 @@ impl Model {
             ..ListQuery::default()
         };
         for view in dispatcher.list_queues(&all).items {
-            let queue = self.by_name[&view.name];
+            let names =
+                ["/queue/", "/remote-temp-queue/"].map(|prefix| format!("{prefix}{}", view.name));
+            let queue = names.iter().find_map(|name| self.by_name.get(&**name));
+            let queue = *queue.expect("a queue that was named");
+            assert!(self.queues[queue].exists, "{view:?}");
             let recount = recounts[queue];
             let certain = recount.waiting + recount.delayed + recount.held;
             let depth = certain..=certain + recount.fading;
@@ -60,9 +68,22 @@ impl Model {
                 assert_eq!(view.depth_bytes, recount.bytes, "{view:?} {recount:?}");
             }
             assert_eq!(view.in_flight, recount.held, "{view:?} {recount:?}");
-            assert_eq!(view.delayed, recount.delayed, "{view:?} {recount:?}");
+            let delayed = recount.delayed..=recount.delayed + recount.grouped;
+            assert!(delayed.contains(&view.delayed), "{view:?} {recount:?}");
             assert!(view.paged <= recount.stored, "{view:?} {recount:?}");
-            assert_eq!(view.consumers, self.consumers(queue), "{view:?}");
+            let consumers = self.queues[queue].members.len();
+            assert_eq!(view.consumers, consumers as u64, "{view:?}");
+        }
+        for view in dispatcher.list_topics(&all).items {
+            let seats = self.seats();
+            let mut live = seats.iter().filter_map(|seat| self.subscription(*seat));
+            let temporary = format!("/remote-temp-topic/{}", view.name);
+            let is_temporary = self.topics.contains_key(&*temporary);
+            let lasting = format!("/topic/{}", view.name);
+            let name = if is_temporary { temporary } else { lasting };
+            let hears = |live: &&super::Subscription| live.hears(&name);
+            let hearers = live.by_ref().filter(hears).count();
+            assert_eq!(view.consumers, hearers as u64, "{view:?}");
         }
         let overview = dispatcher.overview();
         let subscriptions: usize = self
@@ -77,12 +98,8 @@ impl Model {
         }
     }
 
-    fn consumers(&self, queue: QueueIndex) -> u64 {
-        let all = self
-            .peers
-            .values()
-            .flat_map(|peer| peer.subscriptions.values());
-        all.filter(|live| live.queue == queue).count() as u64
+    fn waits_for_its_group(&self, entry: &Entry) -> bool {
+        entry.holds == Holds::Group && entry.not_before > self.now.uptime
     }
 
     /// Everything that was asked for has been done: nobody waits without reason.
@@ -92,43 +109,23 @@ impl Model {
             "receipts that never came: {:?}",
             self.owed
         );
-        for (id, message) in self.all() {
-            let is_hidden = message.visible_after > self.watermark;
-            let is_waiting = message.whereabouts == Whereabouts::Waiting;
+        for (id, entry) in self.all() {
+            let is_hidden = entry.visible_after > self.watermark;
+            let is_waiting = entry.whereabouts == Whereabouts::Waiting;
             assert!(
                 !(is_waiting && is_hidden),
                 "{id:?} waits for a commit that never comes"
             );
         }
-        for peer in self.peers.values() {
-            for live in peer.subscriptions.values() {
-                assert!(
-                    live.open.len() >= live.prefetch || self.first_ready(live.queue).is_none(),
-                    "{:?} of {} waits although a consumer has credit",
-                    self.first_ready(live.queue),
-                    self.queues[live.queue].name
-                );
-            }
-        }
+        self.check_nobody_waits();
         self.check_views(dispatcher);
-    }
-
-    fn first_ready(&self, queue: QueueIndex) -> Option<crate::wire::MessageId> {
-        self.queues[queue].lanes.iter().find_map(|lane| {
-            let is_seen = |id: &&crate::wire::MessageId| self.is_in_sight(self.message(**id));
-            let first = lane
-                .values()
-                .take_while(is_seen)
-                .find(|id| !self.message(**id).is_expired(self.now))?;
-            Some(*first)
-        })
     }
 
     /// Messages that are somewhere.
     pub(crate) fn left(&self) -> usize {
         let is_left = |whereabouts| !matches!(whereabouts, Whereabouts::Gone | Whereabouts::Fading);
         self.all()
-            .filter(|(_, message)| is_left(message.whereabouts))
+            .filter(|(_, entry)| is_left(entry.whereabouts))
             .count()
     }
 
@@ -136,8 +133,8 @@ impl Model {
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let is_left = |whereabouts| !matches!(whereabouts, Whereabouts::Gone | Whereabouts::Fading);
         self.all()
-            .filter(|(_, message)| is_left(message.whereabouts))
-            .map(|(id, message)| format!("{id:?} {message:?}"))
+            .filter(|(_, entry)| is_left(entry.whereabouts))
+            .map(|(id, entry)| format!("{id:?} {entry:?}"))
             .collect()
     }
 }

@@ -1,0 +1,185 @@
+//! What clients name: destinations, patterns, selectors, groups. For each selector and pattern, what it means, said
+//! a second time and as plainly as can be.
+
+use std::sync::{Arc, OnceLock};
+
+use stompbox_broker::core::selector::Selector;
+
+use crate::random::Random;
+
+/// Queues that clients send to.
+pub(crate) const QUEUES: [&str; 8] = [
+    "/queue/eager",
+    "/queue/durable",
+    "/queue/held",
+    "/queue/careless",
+    "/queue/orders.eu",
+    "/queue/orders.us.east",
+    "/queue/Consumer.a.VirtualTopic.v",
+    "/queue/Consumer.b.VirtualTopic.v",
+];
+
+/// Queues that messages end in.
+pub(crate) const DEAD_LETTER_QUEUES: [&str; 2] = ["/queue/ActiveMQ.DLQ", "/queue/DLQ.durable"];
+
+/// Topics that clients publish to.
+pub(crate) const TOPICS: [&str; 4] = [
+    "/topic/prices.tea",
+    "/topic/prices.oil.crude",
+    "/topic/VirtualTopic.v",
+    "/topic/careless",
+];
+
+/// Patterns of queues and topics.
+pub(crate) const PATTERNS: [&str; 9] = [
+    "/queue/>",
+    "/queue/orders.*",
+    "/queue/orders.>",
+    "/queue/*",
+    "/queue/Consumer.*.VirtualTopic.>",
+    "/queue/ActiveMQ.*",
+    "/topic/prices.*",
+    "/topic/prices.#",
+    "/topic/>",
+];
+
+/// Message groups.
+pub(crate) const GROUPS: [&str; 3] = ["ann", "bob", "cee"];
+
+/// What a run's clients name: few of all, so that they meet.
+#[derive(Debug, Clone)]
+pub(crate) struct Palette {
+    pub(crate) queues: Vec<&'static str>,
+    pub(crate) topics: Vec<&'static str>,
+}
+
+impl Palette {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let (queues, topics) = (random.between(1, 4), random.between(1, 2));
+        let mut some = |all: &[&'static str], count: usize| {
+            let mut left = all.to_vec();
+            while left.len() > count {
+                left.remove(random.below(left.len()));
+            }
+            left
+        };
+        Self {
+            queues: some(&QUEUES, queues),
+            topics: some(&TOPICS, topics),
+        }
+    }
+}
+
+/// Whether a name, with its prefix, matches a pattern, with its own.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    let (Some((kind, pattern)), Some((own_kind, name))) = (split(pattern), split(name)) else {
+        return false;
+    };
+    let is_brokers_own = name.starts_with("ActiveMQ.");
+    if kind != own_kind || (is_brokers_own && !pattern.starts_with("ActiveMQ")) {
+        return false;
+    }
+    let pattern: Vec<&str> = pattern.split('.').collect();
+    let name: Vec<&str> = name.split('.').collect();
+    segments_match(&pattern, &name)
+}
+
+fn split(wire: &str) -> Option<(&str, &str)> {
+    ["/queue/", "/topic/"]
+        .into_iter()
+        .find_map(|prefix| Some((prefix, wire.strip_prefix(prefix)?)))
+}
+
+fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
+    match (pattern, name) {
+        ([">" | "#"], _) | ([], []) => true,
+        (["*", pattern @ ..], [_, name @ ..]) => segments_match(pattern, name),
+        ([literal, pattern @ ..], [segment, name @ ..]) => {
+            literal == segment && segments_match(pattern, name)
+        }
+        _ => false,
+    }
+}
+
+/// The queue that a virtual topic's messages are copied to has this name.
+pub(crate) fn is_consumer_queue_of(topic: &str, queue: &str) -> bool {
+    let mut parts = queue.splitn(3, '.');
+    let is_consumer = parts.next() == Some("/queue/Consumer") && parts.next().is_some();
+    let topic = topic.strip_prefix("/topic/");
+    is_consumer
+        && topic.is_some_and(|topic| topic.starts_with("VirtualTopic."))
+        && parts.next() == topic
+}
+
+/// What selectors ask of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Traits {
+    pub(crate) colour: Option<String>,
+    pub(crate) weight: Option<i64>,
+    pub(crate) priority: u8,
+}
+
+impl Traits {
+    fn has(&self, colour: &str) -> bool {
+        self.colour.as_deref() == Some(colour)
+    }
+
+    fn weighs(&self, test: impl Fn(i64) -> bool) -> bool {
+        self.weight.is_some_and(test)
+    }
+}
+
+/// A selector, as its text and as what it means.
+pub(crate) type Choice = (&'static str, fn(&Traits) -> bool);
+
+/// Selectors. What is absent makes a comparison neither true nor false.
+pub(crate) const SELECTORS: [Choice; 8] = [
+    ("colour = 'red'", |own| own.has("red")),
+    ("weight > 4", |own| own.weighs(|weight| weight > 4)),
+    ("weight BETWEEN 0 AND 4", |own| {
+        own.weighs(|weight| weight <= 4)
+    }),
+    ("colour <> 'red' AND weight <= 6", |own| {
+        own.colour.is_some() && !own.has("red") && own.weighs(|weight| weight <= 6)
+    }),
+    ("colour IS NULL OR JMSPriority >= 5", |own| {
+        own.colour.is_none() || own.priority >= 5
+    }),
+    ("NOT (weight BETWEEN 2 AND 7)", |own| {
+        own.weighs(|weight| !(2..=7).contains(&weight))
+    }),
+    ("colour IN ('red', 'blue') OR weight = 3", |own| {
+        own.has("red") || own.has("blue") || own.weighs(|weight| weight == 3)
+    }),
+    ("colour LIKE 'b%' AND JMSPriority < 5", |own| {
+        own.has("blue") && own.priority < 5
+    }),
+];
+
+/// Which of [`SELECTORS`] a parsed one is.
+pub(crate) fn choice_of(selector: &Arc<Selector>) -> Choice {
+    static PARSED: OnceLock<Vec<Selector>> = OnceLock::new();
+    let parse = |(text, _): &Choice| {
+        let parsed = Selector::parse_header(text.as_bytes());
+        parsed.expect("a valid selector").expect("a selector")
+    };
+    let parsed = PARSED.get_or_init(|| SELECTORS.iter().map(parse).collect());
+    let place = parsed.iter().position(|known| known == &**selector);
+    SELECTORS[place.expect("a selector of the catalogue")]
+}
+
+#[test]
+fn a_pattern_means_what_its_words_say() {
+    for (pattern, name, expected) in [
+        ("/queue/>", "/queue/a.b", true),
+        ("/queue/>", "/topic/a.b", false),
+        ("/queue/>", "/queue/ActiveMQ.DLQ", false),
+        ("/queue/ActiveMQ.*", "/queue/ActiveMQ.DLQ", true),
+        ("/queue/a.>", "/queue/a", true),
+        ("/queue/a.*", "/queue/a", false),
+        ("/queue/a.*", "/queue/a.b", true),
+        ("/queue/a.*", "/queue/a.b.c", false),
+    ] {
+        assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
+    }
+}

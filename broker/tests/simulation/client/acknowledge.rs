@@ -1,0 +1,173 @@
+//! ACK and NACK, also of what is no longer open.
+
+use stompbox_protocol::{Command, Version};
+
+use super::{Asked, Client, Draft, Got, Mode};
+use crate::random::Random;
+use crate::trace;
+use crate::wire::Delivered;
+
+/// One word of an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    Ack,
+    Nack,
+}
+
+/// Beyond every transaction: none.
+pub(super) const NO_TRANSACTION: usize = usize::MAX;
+
+impl Client {
+    pub(super) fn acknowledge(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
+        let first = random.below(self.subscriptions.len());
+        let count = self.subscriptions.len();
+        let Some(at) = (0..count)
+            .map(|offset| (first + offset) % count)
+            .find(|at| !self.subscriptions[*at].open.is_empty())
+        else {
+            return;
+        };
+        let index = if random.percent(50) {
+            0
+        } else {
+            random.below(self.subscriptions[at].open.len())
+        };
+        let may_nack = self.version != Version::V1_0;
+        let word = if may_nack && random.percent(self.appetite.nack) {
+            Word::Nack
+        } else {
+            Word::Ack
+        };
+        let transaction = random.below(self.transactions.len() * 2 + 1);
+        self.acknowledge_one((at, index), word, transaction, random, wire);
+    }
+
+    pub(super) fn acknowledge_one(
+        &mut self,
+        chosen: (usize, usize),
+        word: Word,
+        transaction: usize,
+        random: &mut Random,
+        wire: &mut Vec<u8>,
+    ) {
+        let names_subscription = self.version != Version::V1_0 || random.percent(50);
+        let (at, index) = self.meant(chosen, names_subscription);
+        let subscription = &mut self.subscriptions[at];
+        let id = subscription.id.clone();
+        let covered: Vec<Got> = match subscription.mode {
+            Mode::Client => subscription.open.drain(..=index).collect(),
+            Mode::Auto | Mode::Individual => vec![subscription.open.remove(index)],
+        };
+        let Some(named) = covered.last().cloned() else {
+            return;
+        };
+        if covered.len() > 1 {
+            trace::count(match word {
+                Word::Ack => "op: ACK cumulative",
+                Word::Nack => "op: NACK cumulative",
+            });
+        }
+        let draft = self.acknowledgement(word, &id, &named, names_subscription);
+        let draft = with_wishes(draft, word, random);
+        let acks: Vec<Delivered> = match word {
+            Word::Ack => covered.iter().map(|got| got.delivered.clone()).collect(),
+            Word::Nack => Vec::new(),
+        };
+        let draft = match self.transactions.get_mut(transaction) {
+            Some(open) => {
+                trace::count(match word {
+                    Word::Ack => "op: ACK in a transaction",
+                    Word::Nack => "op: NACK in a transaction",
+                });
+                open.acks.extend(acks);
+                let draft = draft.with("transaction", &open.id);
+                if self.version == Version::V1_2 {
+                    self.stale.push((id, named));
+                }
+                self.ask(draft, Asked::Nothing, random)
+            }
+            None => {
+                // Before 1.2 the name of a delivery that came back is that of the next one, too.
+                if self.version == Version::V1_2 || (word == Word::Ack && named.is_only_copy) {
+                    self.stale.push((id, named));
+                }
+                self.ask(draft, Asked::Done(acks), random)
+            }
+        };
+        self.write(draft, wire);
+    }
+
+    /// Which open delivery a frame means that names this one: before 1.2 the oldest one of that message.
+    fn meant(&self, (at, index): (usize, usize), names_subscription: bool) -> (usize, usize) {
+        if self.version == Version::V1_2 {
+            return (at, index);
+        }
+        let named = &self.subscriptions[at].open[index].message_id;
+        let mut meant = (at, index);
+        for (place, subscription) in self.subscriptions.iter().enumerate() {
+            if names_subscription && place != at {
+                continue;
+            }
+            for (index, got) in subscription.open.iter().enumerate() {
+                let best = &self.subscriptions[meant.0].open[meant.1];
+                if got.message_id == *named && got.turn < best.turn {
+                    meant = (place, index);
+                }
+            }
+        }
+        meant
+    }
+
+    fn acknowledgement(&self, word: Word, id: &str, got: &Got, names_subscription: bool) -> Draft {
+        let draft = Draft::new(match word {
+            Word::Ack => Command::Ack,
+            Word::Nack => Command::Nack,
+        });
+        match (self.version, &got.ack) {
+            (Version::V1_2, Some(ack)) => draft.with("id", ack),
+            _ if names_subscription => draft
+                .with("message-id", &got.message_id)
+                .with("subscription", id),
+            _ => draft.with("message-id", &got.message_id),
+        }
+    }
+
+    pub(super) fn acknowledge_stale(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
+        let Some((id, got)) = self.stale.get(random.below(self.stale.len())).cloned() else {
+            return;
+        };
+        let is_live = self.subscriptions.iter().any(|live| live.id == id);
+        if self.version != Version::V1_2 && !is_live {
+            return;
+        }
+        trace::count("op: ACK stale");
+        let names_subscription = self.version != Version::V1_0 || random.percent(50);
+        let mut draft = self.acknowledgement(Word::Ack, &id, &got, names_subscription);
+        if random.percent(10) {
+            trace::count("op: ACK stale with a receipt");
+            let receipt = self.fresh("stale");
+            draft = draft.with("receipt", receipt);
+            self.may_be_refused = true;
+        }
+        self.write(draft, wire);
+    }
+}
+
+fn with_wishes(draft: Draft, word: Word, random: &mut Random) -> Draft {
+    if word == Word::Ack {
+        trace::count("op: ACK");
+        return draft;
+    }
+    trace::count("op: NACK");
+    match random.below(10) {
+        0..3 => {
+            trace::count("op: NACK x-delay");
+            draft.with("x-delay", random.below(1_500))
+        }
+        3 => {
+            trace::count("op: NACK requeue:false");
+            draft.with("requeue", "false")
+        }
+        _ => draft,
+    }
+}

@@ -1,0 +1,116 @@
+//! What a run's clients do most.
+
+use std::rc::Rc;
+
+use crate::catalogue::Palette;
+use crate::random::Random;
+
+/// What runs leave out that name nothing else: the order within message groups is not kept yet in every case.
+const LEFT_OUT: &str = "group";
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Appetite {
+    /// Shares of what a client does next, of 1,200.
+    pub(super) send: usize,
+    pub(super) acknowledge: usize,
+    pub(super) subscribe: usize,
+    pub(super) unsubscribe: usize,
+    pub(super) transact: usize,
+    pub(super) leave: usize,
+    /// Of a hundred messages, those that expire.
+    pub(super) expiry: usize,
+    /// Of a hundred acknowledgements, those that are NACKs.
+    pub(super) nack: usize,
+    /// Of a hundred subscriptions, those of dead letters.
+    pub(super) dead_letters: usize,
+    /// Of a hundred frames, those that ask for a receipt.
+    pub(super) receipt: usize,
+    pub(super) taste: Rc<Taste>,
+}
+
+/// What messages and subscriptions of a run are like. Shares of a hundred.
+#[derive(Debug)]
+pub(super) struct Taste {
+    pub(super) palette: Palette,
+    /// Messages to topics, subscriptions of them.
+    pub(super) topic: usize,
+    /// Messages and subscriptions with several destinations.
+    pub(super) composite: usize,
+    /// Subscriptions by a pattern.
+    pub(super) pattern: usize,
+    /// Messages and subscriptions to temporary destinations, messages that name one to answer to.
+    pub(super) temporary: usize,
+    pub(super) group: usize,
+    pub(super) selector: usize,
+    pub(super) exclusive: usize,
+    /// Subscriptions with a consumer priority.
+    pub(super) rank: usize,
+    pub(super) browser: usize,
+    /// Subscriptions that do not hear their own connection.
+    pub(super) no_local: usize,
+    /// Subscriptions that want but so much kept for them.
+    pub(super) pending: usize,
+}
+
+impl Appetite {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let taste = Taste::draw(random);
+        let mut pick = |choices: [usize; 3]| choices[random.below(3)];
+        Self {
+            send: pick([250, 350, 500]),
+            acknowledge: pick([200, 350, 500]),
+            subscribe: pick([20, 60, 120]),
+            unsubscribe: pick([2, 15, 60]),
+            transact: pick([0, 80, 200]),
+            leave: pick([0, 1, 10]),
+            expiry: pick([0, 12, 50]),
+            nack: pick([5, 35, 70]),
+            dead_letters: pick([5, 20, 50]),
+            receipt: pick([10, 45, 90]),
+            taste: Rc::new(taste),
+        }
+    }
+}
+
+impl Taste {
+    fn draw(random: &mut Random) -> Self {
+        let palette = Palette::draw(random);
+        let mut pick = |choices: [usize; 4]| choices[random.below(4)];
+        Self {
+            palette,
+            topic: pick([0, 0, 20, 60]),
+            composite: pick([0, 0, 10, 30]),
+            pattern: pick([0, 0, 15, 40]),
+            temporary: pick([0, 0, 10, 30]),
+            group: pick([0, 0, 30, 90]),
+            selector: pick([0, 0, 30, 80]),
+            exclusive: pick([0, 0, 15, 60]),
+            rank: pick([0, 0, 20, 80]),
+            browser: pick([0, 0, 10, 30]),
+            no_local: pick([0, 20, 20, 50]),
+            pending: pick([0, 0, 20, 60]),
+        }
+        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or(LEFT_OUT.to_owned()))
+    }
+
+    /// Leaves out what is named, separated by commas: for whoever looks for the cause of a failure.
+    fn without(mut self, names: &str) -> Self {
+        for name in names.split(',') {
+            match name {
+                "topic" => self.topic = 0,
+                "composite" => self.composite = 0,
+                "pattern" => self.pattern = 0,
+                "temporary" => self.temporary = 0,
+                "group" => self.group = 0,
+                "selector" => self.selector = 0,
+                "exclusive" => self.exclusive = 0,
+                "rank" => self.rank = 0,
+                "browser" => self.browser = 0,
+                "pending" => self.pending = 0,
+                _ => {}
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,222 @@
+//! SUBSCRIBE and UNSUBSCRIBE: from one place, several, a pattern; all of a queue or a part; first, last or alone.
+
+use stompbox_protocol::{Command, Version};
+
+use super::send::OWN;
+use super::{Asked, Client, Draft, Mode, Subscription};
+use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS};
+use crate::random::Random;
+use crate::trace;
+
+/// Subscriptions that a client holds at once.
+const LIVE_MAX: usize = 4;
+
+/// Consumer priorities.
+const RANKS: [i32; 4] = [-1, 0, 5, 5];
+
+/// What a SUBSCRIBE asks for beside its destination: by a header, or behind the destination's `?`.
+struct Wishes {
+    headers: Vec<(&'static str, String)>,
+    options: Vec<String>,
+}
+
+impl Wishes {
+    fn wish(&mut self, header: &'static str, option: &str, value: &str, random: &mut Random) {
+        if random.percent(15) {
+            trace::count("op: SUBSCRIBE option in the destination");
+            self.options
+                .push(format!("{option}={}", percent_encoded(value)));
+        } else {
+            self.headers.push((header, value.to_owned()));
+        }
+    }
+}
+
+fn percent_encoded(value: &str) -> String {
+    let mut text = String::new();
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+impl Client {
+    pub(super) fn subscribe(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
+        if self.subscriptions.len() >= LIVE_MAX {
+            return;
+        }
+        let mode = [Mode::Auto, Mode::Client, Mode::Individual][random.below(3)];
+        let prefetch = random.between(1, 5).to_string();
+        let browses = random.percent(self.appetite.taste.browser);
+        let sources = if browses {
+            trace::count("op: SUBSCRIBE browser");
+            self.queue(random)
+        } else {
+            self.sources(random)
+        };
+        let mut wishes = Wishes {
+            headers: Vec::new(),
+            options: Vec::new(),
+        };
+        match random.below(10) {
+            0 => wishes.headers.push(("prefetch-count", prefetch)),
+            _ => wishes.wish(
+                "activemq.prefetchSize",
+                "consumer.prefetchSize",
+                &prefetch,
+                random,
+            ),
+        }
+        if browses {
+            wishes.headers.push(("browser", "true".to_owned()));
+        } else {
+            self.wish_order(&mut wishes, random);
+        }
+        self.wish_choice(&mut wishes, random);
+        let mut destination = sources;
+        if !wishes.options.is_empty() {
+            destination = format!("{destination}?{}", wishes.options.join("&"));
+        }
+        let mut draft = self.subscription(&destination, mode, browses);
+        for (name, value) in wishes.headers {
+            draft = draft.with(name, value);
+        }
+        let draft = self.ask(draft, Asked::Nothing, random);
+        self.write(draft, wire);
+    }
+
+    /// Takes everything that lasts.
+    pub(super) fn subscribe_to_all(&mut self, wire: &mut Vec<u8>) {
+        let draft = self
+            .subscription("/queue/>,/queue/ActiveMQ.>", Mode::Individual, false)
+            .with("activemq.prefetchSize", 5);
+        self.write(draft, wire);
+    }
+
+    fn sources(&mut self, random: &mut Random) -> String {
+        let count = if random.percent(self.appetite.taste.composite) {
+            trace::count("op: SUBSCRIBE to several");
+            random.between(2, 3)
+        } else {
+            1
+        };
+        let mut sources: Vec<String> = (0..count).map(|_| self.source(random)).collect();
+        sources.sort();
+        sources.dedup();
+        sources.join(",")
+    }
+
+    fn source(&mut self, random: &mut Random) -> String {
+        let taste = &self.appetite.taste;
+        let palette = &taste.palette;
+        if random.percent(taste.temporary) {
+            trace::count("op: SUBSCRIBE to a temporary destination");
+            return OWN[random.below(2)].to_owned();
+        }
+        if random.percent(taste.pattern) {
+            trace::count("op: SUBSCRIBE to a pattern");
+            return PATTERNS[random.below(PATTERNS.len())].to_owned();
+        }
+        if random.percent(taste.topic) {
+            trace::count("op: SUBSCRIBE to a topic");
+            return palette.topics[random.below(palette.topics.len())].to_owned();
+        }
+        self.queue(random)
+    }
+
+    fn queue(&mut self, random: &mut Random) -> String {
+        trace::count("op: SUBSCRIBE to a queue");
+        let queues = &self.appetite.taste.palette.queues;
+        if random.percent(self.appetite.dead_letters) {
+            DEAD_LETTER_QUEUES[random.below(DEAD_LETTER_QUEUES.len())].to_owned()
+        } else {
+            queues[random.below(queues.len())].to_owned()
+        }
+    }
+
+    fn wish_order(&mut self, wishes: &mut Wishes, random: &mut Random) {
+        let taste = &self.appetite.taste;
+        if random.percent(taste.exclusive) {
+            trace::count("op: SUBSCRIBE exclusive");
+            wishes.wish("activemq.exclusive", "consumer.exclusive", "true", random);
+        }
+        if random.percent(taste.rank) {
+            trace::count("op: SUBSCRIBE priority");
+            let header = ["activemq.priority", "x-priority"][random.below(2)];
+            let rank = RANKS[random.below(RANKS.len())].to_string();
+            if rank.starts_with('-') {
+                wishes.headers.push((header, rank));
+            } else {
+                wishes.wish(header, "consumer.priority", &rank, random);
+            }
+        }
+    }
+
+    fn wish_choice(&mut self, wishes: &mut Wishes, random: &mut Random) {
+        let taste = &self.appetite.taste;
+        if random.percent(taste.selector) {
+            trace::count("op: SUBSCRIBE selector");
+            let (text, _) = SELECTORS[random.below(SELECTORS.len())];
+            wishes.wish("selector", "consumer.selector", text, random);
+        }
+        if random.percent(taste.pending) {
+            trace::count("op: SUBSCRIBE pending limit");
+            let limit = random.between(1, 4).to_string();
+            let header = "activemq.maximumPendingMessageLimit";
+            wishes.wish(
+                header,
+                "consumer.maximumPendingMessageLimit",
+                &limit,
+                random,
+            );
+        }
+        if random.percent(taste.no_local) {
+            trace::count("op: SUBSCRIBE no-local");
+            let header = ["activemq.noLocal", "no-local"][random.below(2)];
+            wishes.wish(header, "consumer.noLocal", "true", random);
+        }
+    }
+
+    fn subscription(&mut self, destination: &str, mode: Mode, browses: bool) -> Draft {
+        let id = self.fresh("s");
+        let (word, what) = match mode {
+            Mode::Auto => ("auto", "op: SUBSCRIBE ack:auto"),
+            Mode::Client => ("client", "op: SUBSCRIBE ack:client"),
+            Mode::Individual => ("client-individual", "op: SUBSCRIBE ack:client-individual"),
+        };
+        trace::count(what);
+        let draft = Draft::new(Command::Subscribe)
+            .with("destination", destination)
+            .with("id", &id)
+            .with("ack", word);
+        if browses {
+            self.browsers.insert(id.clone());
+        }
+        self.subscriptions.push(Subscription {
+            id,
+            mode,
+            open: Vec::new(),
+        });
+        draft
+    }
+
+    pub(super) fn unsubscribe(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
+        if self.subscriptions.is_empty() {
+            return;
+        }
+        trace::count("op: UNSUBSCRIBE");
+        let at = random.below(self.subscriptions.len());
+        let gone = self.subscriptions.remove(at);
+        let draft = Draft::new(Command::Unsubscribe).with("id", &gone.id);
+        let open = gone.open.into_iter().map(|got| (gone.id.clone(), got));
+        if self.version == Version::V1_2 {
+            self.stale.extend(open);
+        }
+        let draft = self.ask(draft, Asked::Nothing, random);
+        self.write(draft, wire);
+    }
+}

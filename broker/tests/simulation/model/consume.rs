@@ -1,0 +1,227 @@
+//! Subscriptions come and go: what they take from, which of it they choose, who is first.
+
+use std::rc::Rc;
+
+use stompbox_broker::core::destination::Pattern;
+use stompbox_broker::core::dispatcher::Exclusivity;
+use stompbox_broker::core::port::{
+    AckMode, ConnectionId, Intent, Locality, Source, Subscribing, SubscriptionHandle,
+};
+use stompbox_store::DestinationKind;
+
+use super::browse::Browse;
+use super::entry::Facts;
+use super::failure::Outcome;
+use super::topic::Pending;
+use super::{Model, Open, QueueIndex, Seat};
+use crate::catalogue::{Choice, choice_of, matches};
+
+/// What a subscription takes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    Name(Rc<str>),
+    Pattern(String),
+}
+
+impl Origin {
+    fn of(source: &Source) -> Self {
+        match source {
+            Source::One(name) => Self::Name(name.wire().into()),
+            Source::Matching(pattern) => Self::Pattern(text_of(pattern)),
+        }
+    }
+
+    pub(super) fn includes(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => **own == *name,
+            Self::Pattern(pattern) => matches(pattern, name),
+        }
+    }
+}
+
+fn text_of(pattern: &Pattern) -> String {
+    pattern.to_string()
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// Ascends with every SUBSCRIBE.
+    pub(super) age: u64,
+    pub(super) origins: Vec<Origin>,
+    pub(super) mode: AckMode,
+    pub(super) prefetch: usize,
+    pub(super) choice: Option<Choice>,
+    pub(super) priority: i32,
+    pub(super) is_exclusive: bool,
+    pub(super) no_local: bool,
+    /// How much of topics it wants kept for it.
+    pub(super) pending_max: Option<usize>,
+    pub(super) browse: Option<Browse>,
+    pub(super) open: Vec<Open>,
+    pub(super) pending: Pending,
+}
+
+impl Subscription {
+    /// What it holds, and what it is about to get.
+    pub(super) fn out(&self) -> usize {
+        self.open.len() + self.pending.sent.len()
+    }
+
+    pub(super) fn chooses(&self, facts: &Facts) -> bool {
+        self.choice
+            .is_none_or(|(_, chooses)| chooses(&facts.traits))
+    }
+
+    /// Whether it takes from a destination, and does not just look.
+    pub(super) fn hears(&self, name: &str) -> bool {
+        self.browse.is_none() && self.origins.iter().any(|origin| origin.includes(name))
+    }
+
+    /// The only place that it takes from.
+    pub(super) fn only_origin(&self) -> Option<&Rc<str>> {
+        match &self.origins[..] {
+            [Origin::Name(name)] => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl Model {
+    pub(super) fn live(&mut self, (connection, handle): Seat) -> &mut Subscription {
+        let live = self.peer(connection).subscriptions.get_mut(&handle);
+        live.expect("a live subscription")
+    }
+
+    pub(super) fn subscribe(&mut self, connection: ConnectionId, subscribing: &Subscribing) {
+        let is_strangers = subscribing.sources.iter().any(|source| match source {
+            Source::One(name) if name.is_temporary() => {
+                self.owner_of(name.wire()) != Some(connection)
+            }
+            Source::One(_) | Source::Matching(_) => false,
+        });
+        self.make_named(subscribing, connection);
+        let browses = subscribing.intent == Intent::Browse;
+        let is_of_one_queue = matches!(&subscribing.sources[..], [Source::One(name)]
+            if name.kind() == DestinationKind::Queue);
+        if is_strangers || (browses && !is_of_one_queue) {
+            let peer = self.peer(connection);
+            peer.is_open = false;
+            peer.must_be_refused = true;
+            return;
+        }
+        self.next_age += 1;
+        let origins: Vec<Origin> = subscribing.sources.iter().map(Origin::of).collect();
+        let browse = browses.then(|| self.begin_browse(&origins, subscribing.selector.as_ref()));
+        let made = Subscription {
+            age: self.next_age,
+            origins,
+            mode: subscribing.mode,
+            prefetch: subscribing.prefetch.messages.expect("every client says it") as usize,
+            choice: subscribing.selector.as_ref().map(choice_of),
+            priority: subscribing.priority.0,
+            is_exclusive: subscribing.exclusivity == Exclusivity::Exclusive,
+            no_local: subscribing.locality == Locality::NoLocal,
+            pending_max: subscribing.pending_max.map(|max| max as usize),
+            browse,
+            open: Vec::new(),
+            pending: Pending::default(),
+        };
+        let seat = (connection, subscribing.subscription);
+        let subscriptions = &mut self.peer(connection).subscriptions;
+        subscriptions.insert(subscribing.subscription, made);
+        for index in 0..self.queues.len() {
+            self.may_join(index, seat);
+        }
+        self.owe(connection, subscribing.receipt.as_ref(), 0);
+    }
+
+    fn owner_of(&self, name: &str) -> Option<ConnectionId> {
+        let queue = self.by_name.get(name).map(|queue| &self.queues[*queue]);
+        let topic = self.topics.get(name);
+        queue
+            .filter(|queue| queue.exists)
+            .and_then(|queue| queue.owner)
+            .or_else(|| topic.and_then(|topic| topic.owner))
+    }
+
+    /// Destinations are made by naming them; a stranger's ends the list.
+    fn make_named(&mut self, subscribing: &Subscribing, connection: ConnectionId) {
+        for source in &subscribing.sources {
+            let Source::One(name) = source else { continue };
+            if name.is_temporary() {
+                if self.owner_of(name.wire()) != Some(connection) {
+                    return;
+                }
+            } else if name.kind() == DestinationKind::Queue {
+                self.make_queue(name.wire());
+            }
+        }
+    }
+
+    /// A queue has come into being: whoever takes from a pattern that matches it joins.
+    pub(super) fn welcome_patterns(&mut self, queue: QueueIndex) {
+        let mut seats = self.seats();
+        seats.sort_by_key(|seat| self.subscription(*seat).map(|live| live.age));
+        for seat in seats {
+            self.may_join(queue, seat);
+        }
+    }
+
+    fn may_join(&mut self, index: QueueIndex, seat: Seat) {
+        let queue = &self.queues[index];
+        let live = self.subscription(seat);
+        let joins = live.is_some_and(|live| live.hears(&queue.name));
+        let chooses = live.is_some_and(|live| live.choice.is_some());
+        if queue.exists && joins && !queue.members.contains(&seat) {
+            self.queues[index].is_looked_into |= chooses;
+            self.queues[index].members.push(seat);
+            self.take_over_groups(index);
+        }
+    }
+
+    /// Who has a queue for itself: of those that want it the one of the highest priority, of these the oldest.
+    pub(super) fn exclusive(&self, queue: QueueIndex) -> Option<Seat> {
+        let members = self.queues[queue].members.iter().copied();
+        let wanting = members.filter_map(|seat| Some((seat, self.subscription(seat)?)));
+        wanting
+            .filter(|(_, live)| live.is_exclusive)
+            .min_by_key(|(_, live)| (std::cmp::Reverse(live.priority), live.age))
+            .map(|(seat, _)| seat)
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        connection: ConnectionId,
+        handle: SubscriptionHandle,
+        given: u64,
+    ) {
+        let peer = self.peer(connection);
+        for claim in peer.transactions.values_mut().flatten() {
+            if claim.subscription == Some(handle) {
+                claim.subscription = None;
+            }
+        }
+        for open in self.end_subscription((connection, handle)) {
+            self.come_back(open, None, Outcome::Returned, given);
+        }
+    }
+
+    /// A subscription ends: answers what it held.
+    pub(super) fn end_subscription(&mut self, seat: Seat) -> Vec<Open> {
+        let peer = self.peer(seat.0);
+        let Some(mut gone) = peer.subscriptions.remove(&seat.1) else {
+            return Vec::new();
+        };
+        let open = std::mem::take(&mut gone.open);
+        peer.ended.insert(seat.1, gone);
+        for queue in &mut self.queues {
+            queue.members.retain(|member| *member != seat);
+        }
+        for queue in 0..self.queues.len() {
+            self.release_groups(queue, |owner| owner == seat);
+            self.take_over_groups(queue);
+        }
+        open
+    }
+}

@@ -1,0 +1,195 @@
+//! A delivery ends: done, failed or given back.
+
+use std::time::Duration;
+
+use stompbox_broker::core::port::{Requeue, Verdict};
+
+use super::entry::{EntryId, Holds, Reason, Whereabouts};
+use super::{Model, Open, QueueIndex, Seat, What};
+use crate::policy::Rules;
+use crate::trace;
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    Failed(Failure),
+    Returned,
+    Broken,
+}
+
+/// How it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) delay: Option<Duration>,
+    requeue: Requeue,
+}
+
+impl Failure {
+    /// By the policy.
+    pub(super) const PLAIN: Failure = Failure {
+        delay: None,
+        requeue: Requeue::Allowed,
+    };
+
+    /// Why it does not come again.
+    pub(super) fn reason(self, failures: u32, rules: &Rules) -> Option<Reason> {
+        match self.requeue {
+            _ if rules.dead_letter.is_none() => None,
+            Requeue::Forbidden => Some(Reason::Nack),
+            Requeue::Allowed if failures > rules.redeliveries_max => Some(Reason::RedeliveryLimit),
+            Requeue::Allowed => None,
+        }
+    }
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ack => Outcome::Done,
+            Verdict::Nack { delay, requeue } => Outcome::Failed(Failure { delay, requeue }),
+        }
+    }
+}
+
+impl Model {
+    /// A delivery ends without an answer; what its client cannot have seen has not happened.
+    pub(super) fn come_back(
+        &mut self,
+        open: Open,
+        seat: Option<Seat>,
+        outcome: Outcome,
+        seen: u64,
+    ) {
+        if open.counter > seen
+            && let What::Entry(id) = open.what
+        {
+            trace::count("return unseen");
+            self.entry_mut(id).deliveries -= 1;
+        }
+        self.conclude(open.what, seat, outcome);
+    }
+
+    /// A delivery ends. Answers when that is durable.
+    pub(super) fn conclude(&mut self, what: What, seat: Option<Seat>, outcome: Outcome) -> u64 {
+        match what {
+            What::Entry(id) => self.conclude_entry(id, outcome),
+            What::Copy(copy) => self.conclude_copy(seat, *copy, outcome),
+            What::Shown => 0,
+        }
+    }
+
+    fn conclude_entry(&mut self, id: EntryId, outcome: Outcome) -> u64 {
+        let now = self.now;
+        let entry = self.entry(id);
+        assert_eq!(entry.whereabouts, Whereabouts::Held, "{id:?}");
+        let ticket_if_stored = if entry.is_persistent { self.ticket } else { 0 };
+        let failure = match outcome {
+            Outcome::Done => {
+                self.set(id, Whereabouts::Gone);
+                return ticket_if_stored;
+            }
+            _ if entry.is_expired(now) => {
+                trace::count("expired on return");
+                self.expire(id);
+                return ticket_if_stored;
+            }
+            Outcome::Returned => {
+                self.touched.insert(id);
+                self.put(id);
+                return 0;
+            }
+            Outcome::Broken => Failure {
+                delay: Some(Duration::ZERO),
+                requeue: Requeue::Allowed,
+            },
+            Outcome::Failed(failure) => failure,
+        };
+        self.fail(id, failure);
+        match self.entry(id).whereabouts {
+            Whereabouts::Burying(_) => self.ticket,
+            _ => ticket_if_stored,
+        }
+    }
+
+    fn fail(&mut self, id: EntryId, failure: Failure) {
+        let entry = self.entry_mut(id);
+        entry.failures += 1;
+        let (failures, queue, is_persistent) = (entry.failures, entry.queue, entry.is_persistent);
+        let rules = self.queues[queue].rules;
+        if let Some(reason) = failure.reason(failures, &rules) {
+            let is_kept = is_persistent || rules.keeps_failed_non_persistent;
+            trace::count(if is_kept {
+                "failed: dead letter"
+            } else {
+                "failed: dropped"
+            });
+            let whereabouts = if is_kept {
+                Whereabouts::Burying(reason)
+            } else {
+                Whereabouts::Gone
+            };
+            return self.set(id, whereabouts);
+        }
+        let delay = failure.delay.unwrap_or_else(|| rules.delay_after(failures));
+        self.touched.insert(id);
+        if delay.is_zero() {
+            self.put(id);
+        } else {
+            self.put_off(id, self.now.uptime + delay);
+        }
+    }
+
+    fn put_off(&mut self, id: EntryId, due: Duration) {
+        let entry = self.entry(id);
+        let queue = entry.queue;
+        let is_member = entry.facts.group.is_some() && !self.is_stranger(queue, entry);
+        let holds = if self.exclusive(queue).is_some() || self.queues[queue].rules.holds_order {
+            trace::count("redelivery held");
+            Holds::Lane
+        } else if is_member {
+            trace::count("redelivery held within its group");
+            Holds::Group
+        } else {
+            trace::count("redelivery delayed");
+            return self.put_aside(id, due);
+        };
+        let entry = self.entry_mut(id);
+        entry.not_before = due;
+        entry.holds = holds;
+        self.put(id);
+    }
+
+    fn put_aside(&mut self, id: EntryId, due: Duration) {
+        self.move_to(id, Whereabouts::Delayed(due));
+        let entry = self.entry(id);
+        if !entry.is_persistent && entry.expires_ms != 0 {
+            let fades = (entry.expires_ms, id);
+            self.fading.insert(fades);
+        }
+        self.delayed.insert((due, id));
+    }
+
+    /// A message that is in no lane has expired.
+    pub(super) fn expire(&mut self, id: EntryId) {
+        let entry = self.entry(id);
+        let rules = self.queues[entry.queue].rules;
+        let is_kept = entry.is_persistent && rules.keeps_expired && rules.dead_letter.is_some();
+        let whereabouts = if is_kept {
+            Whereabouts::Burying(Reason::Expired)
+        } else {
+            Whereabouts::Gone
+        };
+        self.set(id, whereabouts);
+    }
+
+    /// The dead-letter queue of an entry; a topic's copy was made for one.
+    pub(super) fn grave_of(&self, id: EntryId) -> QueueIndex {
+        let entry = self.entry(id);
+        if entry.origin.contains("topic/") {
+            return entry.queue;
+        }
+        let grave = self.queues[entry.queue].dead_letter;
+        grave.expect("a queue with a dead-letter queue")
+    }
+}

@@ -1,0 +1,172 @@
+//! What a turn hands out: which copy each delivery is of, and what that says about it.
+
+use std::rc::Rc;
+
+use stompbox_broker::core::message::DeliveryMode;
+use stompbox_broker::core::port::{AckMode, ConnectionId, Delivery, Reply};
+use stompbox_protocol::canonical;
+
+use super::entry::{EntryId, Whereabouts, message_of};
+use super::{Model, Open, Seat, What};
+use crate::trace;
+
+/// A message of a queue that was handed out in this turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Handed {
+    pub(super) seat: Seat,
+    pub(super) id: EntryId,
+}
+
+/// Where a dead letter comes from, as it says.
+pub(super) fn origin_of(delivery: &Delivery) -> Option<String> {
+    let annotations = delivery.annotations.as_ref()?;
+    let origin = canonical::find(annotations, b"original-destination")?;
+    Some(String::from_utf8(origin.into_owned()).expect("text"))
+}
+
+impl Model {
+    /// What was handed out is what stood first, and went to whom it may go.
+    pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
+        let mut handed = Vec::new();
+        for (connection, replies) in replies {
+            for reply in replies {
+                match reply {
+                    Reply::Deliver(delivery) => {
+                        let seat = (*connection, delivery.subscription);
+                        let what = self.what(seat, delivery);
+                        if let What::Entry(id) = what {
+                            handed.push(Handed { seat, id });
+                        }
+                        self.open(seat, delivery, what);
+                    }
+                    Reply::BrowseEnd(handle) => self.browse_ended((*connection, *handle)),
+                    _ => {}
+                }
+            }
+        }
+        for seat in self.seats() {
+            let sent = &self.live(seat).pending.sent;
+            assert!(sent.is_empty(), "published, not delivered: {sent:?}");
+        }
+        let now_ms = self.now.wall_ms;
+        for seat in self.seats() {
+            if self.has_credit(seat) {
+                self.live(seat).pending.drop_expired(now_ms);
+            }
+        }
+        self.check_order(&handed);
+    }
+
+    /// Which copy of its message a delivery is of.
+    fn what(&mut self, seat: Seat, delivery: &Delivery) -> What {
+        let id = message_of(delivery.message.body());
+        let peer = &self.peers[&seat.0];
+        let has_ended = peer.ended.contains_key(&seat.1);
+        let live = peer.subscriptions.get(&seat.1).or(peer.ended.get(&seat.1));
+        let Some(live) = live else {
+            panic!("{id:?} was handed to a subscription that has gone");
+        };
+        if live.browse.is_some() {
+            self.shown(seat, delivery);
+            return What::Shown;
+        }
+        let name: Rc<str> = match &delivery.destination {
+            Some(name) => name.wire().into(),
+            None => Rc::clone(live.only_origin().expect("the destination is not said")),
+        };
+        assert!(live.hears(&name), "{id:?} came from {name}");
+        if name.contains("topic/") {
+            let copy = self.topic_delivery(seat, &name, delivery);
+            return What::Copy(Box::new(copy));
+        }
+        assert!(
+            !has_ended,
+            "{id:?} was handed to a subscription that has gone"
+        );
+        let id = self.entry_of(&name, delivery);
+        self.deliver(id, delivery);
+        What::Entry(id)
+    }
+
+    fn entry_of(&self, name: &str, delivery: &Delivery) -> EntryId {
+        let id = message_of(delivery.message.body());
+        let queue = self.by_name.get(name).copied();
+        let origin = origin_of(delivery);
+        let choices = self.copies(id, |entry| {
+            let is_it = origin
+                .as_deref()
+                .is_none_or(|origin| *entry.origin == *origin);
+            Some(entry.queue) == queue
+                && entry.whereabouts == Whereabouts::Waiting
+                && entry.dead.is_some() == origin.is_some()
+                && is_it
+        });
+        let first = choices.into_iter().min_by_key(|id| self.entry(*id).place());
+        let copies = self.copies(id, |_| true);
+        let story = || copies.iter().map(|id| self.entry(*id)).collect::<Vec<_>>();
+        first.unwrap_or_else(|| panic!("{id:?} does not wait in {name}: {:?}", story()))
+    }
+
+    fn deliver(&mut self, id: EntryId, delivery: &Delivery) {
+        self.take(id, Whereabouts::Held);
+        let entry = self.entry_mut(id);
+        let message = entry.facts.id;
+        trace::count(if delivery.deliveries > 1 {
+            "redelivery"
+        } else {
+            "first delivery"
+        });
+        if entry.is_uncertain {
+            assert!(
+                delivery.deliveries >= 2,
+                "{message:?} may have been delivered before the crash"
+            );
+            entry.is_uncertain = false;
+        } else {
+            let expected = entry.deliveries + 1;
+            assert_eq!(
+                delivery.deliveries, expected,
+                "{message:?}: number of this delivery"
+            );
+        }
+        entry.deliveries = delivery.deliveries;
+        assert_eq!(delivery.expires_ms, entry.expires_ms, "{message:?}");
+        let is_persistent = delivery.mode == DeliveryMode::Persistent;
+        assert_eq!(is_persistent, entry.is_persistent, "{message:?}");
+        assert_eq!(delivery.message.bytes(), entry.facts.bytes, "{message:?}");
+    }
+
+    /// The delivery is with its subscription from now on.
+    fn open(&mut self, seat: Seat, delivery: &Delivery, what: What) {
+        let id = message_of(delivery.message.body());
+        trace::note(|| {
+            format!(
+                "  deliver {} to {:?}: {id:?} as {} in slot {}, delivery {}",
+                seat.0.0, seat.1, delivery.tag.counter.0, delivery.tag.slot, delivery.deliveries
+            )
+        });
+        let number = *self.numbers.entry(id).or_insert(delivery.number);
+        assert_eq!(number, delivery.number, "{id:?} changed its number");
+        let counter = delivery.tag.counter.0;
+        let peer = self.peer(seat.0);
+        peer.last_counter += 1;
+        assert_eq!(
+            counter, peer.last_counter,
+            "numbers of deliveries are dense"
+        );
+        let Some(live) = peer.subscriptions.get_mut(&seat.1) else {
+            return;
+        };
+        live.open.push(Open {
+            what,
+            counter,
+            slot: delivery.tag.slot,
+            number,
+        });
+        let (out, prefetch) = (live.open.len(), live.prefetch);
+        assert!(out <= prefetch, "{out} are out, prefetch is {prefetch}");
+        if live.mode == AckMode::Auto {
+            trace::count("auto delivery");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Topics: a copy to each subscription that hears, in the order of publishing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use stompbox_broker::core::message::DeliveryMode;
+use stompbox_broker::core::port::{ConnectionId, Delivery, SubscriptionHandle};
+
+use super::entry::{Entry, Facts, Reason, Whereabouts};
+use super::failure::Outcome;
+use super::{Model, Seat};
+use crate::policy::Rules;
+use crate::trace;
+
+/// A topic.
+#[derive(Debug, Default)]
+pub(super) struct Topic {
+    /// Whose it is, if it is temporary.
+    pub(super) owner: Option<ConnectionId>,
+    /// What a COMMIT holds back, and everything behind it, with the ticket that it waits for.
+    pub(super) held: VecDeque<(u64, Rc<Facts>)>,
+}
+
+/// What one subscription gets of a message.
+#[derive(Debug, Clone)]
+pub(super) struct Copy {
+    pub(super) facts: Rc<Facts>,
+    pub(super) topic: Rc<str>,
+    /// Counts what was published.
+    order: i64,
+    pub(super) deliveries: u32,
+    failures: u32,
+}
+
+/// What waits for one subscription of its topics.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Handed over when it was published: the subscription had credit and nothing waited.
+    pub(super) sent: VecDeque<Copy>,
+    fresh: VecDeque<Copy>,
+    /// What came back, which goes first.
+    returned: BTreeMap<(i64, Rc<str>), Copy>,
+    delayed: Vec<(Duration, Copy)>,
+}
+
+impl Model {
+    /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.
+    pub(super) fn publish_in_turn(&mut self, name: &str, facts: &Rc<Facts>, visible_after: u64) {
+        let watermark = self.watermark;
+        let topic = self.topics.entry(name.into()).or_default();
+        if visible_after <= watermark && topic.held.is_empty() {
+            return self.fan_out(name, facts);
+        }
+        trace::count("topic: held back by a COMMIT");
+        let before = topic.held.back().map_or(0, |(ticket, _)| *ticket);
+        let ticket = visible_after.max(before);
+        topic.held.push_back((ticket, Rc::clone(facts)));
+        self.hidden_topics.push_back((ticket, name.into()));
+    }
+
+    pub(super) fn publish_held(&mut self) {
+        let watermark = self.watermark;
+        let is_due = |(ticket, _): &mut (u64, Rc<str>)| *ticket <= watermark;
+        while let Some((_, name)) = self.hidden_topics.pop_front_if(is_due) {
+            while let Some(topic) = self.topics.get_mut(&name)
+                && let Some((_, facts)) =
+                    topic.held.pop_front_if(|(ticket, _)| *ticket <= watermark)
+            {
+                self.fan_out(&name, &facts);
+            }
+        }
+    }
+
+    fn fan_out(&mut self, name: &str, facts: &Rc<Facts>) {
+        if facts.expires_ms != 0 && facts.expires_ms <= self.now.wall_ms {
+            trace::count("topic: expired");
+            return;
+        }
+        self.next_order += 1;
+        let copy = Copy {
+            facts: Rc::clone(facts),
+            topic: name.into(),
+            order: self.next_order,
+            deliveries: 0,
+            failures: 0,
+        };
+        for seat in self.seats() {
+            let Some(live) = self.subscription(seat) else {
+                continue;
+            };
+            let is_own = live.no_local && facts.publisher == seat.0;
+            if !live.hears(name) || !live.chooses(facts) {
+                continue;
+            }
+            if is_own {
+                trace::count("topic: not heard by its own connection");
+                continue;
+            }
+            let goes_out = self.has_credit(seat) && live.pending.is_empty();
+            let live = self.live(seat);
+            if goes_out {
+                live.pending.sent.push_back(copy.clone());
+            } else {
+                trace::count("topic: waits for a subscription");
+                live.pending.fresh.push_back(copy.clone());
+                live.pending.keep(live.pending_max);
+            }
+        }
+    }
+
+    pub(super) fn seats(&self) -> Vec<Seat> {
+        let of = |(connection, peer): (&ConnectionId, &super::Peer)| {
+            let handles: Vec<SubscriptionHandle> = peer.subscriptions.keys().copied().collect();
+            let connection = *connection;
+            handles.into_iter().map(move |handle| (connection, handle))
+        };
+        self.peers.iter().flat_map(of).collect()
+    }
+
+    /// Redelivery delays that are over.
+    pub(super) fn wake_copies(&mut self) {
+        let now = self.now.uptime;
+        for seat in self.seats() {
+            let pending = &mut self.live(seat).pending;
+            let (due, later) = std::mem::take(&mut pending.delayed)
+                .into_iter()
+                .partition(|(due, _)| *due <= now);
+            pending.delayed = later;
+            for (_, copy) in due {
+                pending.put_back(copy);
+            }
+        }
+    }
+
+    /// A subscription is given a message of a topic.
+    pub(super) fn topic_delivery(&mut self, seat: Seat, topic: &str, delivery: &Delivery) -> Copy {
+        let now_ms = self.now.wall_ms;
+        let peer = self.peer(seat.0);
+        let live = match peer.subscriptions.get_mut(&seat.1) {
+            Some(live) => live,
+            None => peer.ended.get_mut(&seat.1).expect("looked up before"),
+        };
+        let pending = &mut live.pending;
+        let mut copy = match pending.sent.pop_front() {
+            Some(copy) => copy,
+            None => loop {
+                let next = pending.next();
+                let Some(copy) = next else {
+                    panic!("{delivery:?} was not published, or not to this subscription");
+                };
+                if copy.facts.expires_ms == 0 || copy.facts.expires_ms > now_ms {
+                    break copy;
+                }
+                trace::count("topic: expired while it waited");
+            },
+        };
+        let id = super::entry::message_of(delivery.message.body());
+        let expected = (copy.facts.id, &*copy.topic);
+        assert_eq!((id, topic), expected, "what came next of the topics");
+        copy.deliveries += 1;
+        assert_eq!(
+            delivery.deliveries, copy.deliveries,
+            "{id:?}: number of this delivery"
+        );
+        assert_eq!(delivery.expires_ms, copy.facts.expires_ms, "{id:?}");
+        let is_persistent = delivery.mode == DeliveryMode::Persistent;
+        assert_eq!(is_persistent, copy.facts.is_persistent, "{id:?}");
+        trace::count("topic: delivery");
+        copy
+    }
+
+    /// A delivery of a topic's message ends. Answers when that is durable.
+    pub(super) fn conclude_copy(
+        &mut self,
+        seat: Option<Seat>,
+        copy: Copy,
+        outcome: Outcome,
+    ) -> u64 {
+        let Some(seat) = seat.filter(|seat| self.subscription(*seat).is_some()) else {
+            return 0;
+        };
+        let verdict = match outcome {
+            Outcome::Done => return 0,
+            Outcome::Returned | Outcome::Broken => {
+                self.live(seat).pending.put_back(copy);
+                return 0;
+            }
+            Outcome::Failed(verdict) => verdict,
+        };
+        let mut copy = copy;
+        copy.failures += 1;
+        let rules = Rules::of(copy.topic.strip_prefix("/topic/").unwrap_or(&copy.topic));
+        if let Some(reason) = verdict.reason(copy.failures, &rules) {
+            return self.bury_copy(copy, reason, &rules);
+        }
+        let delay = verdict
+            .delay
+            .unwrap_or_else(|| rules.delay_after(copy.failures));
+        let due = self.now.uptime + delay;
+        let pending = &mut self.live(seat).pending;
+        if delay.is_zero() {
+            pending.put_back(copy);
+        } else {
+            trace::count("topic: redelivery delayed");
+            pending.delayed.push((due, copy));
+        }
+        0
+    }
+
+    fn bury_copy(&mut self, copy: Copy, reason: Reason, rules: &Rules) -> u64 {
+        if !copy.facts.is_persistent && !rules.keeps_failed_non_persistent {
+            trace::count("topic: failed, dropped");
+            return 0;
+        }
+        trace::count("topic: failed, dead letter");
+        let queue = rules.dead_letter.expect("a topic has a dead-letter queue");
+        let queue = self.queue(&format!("/queue/{queue}"));
+        let mut entry = Entry::new(copy.facts, copy.topic, queue);
+        entry.is_persistent = false;
+        entry.deliveries = copy.deliveries;
+        let id = self.add(entry);
+        self.set(id, Whereabouts::Burying(reason));
+        self.ticket
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.returned.is_empty()
+    }
+
+    fn put_back(&mut self, copy: Copy) {
+        let place = (copy.order, Rc::clone(&copy.topic));
+        self.returned.insert(place, copy);
+    }
+
+    fn next(&mut self) -> Option<Copy> {
+        let returned = self.returned.pop_first().map(|(_, copy)| copy);
+        returned.or_else(|| self.fresh.pop_front())
+    }
+
+    /// Drops the oldest of what was never delivered, beyond so many.
+    fn keep(&mut self, max: Option<usize>) {
+        let max = max.unwrap_or(usize::MAX);
+        while self.fresh.len() + self.returned.len() > max && self.fresh.pop_front().is_some() {
+            trace::count("topic: dropped at a subscription's own limit");
+        }
+    }
+
+    /// A subscription with credit has been given what waited: what had expired is gone.
+    pub(super) fn drop_expired(&mut self, now_ms: i64) {
+        let lives = |copy: &Copy| copy.facts.expires_ms == 0 || copy.facts.expires_ms > now_ms;
+        self.fresh.retain(lives);
+        self.returned.retain(|_, copy| lives(copy));
+    }
+
+    /// Whether something waits that has not expired.
+    pub(super) fn has_ready(&self, now_ms: i64) -> bool {
+        let is_ready = |copy: &Copy| copy.facts.expires_ms == 0 || copy.facts.expires_ms > now_ms;
+        self.fresh.iter().any(is_ready) || self.returned.values().any(is_ready)
+    }
+}

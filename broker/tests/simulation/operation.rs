@@ -1,0 +1,69 @@
+//! What clients can do: every operation that a run counts, so that one that never came shows as well.
+
+use crate::trace;
+
+/// How often each must have come in a long run.
+pub(crate) const COUNT_MIN: u64 = 1_000;
+
+/// Names under which operations are counted.
+pub(crate) const OPERATIONS: [&str; 52] = [
+    "op: SEND persistent",
+    "op: SEND non-persistent",
+    "op: SEND priority",
+    "op: SEND ttl",
+    "op: SEND expiration",
+    "op: SEND expires",
+    "op: SEND reply-to",
+    "op: SEND JMSXGroupID",
+    "op: SEND JMSXGroupSeq:-1",
+    "op: SEND in a transaction",
+    "op: SEND to a queue",
+    "op: SEND to a topic",
+    "op: SEND to a virtual topic",
+    "op: SEND to several",
+    "op: SEND to its own temporary destination",
+    "op: SEND to another's temporary destination",
+    "op: SUBSCRIBE ack:auto",
+    "op: SUBSCRIBE ack:client",
+    "op: SUBSCRIBE ack:client-individual",
+    "op: SUBSCRIBE to a queue",
+    "op: SUBSCRIBE to a topic",
+    "op: SUBSCRIBE to several",
+    "op: SUBSCRIBE to a pattern",
+    "op: SUBSCRIBE to a temporary destination",
+    "op: SUBSCRIBE selector",
+    "op: SUBSCRIBE exclusive",
+    "op: SUBSCRIBE priority",
+    "op: SUBSCRIBE no-local",
+    "op: SUBSCRIBE pending limit",
+    "op: SUBSCRIBE browser",
+    "op: SUBSCRIBE option in the destination",
+    "op: UNSUBSCRIBE",
+    "op: ACK",
+    "op: ACK cumulative",
+    "op: ACK in a transaction",
+    "op: ACK stale",
+    "op: ACK stale with a receipt",
+    "op: NACK",
+    "op: NACK cumulative",
+    "op: NACK in a transaction",
+    "op: NACK requeue:false",
+    "op: NACK x-delay",
+    "op: BEGIN",
+    "op: COMMIT",
+    "op: ABORT",
+    "op: DISCONNECT",
+    "op: blunder",
+    "op: heart-beat",
+    "connection lost",
+    "connection refused",
+    "crash",
+    "clean stop",
+];
+
+/// Operations, with how often each has come.
+pub(crate) fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+    let counts = trace::counts();
+    let count = move |name: &'static str| (name, counts.get(name).copied().unwrap_or(0));
+    OPERATIONS.into_iter().map(count)
+}
