@@ -22,6 +22,7 @@ use crate::core::clock::Now;
 use crate::core::destination::{
     DestinationKind, DestinationName, is_advisory_topic, may_match_advisories,
 };
+use crate::core::memory::{Charge, MemoryBudget};
 use crate::core::port::Source;
 
 pub(super) use event::Change;
@@ -33,9 +34,17 @@ const ADVISORIES_A_TURN: usize = 20_000;
 /// Advisory topics are at most so much of `limits.destinations`: one for each of ten destinations' names.
 const TOPICS_SHARE: usize = 10;
 
+/// Advisories in memory, whoever holds them, are at most so much of the memory limit: listeners that do not read must
+/// not fill it, since a full memory holds producers back.
+const MEMORY_SHARE: usize = 8;
+
 /// Who listens, and what there is to tell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Advisories {
+    /// What advisories are charged to, each until nobody holds it.
+    budget: Arc<MemoryBudget>,
+    /// The same, as the broker's budget has been told.
+    charge: Charge,
     /// Subscriptions that may hear something.
     listeners: FxHashSet<SubscriptionKey>,
     waiting: Vec<(Arc<DestinationName>, Report)>,
@@ -46,6 +55,27 @@ pub(super) struct Advisories {
 }
 
 impl Advisories {
+    pub(super) fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            budget: MemoryBudget::new(budget.limit_bytes() / MEMORY_SHARE),
+            charge: budget.charge_bytes(0),
+            listeners: FxHashSet::default(),
+            waiting: Vec::new(),
+            topics: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Tells the broker's budget what is held by now.
+    fn settle(&mut self) {
+        let (held, charged) = (self.budget.used_bytes(), self.charge.bytes());
+        if held > charged {
+            self.charge.grow(held - charged);
+        } else {
+            self.charge.shrink(charged - held);
+        }
+    }
+
     /// A subscription comes.
     pub(super) fn hear(&mut self, key: SubscriptionKey, sources: &[Source]) {
         let hears = |source: &Source| match source {
@@ -102,15 +132,19 @@ impl Dispatcher {
 
     /// Publishes what this turn had to tell.
     pub(super) fn publish_advisories(&mut self, now: Now) {
+        if self.is_advised() || self.advisories.charge.bytes() > 0 {
+            self.advisories.settle();
+        }
         while !self.advisories.waiting.is_empty() {
             for (name, report) in std::mem::take(&mut self.advisories.waiting) {
                 // Nobody can be held back until there is room, so that it would wait without a bound.
-                let topic = self.advisory_topic(&name);
+                let has_room = !self.advisories.budget.is_over();
+                let topic = has_room.then(|| self.advisory_topic(&name)).flatten();
                 let Some(topic) = topic.filter(|topic| !self.is_crowded(*topic)) else {
                     self.drop_advisory();
                     continue;
                 };
-                let publication = report.into_publication(name, &self.settings.budget, now);
+                let publication = report.into_publication(name, &self.advisories.budget, now);
                 let routing = Routing {
                     sender: NOBODY,
                     visible_after: AT_ONCE,
@@ -148,7 +182,8 @@ impl Dispatcher {
             tracing::warn!(
                 dropped = self.advisories.dropped,
                 "advisories were dropped: more than {ADVISORIES_A_TURN} at once, topics of them more than a \
-                 tenth of limits.destinations, or copies of messages that fill the memory"
+                 tenth of limits.destinations, listeners that hold an eighth of limits.memory_bytes, or copies of \
+                 messages that fill the memory"
             );
         }
     }

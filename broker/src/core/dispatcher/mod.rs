@@ -243,6 +243,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(settings: Settings, recovered: &Recovered) -> Self {
         let crowd = Crowd::new(&settings.budget);
+        let advisories = advisory::Advisories::new(&settings.budget);
         let mut dispatcher = Self {
             routes: route::Routes::default(),
             watch: hung::Watch::new(&settings.policies),
@@ -304,7 +305,7 @@ impl Dispatcher {
             revocable: VecDeque::new(),
             withheld: withheld::Withheld::default(),
             replaced: Vec::new(),
-            advisories: advisory::Advisories::default(),
+            advisories,
             producers: producer::Producers::default(),
             agenda: agenda::Agenda::recovered(recovered),
             jobs: FxHashMap::default(),

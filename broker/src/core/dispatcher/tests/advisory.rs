@@ -348,3 +348,22 @@ fn whoever_hears_a_topic_is_counted_once() {
     assert_eq!(dispatcher.consumer_count(place), 4);
     assert_eq!(dispatcher.audience_of(topic).len(), 4);
 }
+
+#[test]
+fn listeners_that_do_not_read_hold_a_part_of_the_memory_and_no_more() {
+    let limit = 1 << 20;
+    let mut bench = Bench::with_memory(Window::default(), Policies::default(), limit);
+    listen(&mut bench, ALL);
+    for connection in 2..5_000 {
+        bench.open(connection);
+        bench.turn();
+    }
+    let used = bench.budget.used_bytes();
+    assert!(used > limit / 10 && used < limit / 4, "{used}");
+    assert!(bench.dispatcher.counters.dropped > 1_000);
+    // It is given back when they have read.
+    bench.heard();
+    bench.lose(1, 0);
+    bench.turn();
+    assert!(bench.budget.used_bytes() < limit / 100);
+}
