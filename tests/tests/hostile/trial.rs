@@ -95,7 +95,8 @@ impl Trial {
         let during = self.bystander.seen(from, self.bystander.now());
         let peak = self.resident.peak_bytes().expect("it runs");
         let grown = peak.saturating_sub(self.resident_before);
-        let ratio = during.rate() / self.before.rate();
+        // One that was catching up before was faster than it need be.
+        let ratio = during.rate() / self.before.rate().min(self.bystander.rate());
         if scale == Scale::Full {
             say(&format!(
                 "proof: hostile {}: {:.1} s; resident {} MiB before, {} MiB more at the most, of {} MiB; \
@@ -118,7 +119,7 @@ impl Trial {
             self.resident_before / MIB,
             bound / MIB,
         );
-        // A share runs beside other tests, on machines that have other things to do.
+        // A share runs unoptimised and beside the other tests. It notices who is stopped, not who is slowed down.
         let least = scale.of(0.5, 0.9);
         assert!(
             ratio >= least,

@@ -24,14 +24,20 @@ impl Dispatcher {
     pub fn overview(&self) -> Overview {
         let budget = &self.settings.budget;
         let counters = &self.counters;
+        // Once through them: with a million it is what memory takes to come by.
+        let (mut depth, mut in_flight) = (0, 0);
+        for queue in self.destinations() {
+            depth += queue.depth;
+            in_flight += queue.in_flight;
+        }
         Overview {
             connections: self.peers.len() as u64,
             connections_total: counters.connections,
             subscriptions: self.subscriptions.len() as u64,
             queues: (self.queues.len() - self.lasting.len()) as u64,
             topics: self.topics.len() as u64,
-            depth: self.destinations().map(|queue| queue.depth).sum(),
-            in_flight: self.destinations().map(|queue| queue.in_flight).sum(),
+            depth,
+            in_flight,
             enqueued_total: counters.enqueued,
             dispatched_total: counters.dispatched,
             acknowledged_total: counters.acknowledged,
