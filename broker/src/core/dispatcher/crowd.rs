@@ -89,7 +89,8 @@ impl Dispatcher {
             + self.deliveries.copy_count() * KEPT_BYTES
     }
 
-    fn eighths_of_memory(&self, eighths: usize) -> usize {
+    /// A part of the memory budget.
+    pub(super) fn eighths_of_memory(&self, eighths: usize) -> usize {
         self.settings.budget.limit_bytes() / 8 * eighths
     }
 

@@ -27,8 +27,12 @@ use crate::core::memory::{Charge, MemoryBudget};
 use crate::core::message::Publication;
 use crate::core::port::{ConnectionId, ReceiptId, Reply, Request};
 
-/// Bytes of ids in memory beyond which windows that were not asked for lately leave it.
-const WINDOWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Eighths of the memory budget beyond which windows that were not asked for lately leave memory, down to
+/// [`KEPT_SHARE`] of that.
+const WINDOWS_EIGHTHS: usize = 2;
+
+/// So many eighths of the limit stay, so that not every new id makes another window leave.
+const KEPT_SHARE: usize = 7;
 
 /// What an id costs beside its bytes.
 const ID_BYTES: usize = 128;
@@ -99,10 +103,37 @@ impl Window {
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     by_destination: FxHashMap<DestinationId, Window>,
+    /// The bytes of all of them.
+    pub(super) bytes: usize,
     reading: FxHashMap<PageId, DestinationId>,
     /// Connections that wait for one.
     waiting: Vec<ConnectionId>,
     asked: u64,
+}
+
+impl Windows {
+    fn insert(&mut self, id: DestinationId, mut window: Window) {
+        self.asked += 1;
+        window.asked_at = self.asked;
+        self.bytes += window.bytes;
+        if let Some(former) = self.by_destination.insert(id, window) {
+            self.bytes -= former.bytes;
+        }
+    }
+
+    fn remove(&mut self, id: DestinationId) {
+        if let Some(gone) = self.by_destination.remove(&id) {
+            self.bytes -= gone.bytes;
+        }
+    }
+
+    fn change(&mut self, id: DestinationId, change: impl FnOnce(&mut Window)) {
+        if let Some(window) = self.by_destination.get_mut(&id) {
+            let before = window.bytes;
+            change(window);
+            self.bytes = self.bytes + window.bytes - before;
+        }
+    }
 }
 
 /// The destinations of a message that do not know its id, and what came with it to the others.
@@ -156,7 +187,7 @@ impl Dispatcher {
             }
             if !self.is_kept_at(*place) {
                 let window = Window::new(&self.settings.budget);
-                self.windows.by_destination.insert(id, window);
+                self.windows.insert(id, window);
                 continue;
             }
             all = false;
@@ -206,11 +237,10 @@ impl Dispatcher {
             };
             window.enter(&row.id, known);
         }
-        self.windows.by_destination.insert(destination, window);
+        self.windows.insert(destination, window);
         for connection in std::mem::take(&mut self.windows.waiting) {
             self.resume_deferred(connection, now);
         }
-        self.shrink_windows(destination);
     }
 
     fn resume_deferred(&mut self, connection: ConnectionId, now: Now) {
@@ -230,32 +260,31 @@ impl Dispatcher {
         self.unblock_one(peer, Blocker::Recall);
     }
 
-    fn shrink_windows(&mut self, keep: DestinationId) {
-        let mut bytes: usize = self
-            .windows
-            .by_destination
-            .values()
-            .map(|window| window.bytes)
-            .sum();
-        while bytes > WINDOWS_BYTES_MAX {
-            let watermark = self.watermark;
-            let is_stored = |id: &DestinationId| {
-                let queue = self.queue_ids.get(id).map(|key| &self.queues[key.0].name);
-                queue.is_none_or(|name| !name.is_temporary())
-            };
-            let oldest = self
-                .windows
-                .by_destination
-                .iter()
-                .filter(|(id, window)| {
-                    **id != keep && window.last_ticket <= watermark && is_stored(id)
-                })
-                .min_by_key(|(_, window)| window.asked_at)
-                .map(|(id, _)| *id);
-            let Some(gone) = oldest.and_then(|id| self.windows.by_destination.remove(&id)) else {
+    /// At the end of a turn: windows that were not asked for lately leave memory where all of them take too much of it.
+    pub(super) fn shrink_windows(&mut self) {
+        let max = self.eighths_of_memory(WINDOWS_EIGHTHS);
+        // Who waits for one may need several: they do not push each other out.
+        let is_awaited = !self.windows.waiting.is_empty();
+        if self.windows.bytes <= max || is_awaited && self.windows.bytes <= 2 * max {
+            return;
+        }
+        let (watermark, queues) = (self.watermark, &self.queues);
+        let is_stored = |id: &DestinationId| {
+            let queue = self.queue_ids.get(id).map(|key| &queues[key.0].name);
+            queue.is_none_or(|name| !name.is_temporary())
+        };
+        let windows = self.windows.by_destination.iter();
+        let mut idle: Vec<(u64, DestinationId)> = windows
+            .filter(|(id, window)| window.last_ticket <= watermark && is_stored(id))
+            .map(|(id, window)| (window.asked_at, *id))
+            .collect();
+        idle.sort_unstable();
+        let kept = max / 8 * KEPT_SHARE;
+        for (_, id) in idle {
+            if self.windows.bytes <= kept {
                 return;
-            };
-            bytes -= gone.bytes;
+            }
+            self.windows.remove(id);
         }
     }
 
@@ -291,9 +320,9 @@ impl Dispatcher {
         let ticket = self.next_ticket;
         for place in places {
             let destination = self.window_of(*place, now);
-            if let Some(window) = self.windows.by_destination.get_mut(&destination) {
+            self.windows.change(destination, |window| {
                 window.enter(id.as_bytes(), Known { number, ticket });
-            }
+            });
             if self.is_kept_at(*place) {
                 self.batch
                     .operations
@@ -331,13 +360,14 @@ impl Dispatcher {
 
     /// An id was refused with its message: a repeat is the first one again, and who was to hear of a repeat is told.
     pub(super) fn forget_id(&mut self, record: &DuplicateRecord) -> SmallVec<[ConnectionId; 1]> {
-        if let Some(window) = self.windows.by_destination.get_mut(&record.destination)
+        if let Some(window) = self.windows.by_destination.get(&record.destination)
             && window
                 .known
                 .get(&*record.id)
                 .is_some_and(|known| known.number == record.number)
         {
-            window.forget(&record.id);
+            self.windows
+                .change(record.destination, |window| window.forget(&record.id));
         }
         let waits = |reply: &Reply| matches!(reply, Reply::Duplicate { original, .. } if *original == record.number);
         self.awaited
@@ -349,7 +379,7 @@ impl Dispatcher {
 
     /// A destination is gone, and with it what it knew.
     pub(super) fn forget_window(&mut self, destination: DestinationId) {
-        self.windows.by_destination.remove(&destination);
+        self.windows.remove(destination);
     }
 
     /// Acts on one request; whether the connection is still there.

@@ -456,6 +456,7 @@ impl Dispatcher {
         self.dispatch_dirty(now);
         self.publish_advisories(now);
         self.relieve_pressure(now);
+        self.shrink_windows();
         self.settle_cursors();
         self.take_turn()
     }

@@ -113,6 +113,31 @@ fn a_window_forgets_its_oldest_id() {
 }
 
 #[test]
+fn windows_that_grow_leave_memory_and_are_still_known() {
+    const MEMORY: usize = 4 << 20;
+    const OF_A_TOPIC: usize = 5_000;
+    let mut bench = Bench::with_memory(Window::default(), Policies::default(), MEMORY);
+    bench.open(1);
+    for number in 0..OF_A_TOPIC {
+        let id: &'static str = format!("{number}").leak();
+        for topic in ["/topic/a", "/topic/b"] {
+            bench.send(1, topic, draft("x").id(id));
+        }
+        if number % 500 == 0 {
+            bench.rest();
+        }
+    }
+    bench.rest();
+    let bytes = bench.dispatcher.windows.bytes;
+    assert!(bytes > 0 && bytes <= MEMORY / 4, "{bytes}");
+    bench.heard();
+    bench.send(1, "/topic/a", draft("x").id("0").receipt("a"));
+    bench.send(1, "/topic/b", draft("x").id("0").receipt("b"));
+    bench.rest();
+    assert_eq!(said(&mut bench), ["1<duplicate a", "1<duplicate b"]);
+}
+
+#[test]
 fn a_transaction_enters_its_ids_at_its_commit_and_none_if_it_ends_otherwise() {
     let mut bench = bench();
     let send = |bench: &mut Bench| vec![bench.publication(QUEUE, &draft("a").id("x")); 2];

@@ -2,8 +2,6 @@
 //!
 //! `STOMPBOX_SELECTOR_SEED` repeats a run, `STOMPBOX_SELECTOR_CASES` makes it longer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -72,11 +70,7 @@ where
             .ok()
             .and_then(|value| value.parse::<u64>().ok())
     };
-    let clock = || {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.map_or(0, |elapsed| elapsed.as_nanos() as u64)
-    };
-    let seed = given("STOMPBOX_SELECTOR_SEED").unwrap_or_else(clock);
+    let seed = given("STOMPBOX_SELECTOR_SEED").unwrap_or(1);
     let cases = given("STOMPBOX_SELECTOR_CASES").map_or(cases, |cases| cases as u32);
     eprintln!("STOMPBOX_SELECTOR_SEED={seed}, {cases} cases");
     let mut seed_bytes = [0; 32];
