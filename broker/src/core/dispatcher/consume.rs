@@ -157,7 +157,9 @@ impl Dispatcher {
             || places.iter().any(|place| matches!(place, Place::Queue(_)));
         let keeps_deliveries =
             mode != AckMode::Auto || (has_queues && subscribing.intent == Intent::Consume);
+        let serial = self.next_serial();
         let key = SubscriptionKey(self.subscriptions.insert(Subscription {
+            serial,
             peer,
             handle,
             consumers: Default::default(),

@@ -42,7 +42,7 @@ pub(super) enum Standing {
     Excluded,
 }
 
-/// Names a consumer for the life of the process, which its key does not. Older ones have lower ones.
+/// Names a consumer or a subscription for the life of the process, which its key does not. Older ones have lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Serial(pub(super) u64);
 
@@ -117,9 +117,9 @@ impl Dispatcher {
             .selector
             .clone()
             .map(|selector| self.queues[queue.0].join_scan(selector, &self.instance));
-        self.last_serial = Serial(self.last_serial.0 + 1);
+        let serial = self.next_serial();
         let consumer = ConsumerKey(self.consumers.insert(Consumer {
-            serial: self.last_serial,
+            serial,
             place: self.queues[queue.0].consumers.len(),
             waits_for_credit: false,
             subscription: key,
@@ -147,6 +147,11 @@ impl Dispatcher {
             self.enter_round(consumer);
         }
         self.advise_consumer(key, Place::Queue(queue));
+    }
+
+    pub(super) fn next_serial(&mut self) -> Serial {
+        self.last_serial = Serial(self.last_serial.0 + 1);
+        self.last_serial
     }
 
     /// A consumer may be given something again.

@@ -48,10 +48,12 @@ impl Dispatcher {
         if let Some(topic) = virtual_topic_of(&name) {
             self.virtual_queues.entry(topic).or_default().push(key);
         }
-        let mut matched = BTreeSet::new();
-        self.patterns.matches(&name, |subscription| {
-            matched.insert(*subscription);
-        });
+        let mut matched = Vec::new();
+        self.patterns
+            .matches(&name, |subscription| matched.push(*subscription));
+        // The oldest comes first: its key does not tell, which may have been another's before.
+        matched.sort_unstable_by_key(|key| self.subscriptions[key.0].serial);
+        matched.dedup();
         self.ordered_names
             .insert(Arc::clone(&name), Place::Queue(key));
         self.advise_destination(&name, Change::Start);

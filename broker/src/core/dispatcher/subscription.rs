@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
 use super::browse::Walk;
-use super::consumer::{ConsumerPriority, Exclusivity};
+use super::consumer::{ConsumerPriority, Exclusivity, Serial};
 use super::delivery::Slot;
 use super::entry::Entry;
 use super::hung::PassedOver;
@@ -215,6 +215,7 @@ impl ByNumber {
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    pub(super) serial: Serial,
     pub(super) peer: PeerKey,
     pub(super) handle: SubscriptionHandle,
     /// Its places at queues.

@@ -95,6 +95,24 @@ fn the_exclusive_consumer_of_the_highest_priority_takes_over() {
 }
 
 #[test]
+fn of_exclusive_patterns_the_oldest_has_a_new_queue() {
+    let mut bench = Bench::new();
+    let exclusive = |wish: &mut Subscribing| wish.exclusivity = Exclusivity::Exclusive;
+    for connection in [1, 2, 3, 9] {
+        bench.open(connection);
+    }
+    bench.subscribe(1, 0, "/queue/before", AckMode::Auto, 2);
+    bench.subscribe_with(2, 0, "/queue/new.*", AckMode::Auto, 2, exclusive);
+    bench.lose(1, 0);
+    bench.rest();
+    // It takes the key that the first subscription had.
+    bench.subscribe_with(3, 0, "/queue/new.*", AckMode::Auto, 2, exclusive);
+    bench.send(9, "/queue/new.a", draft("a"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+}
+
+#[test]
 fn a_redelivery_that_waits_holds_others_back_behind_an_exclusive_consumer() {
     for (exclusivity, behind) in [
         (Exclusivity::Exclusive, &[][..]),
