@@ -468,7 +468,7 @@ impl Dispatcher {
         entry: Entry,
         now: Now,
     ) {
-        let again = Timer::RedeliverCopy(key, sequence);
+        let again = Timer::RedeliverCopy(key, sequence, topic);
         let timer = self.timers.set(now.uptime + STAYS, again);
         if let Some(subscription) = self.subscriptions.get_mut(key.0) {
             subscription.pending.delay(sequence, timer, topic, entry);

@@ -358,7 +358,7 @@ impl Dispatcher {
             subscription.pending.put_back(sequence, topic, entry);
             self.offer(key);
         } else {
-            let copy = Timer::RedeliverCopy(key, sequence);
+            let copy = Timer::RedeliverCopy(key, sequence, topic);
             let timer = self.timers.set(now.uptime + delay, copy);
             subscription.pending.delay(sequence, timer, topic, entry);
         }

@@ -66,11 +66,11 @@ const KEPT_CAPACITY: usize = 1_024;
 pub(super) struct Pending {
     /// First deliveries, in order.
     pub(super) fresh: VecDeque<(Sequence, TopicKey, Entry)>,
-    /// What came back: goes first.
-    pub(super) returned: BTreeMap<Sequence, (TopicKey, Entry)>,
+    /// What came back: goes first. A message that was sent to several topics has the same sequence in each.
+    pub(super) returned: BTreeMap<(Sequence, TopicKey), Entry>,
     pub(super) bytes: usize,
     /// What waits out a redelivery delay. It is charged, but does not count as what waits.
-    delayed: BTreeMap<Sequence, (TimerKey, TopicKey, Entry)>,
+    delayed: BTreeMap<(Sequence, TopicKey), (TimerKey, Entry)>,
     charge: Charge,
 }
 
@@ -96,14 +96,14 @@ impl Pending {
 
     pub(super) fn put_back(&mut self, sequence: Sequence, topic: TopicKey, entry: Entry) {
         self.count(&entry);
-        self.returned.insert(sequence, (topic, entry));
+        self.returned.insert((sequence, topic), entry);
     }
 
     /// The next one, unless it is not due.
     pub(super) fn pop(&mut self) -> Option<(Sequence, TopicKey, Entry)> {
         let returned = self.returned.pop_first();
         let popped = returned
-            .map(|(sequence, (topic, entry))| (sequence, topic, entry))
+            .map(|((sequence, topic), entry)| (sequence, topic, entry))
             .or_else(|| self.fresh.pop_front())?;
         self.bytes -= popped.2.message.bytes();
         self.charge.shrink(COPY_BYTES);
@@ -130,12 +130,12 @@ impl Pending {
         entry: Entry,
     ) {
         self.charge.grow(COPY_BYTES);
-        self.delayed.insert(sequence, (timer, topic, entry));
+        self.delayed.insert((sequence, topic), (timer, entry));
     }
 
     /// A timer has rung.
-    pub(super) fn come_due(&mut self, sequence: Sequence) {
-        if let Some((_, topic, entry)) = self.delayed.remove(&sequence) {
+    pub(super) fn come_due(&mut self, sequence: Sequence, topic: TopicKey) {
+        if let Some((_, entry)) = self.delayed.remove(&(sequence, topic)) {
             self.charge.shrink(COPY_BYTES);
             self.put_back(sequence, topic, entry);
         }
@@ -145,7 +145,7 @@ impl Pending {
     pub(super) fn take_delayed(&mut self) -> impl Iterator<Item = TimerKey> + use<> {
         self.charge.shrink(self.delayed.len() * COPY_BYTES);
         let delayed = std::mem::take(&mut self.delayed);
-        delayed.into_values().map(|(timer, ..)| timer)
+        delayed.into_values().map(|(timer, _)| timer)
     }
 
     /// Whose the oldest of those is that were never delivered.
@@ -172,7 +172,7 @@ impl Pending {
     /// Which topic each is of.
     pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> + '_ {
         let fresh = self.fresh.iter().map(|(_, topic, _)| *topic);
-        fresh.chain(self.returned.values().map(|(topic, _)| *topic))
+        fresh.chain(self.returned.keys().map(|(_, topic)| *topic))
     }
 
     fn count(&mut self, entry: &Entry) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
-use super::key::{QueueKey, SubscriptionKey};
+use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::redelivery::Reason;
 use crate::core::clock::Now;
 
@@ -21,7 +21,7 @@ pub(super) enum Timer {
     /// A delayed entry becomes a dead letter, if the disk has room for it by then.
     Bury(QueueKey, Rank, Sequence, Reason),
     /// A delayed copy returns to its subscription, whose end cancels it.
-    RedeliverCopy(SubscriptionKey, Sequence),
+    RedeliverCopy(SubscriptionKey, Sequence, TopicKey),
     /// The front of a lane has become due.
     Look(QueueKey),
 }
@@ -98,18 +98,20 @@ impl Dispatcher {
                         self.bury(queue, rank, sequence, entry, reason, now);
                     }
                 }
-                Timer::RedeliverCopy(key, sequence) => self.redeliver_copy(key, sequence),
+                Timer::RedeliverCopy(key, sequence, topic) => {
+                    self.redeliver_copy(key, sequence, topic)
+                }
                 Timer::Look(queue) => self.mark(queue),
             }
         }
         self.sweep(now);
     }
 
-    fn redeliver_copy(&mut self, key: SubscriptionKey, sequence: Sequence) {
+    fn redeliver_copy(&mut self, key: SubscriptionKey, sequence: Sequence, topic: TopicKey) {
         let Some(subscription) = self.subscriptions.get_mut(key.0) else {
             return;
         };
-        subscription.pending.come_due(sequence);
+        subscription.pending.come_due(sequence, topic);
         self.offer(key);
     }
 }

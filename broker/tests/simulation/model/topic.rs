@@ -145,7 +145,7 @@ impl Model {
         let mut copy = match pending.sent.pop_front() {
             Some(copy) => copy,
             None => loop {
-                let next = pending.next();
+                let next = pending.next(topic);
                 let Some(copy) = next else {
                     panic!("{delivery:?} was not published, or not to this subscription");
                 };
@@ -235,9 +235,17 @@ impl Pending {
         self.returned.insert(place, copy);
     }
 
-    fn next(&mut self) -> Option<Copy> {
-        let returned = self.returned.pop_first().map(|(_, copy)| copy);
-        returned.or_else(|| self.fresh.pop_front())
+    /// The next one. Of a message that was sent to several topics the copies return in any order.
+    fn next(&mut self, topic: &str) -> Option<Copy> {
+        let Some((_, first)) = self.returned.first_key_value() else {
+            return self.fresh.pop_front();
+        };
+        let message = first.facts.id;
+        let named = |copy: &Copy| copy.facts.id == message && &*copy.topic == topic;
+        let mut extracted = self.returned.extract_if(.., |_, copy| named(copy));
+        let found = extracted.next().map(|(_, copy)| copy);
+        drop(extracted);
+        found.or_else(|| self.returned.pop_first().map(|(_, copy)| copy))
     }
 
     /// Drops the oldest of what was never delivered, beyond so many.

@@ -340,3 +340,32 @@ fn a_hand_over_acknowledges_what_it_handed_over_also_when_queues_join_later() {
     let first = connections.items.first().expect("a connection");
     assert_eq!((bench.view("a.b").depth, first.in_flight), (0, 0));
 }
+
+#[test]
+fn copies_of_a_message_from_several_topics_of_a_subscription_all_return() {
+    for delay in [0, 500] {
+        let mut bench = Bench::new();
+        bench.open(1);
+        bench.subscribe(1, 0, "/topic/a,/topic/b", AckMode::ClientIndividual, 4);
+        bench.send(1, "/topic/a,/topic/b", draft("a"));
+        bench.rest();
+        assert_eq!(bench.heard(), ["1<a#1", "1<a#1"]);
+        let tags: Vec<DeliveryTag> = bench.tags.iter().map(|(.., tag)| *tag).collect();
+        for tag in tags {
+            let request = Request::Acknowledge {
+                target: AckTarget::Delivery(tag),
+                verdict: Verdict::Nack {
+                    delay: Some(Duration::from_millis(delay)),
+                    requeue: crate::core::port::Requeue::Allowed,
+                },
+                transaction: None,
+                receipt: None,
+            };
+            bench.ask(1, request);
+        }
+        bench.rest();
+        bench.pass(delay);
+        bench.rest();
+        assert_eq!(bench.heard(), ["1<a#2", "1<a#2"], "after {delay} ms");
+    }
+}
