@@ -111,6 +111,14 @@ impl Whereabouts {
     pub(super) fn may_expire(self) -> bool {
         matches!(self, Whereabouts::Waiting | Whereabouts::Delayed(_))
     }
+
+    pub(super) fn is_gone(self) -> bool {
+        self == Whereabouts::Gone
+    }
+
+    pub(super) fn is_leaving(self) -> bool {
+        matches!(self, Whereabouts::Burying(_))
+    }
 }
 
 /// What a message holds back that waits out a delay in its lane.

@@ -122,6 +122,39 @@ impl Model {
         }
     }
 
+    /// The owner of a key that has a cause to lose it. Dead letters of one message in one queue look alike: of two that were
+    /// handed out in the same turn it is not seen which went where, until one of them ends. Then they change places.
+    fn owner_that(&mut self, key: EntryKey, has_cause: fn(Whereabouts) -> bool) -> EntryId {
+        let id = self.owner(key);
+        let entry = self.entry(id);
+        if entry.whereabouts != Whereabouts::Held || entry.dead.is_none() {
+            return id;
+        }
+        let twin = self.copies(entry.facts.id, |other| {
+            has_cause(other.whereabouts)
+                && (&other.origin, other.queue, other.dead)
+                    == (&entry.origin, entry.queue, entry.dead)
+                && other.stored().is_some()
+        });
+        let Some(twin) = twin.first().copied() else {
+            return id;
+        };
+        trace::count("dead letters that look alike change places");
+        let other = self.entry(twin).stored().expect("chosen so").key;
+        self.keys.insert(key, twin);
+        self.keys.insert(other, id);
+        let [one, two] = self
+            .entries
+            .get_disjoint_mut([id.0, twin.0])
+            .expect("two entries");
+        std::mem::swap(&mut one.order, &mut two.order);
+        std::mem::swap(&mut one.arrived, &mut two.arrived);
+        std::mem::swap(&mut one.visible_after, &mut two.visible_after);
+        std::mem::swap(&mut one.history, &mut two.history);
+        self.touched.extend([id, twin]);
+        twin
+    }
+
     pub(super) fn remember(&mut self, id: EntryId, stored: Option<Stored>) {
         let (ticket, committed) = (self.ticket, self.committed);
         let history = &mut self.entry_mut(id).history;
@@ -173,7 +206,7 @@ impl Model {
 
     fn settled(&mut self, key: EntryKey) {
         trace::count("store: settle");
-        let id = self.owner(key);
+        let id = self.owner_that(key, Whereabouts::is_gone);
         self.keys.remove(&key);
         self.remember(id, None);
         let entry = self.entry(id);
@@ -191,7 +224,7 @@ impl Model {
 
     fn moved(&mut self, change: &Move) {
         trace::count("store: move");
-        let id = self.owner(change.from);
+        let id = self.owner_that(change.from, Whereabouts::is_leaving);
         self.keys.remove(&change.from);
         assert_eq!(
             self.keys.insert(change.to, id),
