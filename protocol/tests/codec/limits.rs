@@ -1,9 +1,7 @@
 //! Every limit: what just fits passes, one more is refused, while the frame is still arriving.
 
-mod support;
-
+use crate::support::{Setup, check, run, server};
 use stompbox_protocol::{Limit, Limits, Reason, Version};
-use support::{Setup, check, run, server};
 
 fn with(limits: Limits) -> Setup {
     Setup {

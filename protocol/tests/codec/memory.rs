@@ -1,12 +1,10 @@
 //! What a decoder allocates, copies and keeps.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{read, server};
 use bytes::BufMut;
 use stompbox_protocol::{Decoder, Frame, Input, InputRef, Version};
-use support::{read, server};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

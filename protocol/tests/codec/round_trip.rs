@@ -1,11 +1,9 @@
 //! Properties: what is written is read back, between any two versions, and no bytes do harm.
 
-mod support;
-
+use crate::support::{Setup, client, run, run_reads, server};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stompbox_protocol::{Command, Decoder, Frame, Input, Limits, Role, Version, canonical, encode};
-use support::{Setup, client, run, run_reads, server};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -1,20 +1,18 @@
 //! Runs a decoder over bytes cut in every way and says in text what came out.
 
-#![allow(dead_code, reason = "each test binary uses some of it")]
-
 use bytes::BufMut;
 use stompbox_protocol::{DecodeError, Decoder, Frame, Input, Limits, Role, Version};
 
 /// How a decoder is set up before the first byte.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) role: Role,
-    pub(crate) version: Option<Version>,
-    pub(crate) limits: Limits,
-    pub(crate) logged_in: bool,
+pub(super) struct Setup {
+    pub(super) role: Role,
+    pub(super) version: Option<Version>,
+    pub(super) limits: Limits,
+    pub(super) logged_in: bool,
 }
 
-pub(crate) fn server(version: Option<Version>) -> Setup {
+pub(super) fn server(version: Option<Version>) -> Setup {
     Setup {
         role: Role::Server,
         version,
@@ -23,7 +21,7 @@ pub(crate) fn server(version: Option<Version>) -> Setup {
     }
 }
 
-pub(crate) fn client(version: Option<Version>) -> Setup {
+pub(super) fn client(version: Option<Version>) -> Setup {
     Setup {
         role: Role::Client,
         ..server(version)
@@ -31,7 +29,7 @@ pub(crate) fn client(version: Option<Version>) -> Setup {
 }
 
 impl Setup {
-    pub(crate) fn decoder(&self) -> Decoder {
+    pub(super) fn decoder(&self) -> Decoder {
         let mut decoder = Decoder::new(self.role, self.limits.clone());
         if let Some(version) = self.version {
             decoder.set_version(version);
@@ -44,7 +42,7 @@ impl Setup {
 }
 
 /// `COMMAND{name=value;...}[body]`, headers as on the wire, octets that do not print as in Rust.
-pub(crate) fn show_frame(frame: &Frame) -> String {
+pub(super) fn show_frame(frame: &Frame) -> String {
     // Found without a search, and yet the same.
     assert_eq!(frame.as_ref().receipt(), frame.header("receipt"));
     let headers: Vec<String> = frame
@@ -86,7 +84,7 @@ fn drain(decoder: &mut Decoder, seen: &mut Vec<String>) -> bool {
 }
 
 /// Decodes `chunks` in turn; ends in `...` where a frame is unfinished.
-pub(crate) fn run<'a>(setup: &Setup, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+pub(super) fn run<'a>(setup: &Setup, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let mut decoder = setup.decoder();
     let mut seen = Vec::new();
     for chunk in chunks {
@@ -102,7 +100,7 @@ pub(crate) fn run<'a>(setup: &Setup, chunks: impl IntoIterator<Item = &'a [u8]>)
 }
 
 /// Decodes `wire` as a socket would bring it, in reads of up to `read_bytes`.
-pub(crate) fn run_reads(setup: &Setup, wire: &[u8], read_bytes: usize) -> Vec<String> {
+pub(super) fn run_reads(setup: &Setup, wire: &[u8], read_bytes: usize) -> Vec<String> {
     let mut decoder = setup.decoder();
     let mut seen = Vec::new();
     let mut rest = wire;
@@ -119,7 +117,7 @@ pub(crate) fn run_reads(setup: &Setup, wire: &[u8], read_bytes: usize) -> Vec<St
 }
 
 /// One read: as much of `wire` as the decoder offers room for. Returns the rest.
-pub(crate) fn read<'a>(decoder: &mut Decoder, wire: &'a [u8], read_bytes: usize) -> &'a [u8] {
+pub(super) fn read<'a>(decoder: &mut Decoder, wire: &'a [u8], read_bytes: usize) -> &'a [u8] {
     let mut space = decoder.read_space();
     let room = space.remaining_mut();
     assert!(
@@ -132,7 +130,7 @@ pub(crate) fn read<'a>(decoder: &mut Decoder, wire: &'a [u8], read_bytes: usize)
 }
 
 /// Decodes `wire` whole, byte by byte and cut in two at every place.
-pub(crate) fn check(setup: &Setup, wire: &[u8], expected: &[&str]) {
+pub(super) fn check(setup: &Setup, wire: &[u8], expected: &[&str]) {
     let shown = || wire.escape_ascii().to_string();
     assert_eq!(run(setup, [wire]), expected, "whole: {}", shown());
     assert_eq!(

@@ -1,9 +1,7 @@
 //! What the decoder makes of legal and illegal frames, however the bytes are cut into reads.
 
-mod support;
-
+use crate::support::{Setup, check, client, server};
 use stompbox_protocol::{Foreign, Input, Reason, Version};
-use support::{Setup, check, client, server};
 
 const V1_0: Option<Version> = Some(Version::V1_0);
 const V1_1: Option<Version> = Some(Version::V1_1);
@@ -410,7 +408,7 @@ fn an_unknown_command_is_quoted_safely() {
         if foreign.is_some() {
             assert!(error.detail().contains("looks like"), "{}", error.detail());
         }
-        support::check(&server(None), wire, &["error: unknown command"]);
+        check(&server(None), wire, &["error: unknown command"]);
     };
     check(b"send\n", "send", None);
     check(b"SEND \n", "SEND ", None);
