@@ -105,6 +105,8 @@ pub(super) struct Windows {
     by_destination: FxHashMap<DestinationId, Window>,
     /// The bytes of all of them.
     pub(super) bytes: usize,
+    /// Beyond so many bytes it is worth another look which windows can leave.
+    look_at: usize,
     reading: FxHashMap<PageId, DestinationId>,
     /// Connections that wait for one.
     waiting: Vec<ConnectionId>,
@@ -265,7 +267,12 @@ impl Dispatcher {
         let max = self.eighths_of_memory(WINDOWS_EIGHTHS);
         // Who waits for one may need several: they do not push each other out.
         let is_awaited = !self.windows.waiting.is_empty();
-        if self.windows.bytes <= max || is_awaited && self.windows.bytes <= 2 * max {
+        let bytes = self.windows.bytes;
+        if bytes <= max {
+            self.windows.look_at = 0;
+            return;
+        }
+        if bytes <= self.windows.look_at || is_awaited && bytes <= 2 * max {
             return;
         }
         let (watermark, queues) = (self.watermark, &self.queues);
@@ -274,17 +281,25 @@ impl Dispatcher {
             queue.is_none_or(|name| !name.is_temporary())
         };
         let windows = self.windows.by_destination.iter();
-        let mut idle: Vec<(u64, DestinationId)> = windows
-            .filter(|(id, window)| window.last_ticket <= watermark && is_stored(id))
+        let stored = windows.filter(|(id, _)| is_stored(id));
+        let (durable, pending): (Vec<_>, Vec<_>) =
+            stored.partition(|(_, window)| window.last_ticket <= watermark);
+        let is_pending = !pending.is_empty();
+        let mut idle: Vec<(u64, DestinationId)> = durable
+            .into_iter()
             .map(|(id, window)| (window.asked_at, *id))
             .collect();
         idle.sort_unstable();
         let kept = max / 8 * KEPT_SHARE;
         for (_, id) in idle {
             if self.windows.bytes <= kept {
-                return;
+                break;
             }
             self.windows.remove(id);
+        }
+        // Those of temporary destinations stay as long as these do: not every turn goes through them again.
+        if !is_pending {
+            self.windows.look_at = self.windows.bytes + max / 8;
         }
     }
 
