@@ -12,6 +12,7 @@ use super::failure::Outcome;
 use super::{Model, Seat};
 use crate::policy::Rules;
 use crate::trace;
+use crate::wire::MessageId;
 
 /// A topic.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub(super) struct Copy {
 pub(super) struct Pending {
     /// Handed over when it was published: the subscription had credit and nothing waited.
     pub(super) sent: VecDeque<Copy>,
+    /// Dropped at the subscription's limit while something that had expired counted: it may have gone before, and made room.
+    doubtful: Vec<Copy>,
     fresh: VecDeque<Copy>,
     /// What came back, which goes first.
     returned: BTreeMap<(i64, Rc<str>), Copy>,
@@ -85,6 +88,7 @@ impl Model {
             deliveries: 0,
             failures: 0,
         };
+        let now_ms = self.now.wall_ms;
         for seat in self.seats() {
             let Some(live) = self.subscription(seat) else {
                 continue;
@@ -104,7 +108,7 @@ impl Model {
             } else {
                 trace::count("topic: waits for a subscription");
                 live.pending.fresh.push_back(copy.clone());
-                live.pending.keep(live.pending_max);
+                live.pending.keep(live.pending_max, now_ms);
             }
         }
     }
@@ -141,8 +145,10 @@ impl Model {
             Some(live) => live,
             None => peer.ended.get_mut(&seat.1).expect("looked up before"),
         };
+        let id = super::entry::message_of(delivery.message.body());
         let pending = &mut live.pending;
-        let mut copy = match pending.sent.pop_front() {
+        let doubtful = pending.take_doubtful(id, topic);
+        let mut copy = match doubtful.or_else(|| pending.sent.pop_front()) {
             Some(copy) => copy,
             None => loop {
                 let next = pending.next(topic);
@@ -155,7 +161,6 @@ impl Model {
                 trace::count("topic: expired while it waited");
             },
         };
-        let id = super::entry::message_of(delivery.message.body());
         let expected = (copy.facts.id, &*copy.topic);
         assert_eq!((id, topic), expected, "what came next of the topics");
         copy.deliveries += 1;
@@ -249,11 +254,29 @@ impl Pending {
     }
 
     /// Drops the oldest of what was never delivered, beyond so many.
-    fn keep(&mut self, max: Option<usize>) {
+    fn keep(&mut self, max: Option<usize>, now_ms: i64) {
         let max = max.unwrap_or(usize::MAX);
-        while self.fresh.len() + self.returned.len() > max && self.fresh.pop_front().is_some() {
+        let has_expired = self
+            .fresh
+            .iter()
+            .chain(self.returned.values())
+            .any(|copy| copy.facts.expires_ms != 0 && copy.facts.expires_ms <= now_ms);
+        while self.fresh.len() + self.returned.len() > max
+            && let Some(copy) = self.fresh.pop_front()
+        {
+            if has_expired {
+                self.doubtful.push(copy);
+            }
             trace::count("topic: dropped at a subscription's own limit");
         }
+    }
+
+    fn take_doubtful(&mut self, message: MessageId, topic: &str) -> Option<Copy> {
+        let is_it = |copy: &Copy| copy.facts.id == message && &*copy.topic == topic;
+        let at = self.doubtful.iter().position(is_it)?;
+        let copy = self.doubtful.remove(at);
+        self.doubtful.retain(|other| other.order > copy.order);
+        Some(copy)
     }
 
     /// A subscription with credit has been given what waited: what had expired is gone.
