@@ -712,3 +712,24 @@ fn many_that_do_not_read_fill_no_more_than_their_share_of_the_memory_and_lose_no
     assert_eq!(counts, vec![MESSAGES; SUBSCRIPTIONS as usize]);
     assert_eq!(logged(&bench), 0);
 }
+
+#[test]
+fn a_dead_letter_of_a_subscription_keeps_its_priority() {
+    let mut bench = asleep();
+    bench.send(9, TOPIC, draft("a").priority(8));
+    durable(&mut bench, 1, 1, "n", 1);
+    bench.rest();
+    let nack = Verdict::Nack {
+        delay: None,
+        requeue: Requeue::Forbidden,
+    };
+    bench.acknowledge(1, "a", nack, None);
+    bench.rest();
+    let ranks: Vec<_> = bench
+        .disk
+        .tallies()
+        .iter()
+        .map(|tally| tally.rank)
+        .collect();
+    assert_eq!(ranks, [Priority::clamped(8).rank()]);
+}
