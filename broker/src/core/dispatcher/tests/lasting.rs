@@ -733,3 +733,22 @@ fn a_dead_letter_of_a_subscription_keeps_its_priority() {
         .collect();
     assert_eq!(ranks, [Priority::clamped(8).rank()]);
 }
+
+#[test]
+fn disconnect_is_not_answered_before_what_was_acknowledged_is_durable() {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a"]);
+    durable(&mut bench, 1, 1, "n", 1);
+    bench.rest();
+    bench.heard();
+    bench.ack(1, "a");
+    let disconnect = Request::Disconnect {
+        given: DeliveryCounter(u64::MAX),
+        receipt: Some(ReceiptId(b"bye"[..].into())),
+    };
+    bench.ask(1, disconnect);
+    bench.turn();
+    assert!(bench.heard().is_empty(), "its ACK is not on the disk");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt bye", "1<close"]);
+}
