@@ -752,3 +752,32 @@ fn disconnect_is_not_answered_before_what_was_acknowledged_is_durable() {
     bench.rest();
     assert_eq!(bench.heard(), ["1<receipt bye", "1<close"]);
 }
+
+#[test]
+fn what_a_subscription_has_not_read_is_never_said_to_be_less() {
+    let mut bench = Bench::paging(4, 2);
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    let text = "n = 2";
+    let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+    bench.subscribe_with(1, 0, TOPIC, AckMode::ClientIndividual, 1, |wish| {
+        wish.lasting = Some(Lasting::Durable("n".into()));
+        wish.selector = selector;
+        wish.selector_text = Some(text.into());
+    });
+    for text in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        bench.send(9, TOPIC, draft(text).head("n:2\n"));
+        bench.send(9, TOPIC, draft("unwanted").head("n:1\n"));
+    }
+    bench.rest();
+    for (at, text) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+        .iter()
+        .enumerate()
+    {
+        bench.ack(1, text);
+        bench.rest();
+        let views = bench.dispatcher.list_subscriptions(&ListQuery::default());
+        let pending = views.items[0].pending;
+        assert!(pending >= 9 - at as u64, "{pending} behind {text}");
+    }
+}
