@@ -28,6 +28,7 @@ impl Model {
     /// What was handed out is what stood first, and went to whom it may go.
     pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
         let mut handed = Vec::new();
+        let mut ended = Vec::new();
         for (connection, replies) in replies {
             for reply in replies {
                 match reply {
@@ -39,10 +40,16 @@ impl Model {
                         }
                         self.open(seat, delivery, what);
                     }
-                    Reply::BrowseEnd(handle) => self.browse_ended((*connection, *handle)),
+                    Reply::BrowseEnd(handle) => {
+                        self.browse_ended((*connection, *handle));
+                        ended.push((*connection, *handle));
+                    }
                     _ => {}
                 }
             }
+        }
+        for seat in ended {
+            self.check_seen(seat);
         }
         for seat in self.seats() {
             let sent = &self.live(seat).pending.sent;
