@@ -256,7 +256,11 @@ impl Dispatcher {
             return;
         }
         for row in due.rows {
+            let fired = row.key;
             self.fire(row, now);
+            if self.burst.is_spent() {
+                return self.read_due(Some(fired), now);
+            }
         }
         if due.exhausted {
             self.look_when_durable(Aim::Next, now);

@@ -50,6 +50,13 @@ impl Dispatcher {
             return self.send_specially(peer, &places, publication, receipt, now);
         }
         let places = self.forward(places, &publication);
+        if self.waits_in_burst(&places) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.wait_for_turn(peer, send);
+        }
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
@@ -131,12 +138,19 @@ impl Dispatcher {
             self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
         }
+        if self.all_wait_in_burst(std::slice::from_ref(&publication)) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.wait_for_turn(peer, send);
+        }
         if !self.can_judge(&publication, places, now) {
             let send = Request::Send {
                 publication,
                 receipt,
             };
-            return self.defer(peer, send);
+            return self.wait_for_window(peer, send);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),
@@ -292,7 +306,7 @@ impl Dispatcher {
     pub(super) fn publish_as(
         &mut self,
         places: &[Place],
-        publication: Publication,
+        mut publication: Publication,
         (sequence, number): (Sequence, MessageNumber),
         routing: Routing,
         placed: &mut AllPlaced,
@@ -310,6 +324,7 @@ impl Dispatcher {
             let identity = (sequence, number);
             return self.publish_to_topic(*key, identity, publication, routing, now);
         }
+        self.begin_copies(&mut publication, self.queue_count(places));
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
         for place in places {

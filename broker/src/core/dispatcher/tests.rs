@@ -4,6 +4,7 @@ mod advisory;
 mod advisory_random;
 mod bound;
 mod browse;
+mod burst;
 mod ceiling;
 mod connection;
 mod consumer;

@@ -29,6 +29,17 @@ impl Dispatcher {
         if let Err(refusal) = self.check_unknown(names) {
             return self.refuse(peer, refusal, receipt);
         }
+        if let Err(refusal) = self.check_copies(&sends) {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if self.all_wait_in_burst(&sends) {
+            let commit = Request::Commit {
+                transaction,
+                sends,
+                receipt,
+            };
+            return self.wait_for_turn(peer, commit);
+        }
         match self.can_judge_all(&sends, now) {
             Ok(true) => {}
             Ok(false) => {
@@ -37,7 +48,7 @@ impl Dispatcher {
                     sends,
                     receipt,
                 };
-                return self.defer(peer, commit);
+                return self.wait_for_window(peer, commit);
             }
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         }
