@@ -32,7 +32,7 @@ fn small_messages_for_thousands_of_queues_bound_the_memory_and_stop_nobody() {
         receipt.escape_ascii()
     );
     let trial = Trial::begin("small messages for 5,000 queues each", broker);
-    trial.run(320 * MIB, |broker| {
+    trial.run(384 * MIB, |broker| {
         let mut flood = Flood::connect(broker.stomp());
         flood.send("SEND\ndestination:/topic/VirtualTopic.t\n\nx\0".repeat(sends - 1));
         flood.send("SEND\ndestination:/topic/VirtualTopic.t\nreceipt:last\n\nx\0");
