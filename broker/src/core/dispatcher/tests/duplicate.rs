@@ -200,3 +200,22 @@ fn a_connection_that_ends_while_its_send_waits_has_sent_it() {
     bench.rest();
     assert_eq!(depth(&bench), 1);
 }
+
+#[test]
+fn the_receipt_of_a_repeat_to_several_waits_for_the_last_that_knew_it() {
+    let mut bench = bench();
+    bench.send(1, "/queue/early", draft("a").id("x"));
+    bench.send(1, "/queue/late", draft("b").id("w"));
+    bench.rest();
+    bench.send(1, "/queue/late", draft("a").id("x"));
+    bench.heard();
+    bench.send(
+        1,
+        "/queue/late,/queue/early",
+        draft("a").id("x").receipt("r"),
+    );
+    bench.turn();
+    assert!(bench.heard().is_empty(), "one of the first is not durable");
+    bench.commit();
+    assert_eq!(bench.heard(), ["1<duplicate r"]);
+}
