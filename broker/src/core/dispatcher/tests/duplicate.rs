@@ -219,3 +219,24 @@ fn the_receipt_of_a_repeat_to_several_waits_for_the_last_that_knew_it() {
     bench.commit();
     assert_eq!(bench.heard(), ["1<duplicate r"]);
 }
+
+#[test]
+fn a_commit_that_stores_nothing_but_repeats_shows_what_else_was_sent_in_it() {
+    let mut bench = bench();
+    bench.subscribe(2, 0, "/queue/other", AckMode::Auto, 10);
+    bench.send(1, QUEUE, draft("a").id("x"));
+    bench.rest();
+    said(&mut bench);
+    let sends = vec![
+        bench.publication(QUEUE, &draft("a").id("x")),
+        bench.publication("/queue/other", &draft("b").non_persistent()),
+    ];
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends,
+        receipt: None,
+    };
+    bench.ask(1, commit);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#1"]);
+}
