@@ -240,3 +240,25 @@ fn a_commit_that_stores_nothing_but_repeats_shows_what_else_was_sent_in_it() {
     bench.rest();
     assert_eq!(bench.heard(), ["2<b#1"]);
 }
+
+#[test]
+fn disconnect_leaves_no_receipt_of_nothing_but_repeats_behind() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").id("x"));
+    bench.rest();
+    said(&mut bench);
+    let sends = vec![bench.publication(QUEUE, &draft("a").id("x"))];
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends,
+        receipt: Some(ReceiptId(b"done"[..].into())),
+    };
+    bench.ask(1, commit);
+    let disconnect = Request::Disconnect {
+        given: DeliveryCounter(u64::MAX),
+        receipt: None,
+    };
+    bench.ask(1, disconnect);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt done", "1<close"]);
+}
