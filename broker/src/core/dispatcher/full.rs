@@ -263,7 +263,7 @@ impl Dispatcher {
                     }
                 }
                 // What was refused with its firing stays scheduled.
-                Operation::Unschedule(_) => self.agenda.came_back(),
+                Operation::Unschedule(id) => self.agenda.came_back(*id),
                 Operation::Reschedule { .. } => {}
                 Operation::Move(_)
                 | Operation::Create(_)

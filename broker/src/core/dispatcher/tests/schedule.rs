@@ -305,3 +305,50 @@ fn what_is_scheduled_follows_its_routes_when_it_comes() {
     bench.rest();
     assert_eq!(views(&bench), (2, 2));
 }
+
+#[test]
+fn what_is_cancelled_while_it_is_read_does_not_come() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.send(1, QUEUE, draft("b").schedule("delay=100"));
+    bench.rest();
+    bench.pass(100);
+    bench.turn();
+    let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\n";
+    bench.send(
+        1,
+        "/topic/ActiveMQ.Scheduler.Management",
+        draft("").head(all),
+    );
+    bench.turn();
+    // The removal is found first, and is durable, before what is due comes.
+    assert!(bench.disk.finish_read(1));
+    bench.turn();
+    bench.commit();
+    bench.rest();
+    assert!(bench.heard().is_empty());
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+}
+
+#[test]
+fn what_has_fired_while_a_removal_looked_for_it_is_counted_once() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.send(1, QUEUE, draft("b").schedule("delay=9000"));
+    bench.rest();
+    let soon = "AMQ_SCHEDULER_ACTION:REMOVEALL\nAMQ_SCHEDULER_ACTION_END_TIME:1000100\n";
+    bench.send(
+        1,
+        "/topic/ActiveMQ.Scheduler.Management",
+        draft("").head(soon),
+    );
+    bench.turn();
+    bench.disk.begin_read(0);
+    bench.pass(100);
+    bench.turn();
+    assert!(bench.disk.finish_read(1), "what is due comes first");
+    bench.turn();
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+}
