@@ -377,7 +377,7 @@ impl Dispatcher {
             }
             Placed::Topic(key, number) => {
                 if let Some(topic) = self.topics.get_mut(key.0) {
-                    topic.held.retain(|(_, held, ..)| *held != number);
+                    topic.held.retain(|(_, (_, held), ..)| *held != number);
                 }
             }
         }

@@ -352,3 +352,23 @@ fn what_has_fired_while_a_removal_looked_for_it_is_counted_once() {
     assert_eq!(bench.heard(), ["2<a#1"]);
     assert_eq!(bench.dispatcher.overview().scheduled, 1);
 }
+
+#[test]
+fn what_returns_to_a_topics_subscription_stands_where_it_fired() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.open(2);
+    bench.subscribe(2, 0, "/topic/t", AckMode::Client, 10);
+    bench.send(1, "/topic/t", draft("a").schedule("delay=100"));
+    bench.send(1, "/topic/t", draft("b"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#1"]);
+    assert_eq!(wait(&mut bench, 100), ["2<a#1"]);
+    let nack = Verdict::Nack {
+        delay: Some(Duration::ZERO),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(2, "a", nack, None);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#2", "2<a#2"]);
+}
