@@ -222,8 +222,6 @@ impl Dispatcher {
             Aim::Next => {
                 let id = self.new_page();
                 self.agenda.step = Step::Reading(aim, id);
-                // What is scheduled from here on says so itself.
-                self.agenda.next_due_ms = None;
                 self.reads.push(Read::Schedule(ScheduleListRequest {
                     id,
                     filter: ScheduleFilter::All,
@@ -277,6 +275,8 @@ impl Dispatcher {
             }
         }
         if due.exhausted {
+            // What is scheduled from here on says so itself: it need not be durable when the next one is looked for.
+            self.agenda.next_due_ms = None;
             self.look_when_durable(Aim::Next, now);
         } else {
             self.read_due(last, now);

@@ -314,6 +314,7 @@ fn what_is_cancelled_while_it_is_read_does_not_come() {
     bench.rest();
     bench.pass(100);
     bench.turn();
+    bench.disk.begin_read(0);
     let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\n";
     bench.send(
         1,
@@ -323,7 +324,7 @@ fn what_is_cancelled_while_it_is_read_does_not_come() {
     bench.turn();
     // The removal is found first, and is durable, before what is due comes.
     assert!(bench.disk.finish_read(1));
-    bench.turn();
+    bench.hear();
     bench.commit();
     bench.rest();
     assert!(bench.heard().is_empty());
@@ -371,4 +372,24 @@ fn what_returns_to_a_topics_subscription_stands_where_it_fired() {
     bench.acknowledge(2, "a", nack, None);
     bench.rest();
     assert_eq!(bench.heard(), ["2<b#2", "2<a#2"]);
+}
+
+#[test]
+fn what_is_scheduled_while_the_next_one_is_looked_for_comes_in_time() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    bench.pass(100);
+    bench.turn();
+    bench.answer();
+    bench.turn();
+    // The firing is not durable yet, and the next one is scheduled behind it.
+    bench.send(1, QUEUE, draft("b").schedule("delay=50"));
+    bench.turn();
+    bench.disk.commit(bench.disk.pending_batches() - 1);
+    bench.hear();
+    bench.disk.begin_read(0);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+    assert_eq!(wait(&mut bench, 50), ["2<b#1"]);
 }
