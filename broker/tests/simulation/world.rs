@@ -405,6 +405,9 @@ impl World {
             match &event {
                 StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
                 StoreEvent::Page(page) => self.model.page_came(page.id),
+                StoreEvent::Due(due) => self.model.due_came(due),
+                StoreEvent::Schedule(list) => self.model.schedule_came(list),
+                StoreEvent::Duplicates(found) => self.model.window_came(found.id),
                 _ => {}
             }
             self.plant.spoil_event(&mut event, &mut self.random);
@@ -442,9 +445,20 @@ impl World {
                     self.model.log_asked_for(&request);
                     life.store.read_log(request);
                 }
-                Read::Due(request) => life.store.read_due(request),
-                Read::Schedule(request) => life.store.read_schedule(request),
-                Read::Duplicates(request) => life.store.read_duplicates(request),
+                Read::Due(mut request) => {
+                    trace::count("due asked for");
+                    self.plant.spoil_due(&mut request, &mut self.random);
+                    life.store.read_due(request);
+                }
+                Read::Schedule(request) => {
+                    self.model.schedule_asked_for(&request);
+                    life.store.read_schedule(request);
+                }
+                Read::Duplicates(request) => {
+                    trace::count("ids asked for");
+                    self.model.window_asked_for(&request);
+                    life.store.read_duplicates(request);
+                }
                 Read::Expired { now_ms, rows_max } => {
                     trace::count("expired asked for");
                     life.store.read_expired(now_ms, rows_max);
@@ -504,6 +518,7 @@ impl World {
             .clear();
         self.connections.clear();
         let life = self.life.take();
+        self.model.broker_is_gone();
         self.check_memory(life, None);
         self.wire.broker_crashed();
         self.start(LifeEnd::Crash);
@@ -539,7 +554,8 @@ impl World {
             for index in (0..self.connections.len()).rev() {
                 self.advance(index);
             }
-            if self.connections.is_empty() && self.life().inbox.is_empty() {
+            let is_read = self.connections.is_empty() && self.life().inbox.is_empty();
+            if is_read && self.life().dispatcher.is_quiet() {
                 break;
             }
             self.exchange();
@@ -640,6 +656,10 @@ impl World {
         }
         self.come_to_rest();
         for connection in &mut self.connections {
+            connection.client.clear_schedule(&mut connection.arriving);
+        }
+        self.come_to_rest();
+        for connection in &mut self.connections {
             connection.client.delete_all(&mut connection.arriving);
         }
         self.come_to_rest();
@@ -648,6 +668,8 @@ impl World {
         let overview = self.life().dispatcher.overview();
         assert_eq!((overview.depth, overview.in_flight), (0, 0), "{overview:?}");
         assert!(self.disk.tallies().is_empty(), "{:?}", self.disk.tallies());
+        let scheduled = self.disk.schedule_tallies();
+        assert!(scheduled.is_empty(), "{scheduled:?}");
         let logs = self.disk.log_tallies();
         assert!(logs.is_empty(), "{logs:?}");
     }

@@ -10,7 +10,6 @@ use stompbox_store::{Append, Batch, DestinationKind, EntryKey, Move, Operation, 
 use super::entry::{Entry, EntryId, Holds, Reason, Spot, Stored, Whereabouts, message_of};
 use super::{Model, Promise};
 use crate::trace;
-use crate::wire::MessageId;
 
 impl Model {
     /// The dispatcher has ended its turn.
@@ -36,7 +35,17 @@ impl Model {
         }
         self.check_touched();
         self.end_turn_of_lasting();
+        self.end_turn_of_duplicates();
+        self.end_turn_of_schedule();
         self.ticket += u64::from(batch.is_some());
+        if batch.is_none() {
+            // What a COMMIT of nothing but repeats would have waited for.
+            let last = self.ticket - 1;
+            for peer in self.peers.values_mut() {
+                peer.last_ticket = peer.last_ticket.min(last);
+                peer.may_close_after = peer.may_close_after.map(|after| after.min(last));
+            }
+        }
     }
 
     /// Redelivery delays that are over.
@@ -122,10 +131,14 @@ impl Model {
                 self.counted(spot, *deliveries, *failures);
             }
             Operation::Trim { .. } => trace::count("store: trim"),
-            Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
-                panic!("nobody scheduled anything")
-            }
-            Operation::Remember(_) => panic!("nobody sent an id"),
+            Operation::Schedule(record) => self.booked(record),
+            Operation::Reschedule {
+                id,
+                due_ms,
+                repeats_left,
+            } => self.rebooked(*id, Some((*due_ms, *repeats_left))),
+            Operation::Unschedule(id) => self.rebooked(*id, None),
+            Operation::Remember(record) => self.remembered(record),
         }
     }
 
@@ -138,7 +151,10 @@ impl Model {
 
     /// The store is told how often something was delivered and failed.
     pub(super) fn counted(&mut self, spot: Spot, deliveries: u32, failures: u32) {
-        let id = self.owner(spot);
+        let id = self.owner_that(spot, |entry| {
+            let is_delivered = entry.is_uncertain || entry.deliveries == deliveries;
+            entry.failures == failures && is_delivered
+        });
         let stored = Stored {
             spot,
             deliveries,
@@ -147,18 +163,20 @@ impl Model {
         self.remember(id, Some(stored));
     }
 
-    /// The owner of a key that has a cause to lose it. Dead letters of one message in one queue look alike: of two that were
-    /// handed out in the same turn it is not seen which went where, until one of them ends. Then they change places.
-    fn owner_that(&mut self, key: Spot, has_cause: fn(Whereabouts) -> bool) -> EntryId {
+    /// The owner of a key that has a cause for what happens to it. Dead letters of one message in one queue look alike: of
+    /// two that were handed out in the same turn it is not seen which went where, until one of them ends or fails. Then
+    /// they change places.
+    fn owner_that(&mut self, key: Spot, has_cause: impl Fn(&Entry) -> bool) -> EntryId {
         let id = self.owner(key);
         let entry = self.entry(id);
-        if entry.whereabouts != Whereabouts::Held || entry.dead.is_none() {
+        if entry.dead.is_none() || has_cause(entry) {
             return id;
         }
         let twin = self.copies(entry.facts.id, |other| {
-            has_cause(other.whereabouts)
+            has_cause(other)
                 && (&other.origin, other.queue, other.dead)
                     == (&entry.origin, entry.queue, entry.dead)
+                && other.facts.firing == entry.facts.firing
                 && other.stored().is_some()
         });
         let Some(twin) = twin.first().copied() else {
@@ -168,16 +186,33 @@ impl Model {
         let other = self.entry(twin).stored().expect("chosen so").spot;
         self.keys.insert(key, twin);
         self.keys.insert(other, id);
-        let [one, two] = self
-            .entries
-            .get_disjoint_mut([id.0, twin.0])
-            .expect("two entries");
-        std::mem::swap(&mut one.order, &mut two.order);
-        std::mem::swap(&mut one.arrived, &mut two.arrived);
-        std::mem::swap(&mut one.visible_after, &mut two.visible_after);
-        std::mem::swap(&mut one.history, &mut two.history);
+        self.change_places(id, twin);
         self.touched.extend([id, twin]);
         twin
+    }
+
+    fn change_places(&mut self, one: EntryId, other: EntryId) {
+        let both = [one, other];
+        let waits = both.map(|id| self.entry(id).whereabouts == Whereabouts::Waiting);
+        let queue = self.entry(one).queue;
+        for id in both {
+            let (rank, order) = self.entry(id).place();
+            self.queues[queue].lanes[rank].remove(&order);
+        }
+        let [one, other] = self
+            .entries
+            .get_disjoint_mut([one.0, other.0])
+            .expect("two entries");
+        std::mem::swap(&mut one.order, &mut other.order);
+        std::mem::swap(&mut one.arrived, &mut other.arrived);
+        std::mem::swap(&mut one.visible_after, &mut other.visible_after);
+        std::mem::swap(&mut one.history, &mut other.history);
+        for (id, waits) in both.into_iter().zip(waits) {
+            let (rank, order) = self.entry(id).place();
+            if waits {
+                self.queues[queue].lanes[rank].insert(order, id);
+            }
+        }
     }
 
     pub(super) fn remember(&mut self, id: EntryId, stored: Option<Stored>) {
@@ -198,9 +233,11 @@ impl Model {
         let origin = lines.get("original-destination");
         let choices = match origin {
             None => self.copies(message, |entry| {
-                entry.queue == queue && entry.dead.is_none() && entry.stored().is_none()
+                let is_new = entry.arrived == self.turn && entry.stored().is_none();
+                let is_it = is_new && self.may_be(entry, append.number);
+                is_it && entry.queue == queue && entry.dead.is_none()
             }),
-            Some(origin) => self.dying(message, origin, &lines),
+            Some(origin) => self.dying(append, origin, &lines),
         };
         let Some(id) = choices.first().copied() else {
             panic!("{message:?} is stored already, or has no place in {queue}");
@@ -213,6 +250,7 @@ impl Model {
         };
         assert_eq!(self.keys.insert(spot, id), None, "a key was used twice");
         self.remember(id, Some(stored));
+        self.is_numbered(self.entry(id).facts.key(), append.number);
         let entry = self.entry(id);
         if origin.is_none() {
             trace::count("store: append");
@@ -230,14 +268,16 @@ impl Model {
     /// one may have expired unseen.
     fn dying(
         &mut self,
-        message: MessageId,
+        append: &Append,
         origin: &str,
         lines: &BTreeMap<String, String>,
     ) -> Vec<EntryId> {
+        let message = message_of(append.payload.body());
         let is_meant = |entry: &Entry| {
+            let is_numbered = self.may_be(entry, append.number);
             let is_it = matches!(entry.whereabouts, Whereabouts::Burying(reason)
                 if reason.as_str() == lines["dlq-reason"]);
-            *entry.origin == *origin && is_it
+            *entry.origin == *origin && is_it && is_numbered
         };
         let mut choices = self.copies(message, is_meant);
         let counts = |id: &EntryId| {
@@ -246,7 +286,7 @@ impl Model {
         };
         choices.sort_by_key(counts);
         if choices.is_empty() {
-            choices.extend(self.expired_unseen(message, origin));
+            choices.extend(self.expired_unseen(message, append.number, origin));
         }
         choices
     }
@@ -254,7 +294,7 @@ impl Model {
     fn settled(&mut self, key: EntryKey) {
         trace::count("store: settle");
         let key = Spot::Queue(key);
-        let id = self.owner_that(key, Whereabouts::is_gone);
+        let id = self.owner_that(key, |entry| entry.whereabouts.is_gone());
         self.keys.remove(&key);
         self.remember(id, None);
         let entry = self.entry(id);
@@ -273,7 +313,7 @@ impl Model {
     fn moved(&mut self, change: &Move) {
         trace::count("store: move");
         let from = Spot::Queue(change.from);
-        let id = self.owner_that(from, Whereabouts::is_leaving);
+        let id = self.owner_that(from, |entry| entry.whereabouts.is_leaving());
         self.keys.remove(&from);
         let spot = Spot::Queue(change.to);
         assert_eq!(self.keys.insert(spot, id), None, "a key was used twice");
@@ -344,7 +384,9 @@ impl Model {
         let committed = self.committed;
         match reply {
             Reply::Deliver(_) | Reply::BrowseEnd(_) => {}
-            Reply::Duplicate { .. } => panic!("nobody repeats anything"),
+            Reply::Duplicate { receipt, original } => {
+                self.check_repeat(connection, receipt, *original);
+            }
             Reply::Opened => trace::count("connection opened"),
             Reply::Unrouted(receipt) => {
                 trace::count("temporary: gone");
@@ -373,7 +415,17 @@ impl Model {
                     "closed too early"
                 );
             }
-            Reply::Block | Reply::Unblock => panic!("nobody is to be held back"),
+            Reply::Block => {
+                trace::count("flow: held back");
+                let peer = self.peer(connection);
+                assert!(!peer.is_blocked, "{connection:?} is told twice");
+                peer.is_blocked = true;
+            }
+            Reply::Unblock => {
+                let peer = self.peer(connection);
+                assert!(peer.is_blocked, "{connection:?} was not held back");
+                peer.is_blocked = false;
+            }
         }
     }
 
