@@ -20,6 +20,7 @@ mod publish;
 mod request;
 mod restart;
 mod schedule;
+mod store;
 mod topic;
 mod turn;
 mod view;
