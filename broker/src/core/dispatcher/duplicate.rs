@@ -297,7 +297,11 @@ impl Dispatcher {
                 window.known.get(id.as_bytes()).copied()
             });
             match known {
-                Some(known) => sifted.repeated = Some(known),
+                // What came with it is durable everywhere when the last of it is.
+                Some(known) => {
+                    let latest = sifted.repeated.filter(|other| other.ticket > known.ticket);
+                    sifted.repeated = Some(latest.unwrap_or(known));
+                }
                 None => sifted.fresh.push(*place),
             }
         }

@@ -429,7 +429,7 @@ impl Dispatcher {
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
         let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
-        self.publish_in_turn(key, number, publication, routing, now);
+        self.publish_in_turn(key, (sequence, number), publication, routing, now);
         promise
     }
 
@@ -437,7 +437,7 @@ impl Dispatcher {
     fn publish_in_turn(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        identity: (Sequence, MessageNumber),
         publication: Publication,
         Routing {
             sender,
@@ -449,7 +449,7 @@ impl Dispatcher {
         let is_visible = visible_after <= self.watermark && topic.held.is_empty();
         let is_crowded = self.is_crowded(key);
         if is_visible && !is_crowded {
-            return self.fan_out(key, number, publication, sender, now);
+            return self.fan_out(key, identity, publication, sender, now);
         }
         let topic = &mut self.topics[key.0];
         let visible_after = match topic.held.back() {
@@ -458,7 +458,7 @@ impl Dispatcher {
         };
         topic
             .held
-            .push_back((visible_after, number, sender, publication));
+            .push_back((visible_after, identity, sender, publication));
         if visible_after <= self.watermark {
             self.wait_in_crowd(key);
         } else {
@@ -477,8 +477,8 @@ impl Dispatcher {
                 return self.wait_in_crowd(key);
             }
             let held = self.topics[key.0].held.pop_front();
-            if let Some((_, number, sender, publication)) = held {
-                self.fan_out(key, number, publication, sender, now);
+            if let Some((_, identity, sender, publication)) = held {
+                self.fan_out(key, identity, publication, sender, now);
             }
         }
     }

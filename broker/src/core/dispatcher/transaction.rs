@@ -14,7 +14,7 @@ use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
-use stompbox_store::Sender;
+use stompbox_store::{Haste, Sender};
 
 impl Dispatcher {
     pub(super) fn commit(
@@ -126,6 +126,10 @@ impl Dispatcher {
             for place in places {
                 self.hold_producer_back(peer, place, mode);
             }
+        }
+        if is_stored && self.batch.operations.is_empty() {
+            // Nothing but repeats was stored: what else was sent waits for the batch all the same.
+            self.batch.haste = Haste::Awaited;
         }
         if may_be_refused {
             acknowledged.append(&mut self.replaced);
