@@ -243,6 +243,7 @@ impl Dispatcher {
             Durability::Volatile => {
                 entry.durability = Durability::Pending(ticket);
                 let append = entry.to_append(entry_key, Box::default(), NOBODY);
+                queue.parked_is_stored((rank, sequence));
                 self.store(key, Operation::Append(append));
                 (ticket, passed)
             }

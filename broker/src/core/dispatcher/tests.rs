@@ -15,6 +15,7 @@ mod duplicate;
 mod expiry;
 mod full;
 mod group;
+mod group_seed;
 mod hung;
 mod idle;
 mod last_value;
