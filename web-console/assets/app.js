@@ -3,8 +3,10 @@
 
 import { Chart } from "/chart.js";
 import { Feed } from "/feed.js";
-import { NONE, bytes, count, duration, headline, isDeadLetter, micros, plural, rate, visible } from "/format.js";
+import { NONE, bytes, count, duration, headline, isDeadLetter, micros, moment, plural, rate, visible } from "/format.js";
 import { Rates } from "/rates.js";
+import { Scheduled } from "/scheduled.js";
+import { Sheet } from "/sheet.js";
 import { Table } from "/table.js";
 
 const LIMIT_FIRST = 100;
@@ -17,7 +19,7 @@ const write = (id, text) => {
   if (node.textContent !== text) node.textContent = text;
 };
 
-const state = { tab: "queues", name: "", limit: LIMIT_FIRST, snapshot: null, lost: null };
+const state = { tab: "queues", name: "", limit: LIMIT_FIRST, snapshot: null, scheduled: [], trouble: "", lost: null };
 
 const rates = {
   broker: new Rates(() => "", ["enqueued_total", "dispatched_total"]),
@@ -34,6 +36,7 @@ const perSecond = (list, id, label, hint) => ({
   value: (item) => rates[list].of(item, id), text: (item) => rate(rates[list].of(item, id)),
 });
 const marked = (column, mark) => ({ ...column, mark });
+const opening = (column, act) => ({ ...column, act });
 const bad = (id) => (item) => (item[id] > 0 ? "bad" : "zero");
 const dead = (queue) => isDeadLetter(queue.name) && queue.depth > 0;
 const unread = (queue) => queue.consumers === 0 && queue.depth > 0 && !isDeadLetter(queue.name);
@@ -47,7 +50,7 @@ const lists = {
     table: new Table({
       ...place, sort: byName, key: (queue) => queue.name, rowMark: (queue) => (dead(queue) ? "alarm" : ""),
       columns: [
-        text("name", "Queue", (queue) => queue.name),
+        opening(text("name", "Queue", (queue) => queue.name), (queue) => sheet.open("queue", queue.name)),
         marked(number("depth", "Depth", "Messages in the queue, in flight included"), (queue) => (dead(queue) ? "bad" : undefined)),
         number("in_flight", "In flight", "With a consumer, not acknowledged yet"),
         number("delayed", "Delayed", "Waiting out a redelivery delay"),
@@ -68,7 +71,7 @@ const lists = {
     table: new Table({
       ...place, sort: byName, key: (topic) => topic.name,
       columns: [
-        text("name", "Topic", (topic) => topic.name),
+        opening(text("name", "Topic", (topic) => topic.name), (topic) => sheet.open("topic", topic.name)),
         number("consumers", "Consumers", "Subscriptions"),
         number("durable", "Durable", "Durable subscriptions, with or without a consumer"),
         number("pending", "Pending", "Waiting in subscriptions beyond what is in flight"),
@@ -96,6 +99,23 @@ const lists = {
         number("dispatched_total", "Delivered", "Deliveries since the start"),
         number("acknowledged_total", "Acked", "Acknowledged since the start"),
         number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
+      ],
+    }),
+  },
+  scheduled: {
+    one: "scheduled message", many: "scheduled messages",
+    table: new Table({
+      ...place, sort: { column: "due_ms", order: "ascending" }, key: (message) => message.id,
+      columns: [
+        text("destination", "Destination", (message) => message.destination),
+        { ...number("due_ms", "Due", "When it comes next", moment) },
+        number("in", "In", "Time until then", duration),
+        { ...number("repeats_left", "Repeats", "How often it comes again after that", (left) => (left < 0 ? "for ever" : count(left))) },
+        text("schedule", "Schedule", (message) => message.schedule, "What its sender asked for"),
+        number("priority", "Priority"),
+        number("bytes", "Size", "Bytes of its headers and body", bytes),
+        text("id", "Id", (message) => message.id),
+        { ...opening(text("cancel", "", () => "Cancel"), (message) => cancel(message)), actClass: "small" },
       ],
     }),
   },
@@ -132,6 +152,12 @@ const chart = new Chart(byId("chart"), byId("legend"), [
   { id: "acknowledged_total", label: "Acknowledged" },
 ], rate);
 
+const sheet = new Sheet();
+const scheduled = new Scheduled(showScheduled, (text) => {
+  state.trouble = text;
+  showBanner();
+});
+
 const feed = new Feed(receive, (reason) => {
   state.lost = reason;
   showBanner();
@@ -150,7 +176,7 @@ function receive(event, data) {
 }
 
 function showSnapshot(snapshot) {
-  state.snapshot = snapshot;
+  state.snapshot = { ...snapshot, scheduled: { total: snapshot.overview.scheduled, items: state.scheduled } };
   const { at_ms, overview } = snapshot;
   rates.broker.observe(at_ms, [overview]);
   rates.queues.observe(at_ms, snapshot.queues.items);
@@ -161,6 +187,18 @@ function showSnapshot(snapshot) {
   showTiles(overview);
   showFigures(overview);
   showLists();
+}
+
+function showScheduled(page) {
+  const items = page.items.map((message) => ({ ...message, in: message.due_ms - Date.now() }));
+  state.scheduled = items;
+  if (state.snapshot) state.snapshot.scheduled = { total: page.total, items };
+  if (state.tab === "scheduled") showLists();
+}
+
+function cancel(message) {
+  const question = `Cancel what is to be sent to ${visible(message.destination)}?`;
+  if (window.confirm(question)) scheduled.cancel(message.id);
 }
 
 function showHealth(health) {
@@ -209,6 +247,7 @@ function showFigures(overview) {
     ["Dead-lettered", count(overview.dead_lettered_total)],
     ["Expired", count(overview.expired_total)],
     ["Dropped", count(overview.dropped_total)],
+    ["Duplicates", count(overview.duplicates_total)],
     ["Quarantined", count(store.quarantined_total), alarming(store.quarantined_total)],
   ];
   const host = byId("figures");
@@ -252,14 +291,14 @@ function showLists() {
   }
   const { total, items } = snapshot[tab];
   const untouched = snapshot.overview.queues + snapshot.overview.topics === 0;
-  const first = tab !== "connections" && untouched && state.name === "";
+  const first = tab !== "connections" && tab !== "scheduled" && untouched && state.name === "";
   byId("first").hidden = !first;
   byId("main").classList.toggle("untouched", untouched);
   byId("nothing").hidden = first || total > 0;
   byId("table").hidden = total === 0;
   if (first) write("first-address", firstAddress(snapshot.overview.stomp));
   if (total === 0) write("nothing-text", nothingText());
-  byId("nothing-clear").hidden = state.name === "";
+  byId("nothing-clear").hidden = state.name === "" || tab === "scheduled";
   showMore(total, items.length);
 }
 
@@ -269,6 +308,7 @@ function firstAddress(addresses) {
 
 function nothingText() {
   const { many } = lists[state.tab];
+  if (state.tab === "scheduled") return "Nothing is scheduled.";
   if (state.name !== "") return `No ${many} with “${visible(state.name)}” in their name.`;
   return state.tab === "connections" ? "No client is connected." : `No ${many} yet.`;
 }
@@ -291,6 +331,7 @@ function showBanner() {
   let message = "";
   if (lost !== null) message = `${lost || "Connection to the broker lost."} Trying again.${since}`;
   else if (health && health.status !== "ok") message = trouble(health);
+  else message = state.trouble;
   byId("banner").classList.toggle("shown", message !== "");
   byId("banner").classList.toggle("grave", byId("health").dataset.state === "failed");
   byId("banner-retry").hidden = lost === null;
@@ -321,12 +362,21 @@ function selectTab(id, focus) {
   byId("table").caption.textContent = lists[id].many;
   byId("table").dataset.list = id;
   if (focus) byId(`tab-${id}`).focus();
+  byId("filter").disabled = id === "scheduled";
+  state.trouble = "";
+  watchScheduled();
   if (location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
   lists[id].table.show();
   showLists();
 }
 
+function watchScheduled() {
+  if (state.tab === "scheduled" && !document.hidden) scheduled.watch(state.limit);
+  else scheduled.stop();
+}
+
 function watch() {
+  watchScheduled();
   feed.select(state.name === "" ? { limit: state.limit } : { name: state.name, limit: state.limit });
 }
 
@@ -352,6 +402,10 @@ function bindTabs() {
   fromAddress();
 }
 
+function isTyping() {
+  return document.activeElement?.matches("input[type=text], input[type=search]") || document.querySelector("dialog[open]") !== null;
+}
+
 function bindFilter() {
   const input = byId("filter");
   let pause = 0;
@@ -364,7 +418,7 @@ function bindFilter() {
   });
   byId("nothing-clear").addEventListener("click", () => setFilter(""));
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || document.activeElement === input) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping() || input.disabled) return;
     event.preventDefault();
     input.focus();
   });
@@ -378,7 +432,11 @@ function bindFeed() {
   });
   // Browsers allow six connections to a host: a tab that nobody looks at holds none. The history that a stream
   // begins with fills what was missed.
-  document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : feed.open()));
+  document.addEventListener("visibilitychange", () => {
+    watchScheduled();
+    if (document.hidden) feed.close();
+    else feed.open();
+  });
   watch();
 }
 

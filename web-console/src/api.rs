@@ -3,11 +3,13 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 
 use crate::Console;
 use crate::error::{self, ApiError};
 use crate::event;
+use crate::guard;
+use crate::message;
 use crate::port::{
     ConnectionView, Listing, Overview, PolicyView, QueueView, ScheduledPage, SubscriptionView,
     TopicView,
@@ -21,12 +23,14 @@ pub(crate) fn router() -> Router<Console> {
         .route("/queues", get(queues))
         .route("/topics", get(topics))
         .route("/subscriptions", get(subscriptions))
+        .merge(message::router())
         .route("/scheduled", get(scheduled))
         .route("/scheduled/{id}", delete(unschedule))
         .route("/connections", get(connections))
         .route("/policy", get(policy))
         .route("/events", get(event::events))
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn(guard::check_origin))
 }
 
 async fn overview(State(console): State<Console>) -> Result<Json<Overview>, ApiError> {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, StoreView, SubscriptionView,
-    TopicView,
+    AdminApi, AdminError, Answer, Carried, ConnectionView, Health, Kind, ListQuery, Listing,
+    MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
+    PolicyView, QueueView, ScheduledPage, ScheduledQuery, StoreView, SubscriptionView, TopicView,
 };
 use stompbox_store::Store;
 use tokio::sync::oneshot;
 
 use super::dispatcher::{Inbox, Message};
+use super::visit::{self, Door, Errand};
 use crate::core::dispatcher::{Dispatcher, Finding, Inquiry};
 
 /// What does not change while the broker runs.
@@ -27,6 +28,9 @@ pub(super) struct Admin {
     pub(super) identity: Identity,
     pub(super) dispatcher: Inbox,
     pub(super) health: Arc<Mutex<Health>>,
+    pub(super) door: Door,
+    /// Whether it may show messages and change anything.
+    pub(super) may_manage: bool,
 }
 
 impl Admin {
@@ -53,6 +57,33 @@ impl Admin {
         let message = Message::Inquire(inquiry, sender);
         self.dispatcher.send(message).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())
+    }
+}
+
+impl Admin {
+    /// Visits a queue, which a subscription would make if it were not there.
+    async fn visit<T: Send + 'static>(
+        &self,
+        queue: String,
+        errand: Errand<T>,
+    ) -> Result<T, AdminError> {
+        self.check_manage()?;
+        let query = PolicyQuery {
+            kind: Kind::Queue,
+            name: queue.clone(),
+        };
+        let policy = self.policy(query).await?;
+        if !policy.exists {
+            return Err(AdminError::NoSuchQueue(queue));
+        }
+        self.door.visit(errand).await
+    }
+
+    fn check_manage(&self) -> Result<(), AdminError> {
+        match self.may_manage {
+            true => Ok(()),
+            false => Err(AdminError::ReadOnly),
+        }
     }
 }
 
@@ -112,9 +143,28 @@ impl AdminApi for Admin {
 
     fn unschedule(&self, id: String) -> Answer<'_, bool> {
         Box::pin(async move {
+            self.check_manage()?;
             let finding = self.inquire(Inquiry::Unschedule(id)).await?;
             Ok(finding == Finding::Cancelled(true))
         })
+    }
+
+    fn messages(&self, query: MessagesQuery) -> Answer<'_, MessagePage> {
+        let queue = query.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::page(visit, query)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>> {
+        let queue = query.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::one(visit, query)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn carry_out(&self, order: Order) -> Answer<'_, Carried> {
+        let queue = order.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::carry_out(visit, order)));
+        Box::pin(self.visit(queue, errand))
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {
