@@ -47,9 +47,12 @@ fn get(broker: &Broker, path: &str) -> Value {
 }
 
 fn post(broker: &Broker, action: &str, body: &Value) -> (u16, Value) {
+    post_to(broker, &format!("messages/{action}"), body)
+}
+
+fn post_to(broker: &Broker, path: &str, body: &Value) -> (u16, Value) {
     let head = "Content-Type: application/json\r\n";
-    let path = format!("messages/{action}");
-    call(broker, "POST", &path, head, &body.to_string())
+    call(broker, "POST", path, head, &body.to_string())
 }
 
 /// The ids of what waits in a queue.
@@ -270,6 +273,81 @@ fn what_is_with_a_consumer_is_not_taken_from_it() {
 }
 
 #[test]
+fn a_queue_is_emptied_but_for_what_consumers_hold() {
+    let mut broker = start("");
+    let mut wire = connect(&broker);
+    for number in 0..2_500 {
+        wire.send(&format!("SEND\ndestination:/queue/q\n\n{number}^@"));
+    }
+    wire.send_receipted("/queue/q", &[], "last");
+    let prefetch = [("activemq.prefetchSize", "1")];
+    wire.subscribe_with("s", "/queue/q", "client-individual", &prefetch);
+    assert_eq!(wire.expect_message().text(), "0");
+    let some = json!({"queue": "q", "limit": 3});
+    let (status, purged) = post_to(&broker, "queues/purge", &some);
+    assert_eq!((status, purged), (200, json!({"done": 3, "more": false})));
+    assert_eq!(get(&broker, "queues?name=q")["items"][0]["depth"], 2_498);
+    let (status, purged) = post_to(&broker, "queues/purge", &json!({"queue": "q"}));
+    assert_eq!(
+        (status, purged),
+        (200, json!({"done": 2_497, "more": false}))
+    );
+    broker.kill();
+    broker.start_again();
+    assert_eq!(ids(&broker, "q").len(), 1);
+    let (status, _) = post_to(&broker, "queues/purge", &json!({"queue": "none"}));
+    assert_eq!(status, 404);
+}
+
+#[test]
+fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
+    let mut broker = start("");
+    let shared = [("x-shared", "true"), ("activemq.subscriptionName", "s&s")];
+    let mut wire = connect(&broker);
+    wire.subscribe_with("s", "/topic/t", "client", &shared);
+    wire.subscribe_with("byid", "/topic/t", "client", &[("durable", "true")]);
+    let name = [("activemq.subscriptionName", "own")];
+    let mut owner = Wire::connect_with(broker.stomp(), Version::V12, &[("client-id", "a=b")]);
+    owner.subscribe_with("s", "/topic/t", "client", &name);
+    let identities = |broker: &Broker| {
+        let all = get(broker, "subscriptions");
+        let items = all["items"].as_array().expect("items").iter();
+        items
+            .map(|item| item["identity"].clone())
+            .collect::<Vec<_>>()
+    };
+    let all = identities(&broker);
+    assert_eq!(all.len(), 3, "{all:?}");
+    let forget = |broker: &Broker, identity: &Value| {
+        let (status, json) = post_to(
+            broker,
+            "subscriptions/delete",
+            &json!({"identity": identity}),
+        );
+        (status, json["error"]["message"].to_string())
+    };
+    for identity in &all {
+        let (status, message) = forget(&broker, identity);
+        assert!(status == 409 && message.contains("in use"), "{message}");
+    }
+    owner.request("UNSUBSCRIBE", &[("id", "s")], b"");
+    let (status, message) = forget(&broker, &all[0]);
+    assert!(
+        status == 409 && message.contains("client-id"),
+        "{status} {message}"
+    );
+    owner.disconnect();
+    wire.disconnect();
+    for identity in &all {
+        assert_eq!(forget(&broker, identity).0, 204, "{identity}");
+        assert_eq!(forget(&broker, identity).0, 404, "{identity}");
+    }
+    broker.kill();
+    broker.start_again();
+    assert_eq!(identities(&broker), Vec::<Value>::new());
+}
+
+#[test]
 fn a_console_that_may_not_manage_shows_no_message_and_changes_nothing() {
     let broker = start("[console]\nmanage = false\n");
     let mut wire = connect(&broker);
@@ -291,5 +369,8 @@ fn a_console_that_may_not_manage_shows_no_message_and_changes_nothing() {
     }
     let (status, _) = post(&broker, "delete", &json!({"queue": "q", "ids": ["x"]}));
     assert_eq!(status, 403);
+    let purge = post_to(&broker, "queues/purge", &json!({"queue": "q"}));
+    let forget = post_to(&broker, "subscriptions/delete", &json!({"identity": "x"}));
+    assert_eq!((purge.0, forget.0), (403, 403));
     assert_eq!(get(&broker, "overview")["scheduled"], 1);
 }

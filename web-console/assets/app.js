@@ -5,6 +5,7 @@ import { Chart } from "/chart.js";
 import { Feed } from "/feed.js";
 import { NONE, bytes, count, duration, headline, isDeadLetter, micros, moment, plural, rate, visible } from "/format.js";
 import { Rates } from "/rates.js";
+import { complaint, order } from "/request.js";
 import { Scheduled } from "/scheduled.js";
 import { Sheet } from "/sheet.js";
 import { Table } from "/table.js";
@@ -37,6 +38,7 @@ const perSecond = (list, id, label, hint) => ({
 });
 const marked = (column, mark) => ({ ...column, mark });
 const opening = (column, act) => ({ ...column, act });
+const small = (id, label, act) => ({ ...opening(text(id, "", () => label), act), actClass: "small" });
 const bad = (id) => (item) => (item[id] > 0 ? "bad" : "zero");
 const dead = (queue) => isDeadLetter(queue.name) && queue.depth > 0;
 const unread = (queue) => queue.consumers === 0 && queue.depth > 0 && !isDeadLetter(queue.name);
@@ -50,7 +52,7 @@ const lists = {
     table: new Table({
       ...place, sort: byName, key: (queue) => queue.name, rowMark: (queue) => (dead(queue) ? "alarm" : ""),
       columns: [
-        opening(text("name", "Queue", (queue) => queue.name), (queue) => sheet.open("queue", queue.name)),
+        opening(text("name", "Queue", (queue) => queue.name), (queue) => sheet.open("queue", queue.name, () => depthOf(queue.name))),
         marked(number("depth", "Depth", "Messages in the queue, in flight included"), (queue) => (dead(queue) ? "bad" : undefined)),
         number("in_flight", "In flight", "With a consumer, not acknowledged yet"),
         number("delayed", "Delayed", "Waiting out a redelivery delay"),
@@ -99,6 +101,7 @@ const lists = {
         number("dispatched_total", "Delivered", "Deliveries since the start"),
         number("acknowledged_total", "Acked", "Acknowledged since the start"),
         number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
+        small("delete", "Delete", forget),
       ],
     }),
   },
@@ -115,7 +118,7 @@ const lists = {
         number("priority", "Priority"),
         number("bytes", "Size", "Bytes of its headers and body", bytes),
         text("id", "Id", (message) => message.id),
-        { ...opening(text("cancel", "", () => "Cancel"), (message) => cancel(message)), actClass: "small" },
+        small("cancel", "Cancel", cancel),
       ],
     }),
   },
@@ -144,6 +147,7 @@ const lists = {
   },
 };
 
+const depthOf = (name) => state.snapshot.queues.items.find((queue) => queue.name === name)?.depth ?? 0;
 const age = (since) => state.snapshot.at_ms - since;
 
 const chart = new Chart(byId("chart"), byId("legend"), [
@@ -153,10 +157,7 @@ const chart = new Chart(byId("chart"), byId("legend"), [
 ], rate);
 
 const sheet = new Sheet();
-const scheduled = new Scheduled(showScheduled, (text) => {
-  state.trouble = text;
-  showBanner();
-});
+const scheduled = new Scheduled(showScheduled, showTrouble);
 
 const feed = new Feed(receive, (reason) => {
   state.lost = reason;
@@ -196,9 +197,25 @@ function showScheduled(page) {
   if (state.tab === "scheduled") showLists();
 }
 
+function showTrouble(text) {
+  state.trouble = text;
+  showBanner();
+}
+
 function cancel(message) {
   const question = `Cancel what is to be sent to ${visible(message.destination)}?`;
   if (window.confirm(question)) scheduled.cancel(message.id);
+}
+
+async function forget(subscription) {
+  const question = `Delete ${visible(subscription.identity)} and the ${plural(subscription.pending, "message", "messages")} that wait for it?`;
+  if (!window.confirm(question)) return;
+  try {
+    await order("POST", "subscriptions/delete", { identity: subscription.identity });
+    showTrouble("");
+  } catch (error) {
+    showTrouble(complaint(error));
+  }
 }
 
 function showHealth(health) {
@@ -327,7 +344,7 @@ function showMore(total, shown) {
 function showBanner() {
   const { lost, snapshot } = state;
   const health = snapshot?.health;
-  const since = snapshot ? ` These figures are from ${new Date(snapshot.at_ms).toLocaleTimeString()}.` : "";
+  const since = snapshot ? ` These figures are from ${moment(snapshot.at_ms)}.` : "";
   let message = "";
   if (lost !== null) message = `${lost || "Connection to the broker lost."} Trying again.${since}`;
   else if (health && health.status !== "ok") message = trouble(health);

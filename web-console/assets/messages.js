@@ -12,14 +12,17 @@ const HEADS = ["Message", "Sent", "Priority", "Came back", "Size", "Body"];
 export class Messages {
   #host;
   #queue;
+  #depth;
   #offset = 0;
   #page = { items: [], more: false };
   #marked = new Set();
   #note = element("p", { className: "note", role: "status" });
 
-  constructor(host, queue) {
+  /** `depth()` tells how many messages the queue holds. */
+  constructor(host, queue, depth) {
     this.#host = host;
     this.#queue = queue;
+    this.#depth = depth;
   }
 
   /** Asks for the page again and shows it. */
@@ -27,7 +30,8 @@ export class Messages {
     try {
       this.#page = await ask("messages", { queue: this.#queue, offset: this.#offset, limit: PAGE });
     } catch (error) {
-      this.#host.replaceChildren(element("p", { className: "note bad" }, complaint(error)));
+      this.#host.replaceChildren(element("p", { className: "note bad" }, complaint(error)),
+        element("div", { className: "actions" }, button("Look again", () => this.load())));
       return;
     }
     const there = new Set(this.#page.items.map(({ id }) => id));
@@ -59,6 +63,7 @@ export class Messages {
       button("Look again", () => this.load()),
     ];
     if (dead) tools.push(button("Retry", () => this.#carryOut("retry", "Back in the queue they come from"), { disabled: none }));
+    tools.push(button("Empty…", () => this.#askPurge(), { className: "grave" }));
     tools.push(button("Move…", () => this.#askWhere(), { disabled: none }));
     tools.push(button("Delete…", () => this.#askWhether(), { disabled: none, className: "grave" }));
     return element("div", { className: "actions" }, ...tools);
@@ -124,6 +129,31 @@ export class Messages {
   #askWhether() {
     this.#ask(`Delete ${plural(this.#marked.size, "message", "messages")} for good?`, [],
       button("Delete", () => this.#carryOut("delete", "Deleted"), { className: "grave" }));
+  }
+
+  #askPurge() {
+    const depth = this.#depth();
+    this.#ask(`Delete all ${plural(depth, "message", "messages")} of this queue for good? What consumers hold stays.`, [],
+      button("Delete all", () => this.#purge(depth), { className: "grave" }));
+  }
+
+  /** No more than there were: producers that go on would keep it going for ever. */
+  async #purge(depth) {
+    let done = 0;
+    try {
+      for (let more = true; more;) {
+        this.#tell(`Deleting… ${count(done)} so far.`, "");
+        const purged = await order("POST", "queues/purge", { queue: this.#queue, limit: depth - done });
+        done += purged.done;
+        ({ more } = purged);
+        if (!this.#host.isConnected) return;
+      }
+      this.#offset = 0;
+      await this.load();
+      this.#tell(`Deleted: ${plural(done, "message", "messages")}.`, "good");
+    } catch (error) {
+      this.#tell(`${complaint(error)} ${plural(done, "message was", "messages were")} deleted before.`, "bad");
+    }
   }
 
   #askWhere() {

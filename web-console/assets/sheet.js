@@ -13,6 +13,7 @@ export class Sheet {
   #dialog = byId("sheet");
   #kind = "queue";
   #name = "";
+  #depth = () => 0;
 
   constructor() {
     byId("sheet-close").addEventListener("click", () => this.#dialog.close());
@@ -25,10 +26,11 @@ export class Sheet {
     this.#dialog.addEventListener("close", () => byId("sheet-content").replaceChildren());
   }
 
-  /** Opens it for a destination; `kind` is `queue` or `topic`. */
-  open(kind, name) {
+  /** Opens it for a destination; `kind` is `queue` or `topic`, `depth()` how many messages it holds. */
+  open(kind, name, depth) {
     this.#kind = kind;
     this.#name = name;
+    this.#depth = depth;
     byId("sheet-kind").textContent = kind === "queue" ? "Queue" : "Topic";
     byId("sheet-name").textContent = visible(name);
     byId("sheet-messages").hidden = kind !== "queue";
@@ -42,7 +44,7 @@ export class Sheet {
     const host = element("div", {}, element("p", { className: "quiet" }, "Loading…"));
     content.replaceChildren(host);
     content.scrollTop = 0;
-    if (part === "messages") return new Messages(host, this.#name).load();
+    if (part === "messages") return new Messages(host, this.#name, this.#depth).load();
     try {
       host.replaceChildren(await policyView(this.#kind, this.#name));
     } catch (error) {

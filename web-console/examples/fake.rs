@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stompbox_console::{
     AdminApi, AdminError, Answer, BodyView, Carried, ConnectionView, Health, ListQuery, Listing,
     MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
-    PolicyView, QueueView, ScheduledPage, ScheduledQuery, SettingView, StoreView, SubscriptionView,
-    TopicView,
+    PolicyView, Purged, QueueView, ScheduledPage, ScheduledQuery, SettingView, StoreView,
+    SubscriptionView, TopicView,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -374,6 +374,19 @@ impl AdminApi for Fake {
             missing: order.ids,
         };
         Box::pin(async { Ok(carried) })
+    }
+
+    fn purge(&self, _queue: String, _limit: Option<u64>) -> Answer<'_, Purged> {
+        Box::pin(async {
+            Ok(Purged {
+                done: 7,
+                more: false,
+            })
+        })
+    }
+
+    fn forget(&self, identity: String) -> Answer<'_, bool> {
+        Box::pin(async move { Ok(identity == "client-id=<b>&name=n") })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -27,6 +27,8 @@ pub(crate) enum ApiError {
     NoSuchQueue(String),
     /// No message of that id waits in the queue.
     NoSuchMessage,
+    /// There is no durable subscription of this identity.
+    NoSuchSubscription,
     /// The body of the request is wrong; the text says how.
     BadBody(String),
     /// Another site's page sent the request.
@@ -62,9 +64,11 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadQuery(_) | Self::BadBody(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound | Self::NotScheduled | Self::NoSuchQueue(_) | Self::NoSuchMessage => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NotFound
+            | Self::NotScheduled
+            | Self::NoSuchQueue(_)
+            | Self::NoSuchMessage
+            | Self::NoSuchSubscription => StatusCode::NOT_FOUND,
             Self::CrossOrigin | Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -82,6 +86,7 @@ impl ApiError {
             Self::NotScheduled => "not_scheduled",
             Self::NoSuchQueue(_) => "no_such_queue",
             Self::NoSuchMessage => "no_such_message",
+            Self::NoSuchSubscription => "no_such_subscription",
             Self::BadBody(_) => "bad_body",
             Self::CrossOrigin => "cross_origin",
             Self::ReadOnly => "read_only",
@@ -114,6 +119,9 @@ impl ApiError {
             Self::NoSuchMessage => "no message of that id waits in the queue: it has gone, or is \
                                     with a consumer; /api/v1/messages lists what waits"
                 .to_owned(),
+            Self::NoSuchSubscription => "there is no durable subscription of this identity; \
+                                         /api/v1/subscriptions lists those that are"
+                .to_owned(),
             Self::CrossOrigin => "another site's page asks for this: only the console's own page \
                                   and programs may change anything"
                 .to_owned(),
@@ -121,8 +129,9 @@ impl ApiError {
                                console.manage is false in the configuration"
                 .to_owned(),
             Self::MethodNotAllowed => "use GET or HEAD; what changes something is DELETE on \
-                                       /api/v1/scheduled/ID and POST on /api/v1/messages/delete, \
-                                       /api/v1/messages/move and /api/v1/messages/retry"
+                                       /api/v1/scheduled/ID, and POST on delete, move and retry \
+                                       under /api/v1/messages, on /api/v1/queues/purge and \
+                                       /api/v1/subscriptions/delete"
                 .to_owned(),
             Self::Unavailable(reason) => {
                 format!("the broker is not available: {reason}; see /health")

@@ -13,6 +13,7 @@ mod asset;
 mod error;
 mod event;
 mod feed;
+mod given;
 mod guard;
 mod health;
 mod message;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use message::{
     Action, BodyEncoding, BodyView, Carried, HeaderView, MessagePage, MessageQuery, MessageView,
-    MessagesQuery, Order,
+    MessagesQuery, Order, Purged,
 };
 
 /// An answer that is on its way.
@@ -369,6 +369,10 @@ pub trait AdminApi: Send + Sync + 'static {
     fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>>;
     /// Deletes or moves some of them. Answers when that is stored.
     fn carry_out(&self, order: Order) -> Answer<'_, Carried>;
+    /// Deletes what waits in a queue, or so much of it, for some seconds. Answers when that is stored.
+    fn purge(&self, queue: String, limit: Option<u64>) -> Answer<'_, Purged>;
+    /// Deletes a durable subscription that nobody uses, by its identity; whether it was there.
+    fn forget(&self, identity: String) -> Answer<'_, bool>;
     /// The policy of one destination.
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView>;
     /// Whether the broker does its work; answers at once.

@@ -5,6 +5,8 @@
 //! is told of its end; what it has taken and not acknowledged goes back as if it had never been delivered.
 
 mod browse;
+mod lasting;
+mod purge;
 mod take;
 mod view;
 
@@ -31,6 +33,8 @@ use crate::core::port::{
 use crate::core::selector::Selector;
 
 pub(super) use browse::{one, page};
+pub(super) use lasting::{Named, forget};
+pub(super) use purge::purge;
 pub(super) use take::carry_out;
 
 /// Visits at one time; others wait for their turn.
@@ -84,6 +88,15 @@ impl Door {
         &self,
         errand: Errand<T>,
     ) -> Result<T, AdminError> {
+        self.visit_as(None, errand).await
+    }
+
+    /// The same with this `client-id`.
+    pub(super) async fn visit_as<T: Send + 'static>(
+        &self,
+        client_id: Option<Box<str>>,
+        errand: Errand<T>,
+    ) -> Result<T, AdminError> {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| stopping())?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +106,7 @@ impl Door {
             let _permit = permit;
             let mut visit = Visit::begin(number, dispatcher, instance).await?;
             let doing = tokio::time::timeout(VISIT_TIME_MAX, async {
-                visit.open(number).await?;
+                visit.open(number, client_id).await?;
                 errand(&mut visit).await
             });
             let outcome = doing.await.unwrap_or_else(|_elapsed| Err(too_slow()));
@@ -119,10 +132,10 @@ impl Visit {
         })
     }
 
-    async fn open(&mut self, number: u64) -> Result<(), AdminError> {
+    async fn open(&mut self, number: u64, client_id: Option<Box<str>>) -> Result<(), AdminError> {
         let opening = Opening {
             session: format!("console-{number}").into(),
-            client_id: None,
+            client_id,
             login: None,
             version: Version::V1_2,
             peer: "console".to_owned(),
@@ -156,13 +169,18 @@ impl Visit {
         }
     }
 
-    /// Waits for this receipt. Whatever comes before it belongs to what is over.
+    /// Waits for this receipt; what else comes meanwhile is kept.
     async fn receipt(&mut self, receipt: &ReceiptId) -> Result<(), AdminError> {
+        let mut others = VecDeque::new();
         loop {
-            if matches!(self.reply().await?, Reply::Receipt(came) if came == *receipt) {
-                return Ok(());
+            match self.reply().await? {
+                Reply::Receipt(came) if came == *receipt => break,
+                other => others.push_back(other),
             }
         }
+        others.append(&mut self.arrived);
+        self.arrived = others;
+        Ok(())
     }
 
     /// What it holds goes back uncounted: nobody has seen it.

@@ -124,3 +124,12 @@ pub struct Carried {
     /// The others: they have gone, or are with a consumer.
     pub missing: Vec<String>,
 }
+
+/// What became of emptying a queue, when it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Purged {
+    /// Messages that were deleted.
+    pub done: u64,
+    /// Whether the time was over before there were none.
+    pub more: bool,
+}

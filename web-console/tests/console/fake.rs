@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stompbox_console::{
     Action, AdminApi, AdminError, Answer, BodyView, Carried, ConnectionView, Health, ListQuery,
     Listing, MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
-    PolicyView, QueueView, ScheduledPage, ScheduledQuery, ScheduledView, SettingView, StoreView,
-    SubscriptionView, TopicView,
+    PolicyView, Purged, QueueView, ScheduledPage, ScheduledQuery, ScheduledView, SettingView,
+    StoreView, SubscriptionView, TopicView,
 };
 
 /// Names that break out of quotes, lines, tags and reading direction wherever they are not escaped.
@@ -199,6 +199,19 @@ impl AdminApi for Fake {
             Action::Move(to) => Box::pin(async { Err(AdminError::Refused(to)) }),
             Action::Retry => Box::pin(async { Err(AdminError::ReadOnly) }),
         }
+    }
+
+    fn purge(&self, _queue: String, _limit: Option<u64>) -> Answer<'_, Purged> {
+        Box::pin(async {
+            Ok(Purged {
+                done: 7,
+                more: false,
+            })
+        })
+    }
+
+    fn forget(&self, identity: String) -> Answer<'_, bool> {
+        Box::pin(async move { Ok(identity == "client-id=<b>&name=n") })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -109,6 +109,25 @@ async fn an_order_is_carried_out_or_the_answer_says_why_not() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_queue_is_emptied_and_a_subscription_deleted_by_name() -> Result<()> {
+    let routes = Routes::over(Fake::default());
+    let purge = post(
+        &routes,
+        "/api/v1/queues/purge",
+        &[JSON],
+        r#"{"queue": "q"}"#,
+    )
+    .await?;
+    assert_eq!(purge.json()?["done"], 7);
+    for (identity, status) in [("client-id=<b>&name=n", 204), ("other", 404)] {
+        let body = format!(r#"{{"identity": "{identity}"}}"#);
+        let reply = post(&routes, "/api/v1/subscriptions/delete", &[JSON], body).await?;
+        assert_eq!(reply.status.as_u16(), status, "{}", reply.body);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn only_the_consoles_own_page_and_programs_may_give_orders() -> Result<()> {
     let routes = Routes::over(Fake::default());
     let site = HeaderName::from_static("sec-fetch-site");
