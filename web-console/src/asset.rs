@@ -31,12 +31,13 @@ const fn asset(path: &'static str, content_type: &'static str, content: &'static
     }
 }
 
-static ASSETS: [Asset; 16] = [
+static ASSETS: [Asset; 17] = [
     asset("/", HTML, include_str!("../assets/index.html")),
     asset("/style.css", STYLE, include_str!("../assets/style.css")),
     asset("/favicon.svg", IMAGE, include_str!("../assets/favicon.svg")),
     asset("/app.js", SCRIPT, include_str!("../assets/app.js")),
     asset("/element.js", SCRIPT, include_str!("../assets/element.js")),
+    asset("/lists.js", SCRIPT, include_str!("../assets/lists.js")),
     asset("/message.js", SCRIPT, include_str!("../assets/message.js")),
     asset(
         "/messages.js",

@@ -6,12 +6,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use crate::fake::Fake;
 use crate::http::{Routes, request};
 
-const SCRIPTS: [&str; 13] = [
+const SCRIPTS: [&str; 14] = [
     "/app.js",
     "/chart.js",
     "/element.js",
     "/feed.js",
     "/format.js",
+    "/lists.js",
     "/message.js",
     "/messages.js",
     "/policy.js",
