@@ -21,7 +21,7 @@ const TURN_BATCHES: usize = 64;
 
 /// No more requests are taken while so much is submitted and not committed.
 const BACKLOG_MAX: Backlog = Backlog {
-    operations: 32_768,
+    operations: 16_384,
     bytes: 64 * 1024 * 1024,
 };
 

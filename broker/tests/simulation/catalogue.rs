@@ -43,6 +43,12 @@ pub(crate) const PATTERNS: [&str; 9] = [
     "/topic/>",
 ];
 
+/// What connections call themselves.
+pub(crate) const CLIENT_IDS: [&str; 2] = ["ann", "bob"];
+
+/// What durable and shared subscriptions are called.
+pub(crate) const SUBSCRIPTION_NAMES: [&str; 3] = ["wine", "beer", "tea"];
+
 /// Message groups.
 pub(crate) const GROUPS: [&str; 3] = ["ann", "bob", "cee"];
 

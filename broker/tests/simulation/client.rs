@@ -3,6 +3,7 @@
 mod acknowledge;
 mod appetite;
 mod draft;
+mod lasting;
 mod receive;
 mod send;
 mod subscribe;
@@ -13,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use stompbox_protocol::{Command, Decoder, Limits, Role, Version, encode};
 
+use crate::identity::Identity;
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Delivered, MessageId, Wire};
@@ -32,6 +34,12 @@ enum Mode {
     Auto,
     Client,
     Individual,
+}
+
+impl Mode {
+    fn any(random: &mut Random) -> Self {
+        [Mode::Auto, Mode::Client, Mode::Individual][random.below(3)]
+    }
 }
 
 /// A MESSAGE that is to be acknowledged.
@@ -85,6 +93,9 @@ pub(crate) struct Client {
     received: usize,
     /// Subscriptions that browse, or did.
     browsers: HashSet<String>,
+    client_id: Option<&'static str>,
+    /// Durable and shared subscriptions that it has, or had, by the SUBSCRIBE's id.
+    lasting: HashMap<String, Identity>,
     owed: HashMap<String, Asked>,
     next: usize,
     may_be_refused: bool,
@@ -96,6 +107,7 @@ impl Client {
     pub(crate) fn new(
         name: u64,
         version: Version,
+        client_id: Option<&'static str>,
         appetite: &Appetite,
         wire: &mut Vec<u8>,
     ) -> Self {
@@ -111,21 +123,36 @@ impl Client {
             answers: Vec::new(),
             received: 0,
             browsers: HashSet::new(),
+            client_id,
+            lasting: HashMap::new(),
             owed: HashMap::new(),
             next: 0,
-            may_be_refused: false,
+            may_be_refused: client_id.is_some(),
             is_draining: false,
         };
-        let connect = Draft::new(Command::Connect).with("accept-version", version.as_str());
+        let mut connect = Draft::new(Command::Connect).with("accept-version", version.as_str());
+        if let Some(client_id) = client_id {
+            trace::count("op: CONNECT client-id");
+            connect = connect.with("client-id", client_id);
+        }
         client.write(connect, wire);
         client
     }
 
-    /// A client that takes everything and acknowledges it at once.
-    pub(crate) fn drain(name: u64, appetite: &Appetite, wire: &mut Vec<u8>) -> Self {
-        let mut client = Self::new(name, Version::V1_2, appetite, wire);
+    /// A client that takes everything and acknowledges it at once: of all queues, and of these durable subscriptions.
+    pub(crate) fn drain(
+        name: u64,
+        client_id: Option<&'static str>,
+        durable: &[(Identity, Option<&'static str>)],
+        appetite: &Appetite,
+        wire: &mut Vec<u8>,
+    ) -> Self {
+        let mut client = Self::new(name, Version::V1_2, client_id, appetite, wire);
         client.is_draining = true;
         client.subscribe_to_all(wire);
+        for (identity, selector) in durable {
+            client.take_up(identity, *selector, wire);
+        }
         client
     }
 
@@ -195,6 +222,8 @@ impl Client {
             self.subscribe(random, wire);
         } else if falls(wants.unsubscribe) {
             self.unsubscribe(random, wire);
+        } else if falls(wants.delete) {
+            self.delete_unused(random, wire);
         } else if falls(wants.transact) {
             if random.percent(50) {
                 self.begin(random, wire);

@@ -7,6 +7,7 @@
 mod catalogue;
 mod client;
 mod connection;
+mod identity;
 mod model;
 mod operation;
 mod plant;
@@ -138,6 +139,9 @@ fn planted_bugs_are_found() {
         Plant::OwnIsHeard,
         Plant::CopyIsLost,
         Plant::BrowserTakes,
+        Plant::FloorIsLost,
+        Plant::FloorIsHigh,
+        Plant::DeletionIsLost,
     ] {
         check_found(plant);
     }

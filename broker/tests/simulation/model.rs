@@ -12,6 +12,8 @@ mod entry;
 mod failure;
 mod group;
 mod handout;
+mod lasting;
+mod log;
 mod order;
 mod publish;
 mod request;
@@ -28,13 +30,14 @@ use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
 use stompbox_broker::core::port::{ConnectionId, SubscriptionHandle, TransactionHandle};
-use stompbox_store::{DestinationId, EntryKey, MessageNumber};
+use stompbox_store::{DestinationId, MessageNumber, PageId, SubscriptionId};
 
 use crate::policy::Rules;
 use crate::wire::MessageId;
 use consume::Subscription;
-use entry::{Entry, EntryId};
+use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use lasting::Lasting;
 use topic::{Copy, Topic};
 
 /// Place in the model's list of queues.
@@ -65,6 +68,8 @@ struct Queue {
     is_looked_into: bool,
     /// Groups that somebody had and lost since the start.
     released: BTreeSet<Vec<u8>>,
+    /// What it is if a topic feeds it.
+    lasting: Option<Lasting>,
 }
 
 /// What a delivery is of.
@@ -95,6 +100,7 @@ struct Claim {
 #[derive(Debug)]
 struct Peer {
     names_messages: bool,
+    client_id: Option<Box<str>>,
     is_open: bool,
     must_be_refused: bool,
     may_close_after: Option<u64>,
@@ -125,7 +131,23 @@ pub(crate) struct Model {
     by_name: HashMap<Rc<str>, QueueIndex>,
     by_id: HashMap<DestinationId, QueueIndex>,
     ids: HashMap<QueueIndex, DestinationId>,
-    keys: HashMap<EntryKey, EntryId>,
+    keys: BTreeMap<Spot, EntryId>,
+    topic_ids: HashMap<DestinationId, Rc<str>>,
+    client_ids: HashMap<Box<str>, ConnectionId>,
+    /// Durable and shared subscriptions by identity.
+    lasting: BTreeMap<String, QueueIndex>,
+    /// Those that may have lost their last consumer.
+    deserted: Vec<QueueIndex>,
+    /// Dead letters of what had expired unseen, by message and topic: as many copies go in the same batch.
+    expired_copies: BTreeMap<(MessageId, Rc<str>), usize>,
+    /// What durable subscriptions have done with in a batch that may be refused: their floors rise when it is durable.
+    passing: Vec<(u64, QueueIndex)>,
+    /// Pages of logs that were asked for.
+    log_pages: HashMap<PageId, SubscriptionId>,
+    /// Whether a durable subscription has something to tell the store when the turn ends.
+    is_unsettled: bool,
+    /// Whether what happens now may be refused as a whole.
+    is_in_unit: bool,
     topics: BTreeMap<Rc<str>, Topic>,
     /// Topics with something held back, once for each message, with the ticket that it waits for.
     hidden_topics: VecDeque<(u64, Rc<str>)>,
@@ -157,7 +179,16 @@ impl Model {
             by_name: HashMap::new(),
             by_id: HashMap::new(),
             ids: HashMap::new(),
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
+            topic_ids: HashMap::new(),
+            client_ids: HashMap::new(),
+            lasting: BTreeMap::new(),
+            deserted: Vec::new(),
+            expired_copies: BTreeMap::new(),
+            passing: Vec::new(),
+            log_pages: HashMap::new(),
+            is_unsettled: false,
+            is_in_unit: false,
             topics: BTreeMap::new(),
             hidden_topics: VecDeque::new(),
             peers: BTreeMap::new(),
@@ -181,14 +212,21 @@ impl Model {
             return *index;
         }
         let bare = name.strip_prefix("/queue/").unwrap_or(name);
-        let rules = Rules::of(bare);
+        let name: Rc<str> = name.into();
+        let index = self.add_queue(&name, bare);
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// A queue that goes by the policy of this name.
+    fn add_queue(&mut self, name: &Rc<str>, policy: &str) -> QueueIndex {
+        let rules = Rules::of(policy);
         let dead_letter = rules
             .dead_letter
             .map(|bare| self.queue(&format!("/queue/{bare}")));
         let index = self.queues.len();
-        let name: Rc<str> = name.into();
         self.queues.push(Queue {
-            name: Rc::clone(&name),
+            name: Rc::clone(name),
             rules,
             dead_letter,
             lanes: std::array::from_fn(|_| BTreeMap::new()),
@@ -198,8 +236,8 @@ impl Model {
             groups: BTreeMap::new(),
             is_looked_into: false,
             released: BTreeSet::new(),
+            lasting: None,
         });
-        self.by_name.insert(name, index);
         index
     }
 
@@ -239,6 +277,7 @@ impl Model {
     pub(crate) fn durable(&mut self, ticket: u64) {
         assert!(ticket <= self.committed, "a watermark ahead of the disk");
         self.watermark = self.watermark.max(ticket);
+        self.passes_hold(ticket);
         self.publish_held();
     }
 }

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 52] = [
+pub(crate) const OPERATIONS: [&str; 60] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -38,6 +38,14 @@ pub(crate) const OPERATIONS: [&str; 52] = [
     "op: SUBSCRIBE pending limit",
     "op: SUBSCRIBE browser",
     "op: SUBSCRIBE option in the destination",
+    "op: CONNECT client-id",
+    "op: SUBSCRIBE durable",
+    "op: SUBSCRIBE durable and shared",
+    "op: SUBSCRIBE durable by id",
+    "op: SUBSCRIBE shared",
+    "op: SUBSCRIBE durable changed",
+    "op: UNSUBSCRIBE durable",
+    "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",
     "op: ACK",
     "op: ACK cumulative",

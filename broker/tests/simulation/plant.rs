@@ -41,6 +41,12 @@ pub(crate) enum Plant {
     CopyIsLost,
     /// A browser takes what it shows.
     BrowserTakes,
+    /// The store forgets how far a durable subscription has come.
+    FloorIsLost,
+    /// The store believes that a durable subscription has come one message further.
+    FloorIsHigh,
+    /// The store keeps a durable subscription that was deleted.
+    DeletionIsLost,
 }
 
 impl Plant {
@@ -109,6 +115,27 @@ impl Plant {
             batch
                 .operations
                 .retain(|operation| !matches!(operation, Operation::Count { .. }));
+        }
+        self.spoil_subscriptions(batch, random);
+    }
+
+    fn spoil_subscriptions(self, batch: &mut Batch, random: &mut Random) {
+        if self.strikes(Plant::FloorIsLost, random) {
+            batch.operations.retain(|operation| {
+                !matches!(operation, Operation::Floor { .. } | Operation::Pass { .. })
+            });
+        }
+        if self.strikes(Plant::DeletionIsLost, random) {
+            batch
+                .operations
+                .retain(|operation| !matches!(operation, Operation::Unsubscribe(_)));
+        }
+        for operation in &mut batch.operations {
+            if let Operation::Floor { floor, .. } = operation
+                && self.strikes(Plant::FloorIsHigh, random)
+            {
+                *floor = floor.next();
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Place {
     DeadLetters(String),
     /// The same from this topic: as many copies as subscriptions have failed it.
     DeadCopies(String),
+    /// A durable or shared subscription.
+    Lasting(String),
     /// What one subscription hears of a topic, or is shown of a queue.
     Subscription(String),
 }

@@ -14,8 +14,10 @@ use stompbox_protocol::Version;
 use stompbox_store::memory::{MemoryDisk, MemoryStore};
 use stompbox_store::{Store, StoreEvent};
 
+use crate::catalogue::CLIENT_IDS;
 use crate::client::{Appetite, Client};
 use crate::connection::{Connection, Outcome};
+use crate::identity::Identity;
 use crate::model::{LifeEnd, Model};
 use crate::plant::Plant;
 use crate::policy;
@@ -226,9 +228,16 @@ impl World {
             };
             let name = self.next_connection;
             let mut arriving = Vec::new();
-            let client = Client::new(name, version, &self.plan.appetite, &mut arriving);
+            let client_id = self.client_id();
+            let appetite = &self.plan.appetite;
+            let client = Client::new(name, version, client_id, appetite, &mut arriving);
             self.accept(client, arriving);
         }
+    }
+
+    fn client_id(&mut self) -> Option<&'static str> {
+        let is_named = self.plan.appetite.lasts() && self.random.percent(60);
+        is_named.then(|| CLIENT_IDS[self.random.below(CLIENT_IDS.len())])
     }
 
     fn accept(&mut self, client: Client, arriving: Vec<u8>) {
@@ -393,8 +402,10 @@ impl World {
         }
         let life = self.life.as_mut().expect("a broker that runs");
         for mut event in events {
-            if let StoreEvent::Durable(ticket) = event {
-                self.model.durable(ticket.0);
+            match &event {
+                StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
+                StoreEvent::Page(page) => self.model.page_came(page.id),
+                _ => {}
             }
             self.plant.spoil_event(&mut event, &mut self.random);
             trace::note(|| describe(&event));
@@ -428,6 +439,7 @@ impl World {
                 }
                 Read::Log(request) => {
                     trace::count("log asked for");
+                    self.model.log_asked_for(&request);
                     life.store.read_log(request);
                 }
                 Read::Due(request) => life.store.read_due(request),
@@ -607,13 +619,28 @@ impl World {
         for index in (0..self.connections.len()).rev() {
             self.close(index, Outcome::Gone);
         }
-        let name = self.next_connection;
-        let mut arriving = Vec::new();
-        let client = Client::drain(name, &self.plan.appetite, &mut arriving);
-        self.accept(client, arriving);
+        self.come_to_rest();
+        let durable = self.model.durables();
+        for client_id in CLIENT_IDS.map(Some).into_iter().chain([None]) {
+            let is_own = |identity: &Identity| identity.owner.as_deref() == client_id;
+            let own: Vec<_> = durable
+                .iter()
+                .filter(|(identity, _)| is_own(identity))
+                .cloned()
+                .collect();
+            let name = self.next_connection;
+            let mut arriving = Vec::new();
+            let appetite = &self.plan.appetite;
+            let client = Client::drain(name, client_id, &own, appetite, &mut arriving);
+            self.accept(client, arriving);
+        }
         for _ in 0..20 {
             self.come_to_rest();
             self.pass(1_000);
+        }
+        self.come_to_rest();
+        for connection in &mut self.connections {
+            connection.client.delete_all(&mut connection.arriving);
         }
         self.come_to_rest();
         let left = self.model.left();
@@ -621,6 +648,8 @@ impl World {
         let overview = self.life().dispatcher.overview();
         assert_eq!((overview.depth, overview.in_flight), (0, 0), "{overview:?}");
         assert!(self.disk.tallies().is_empty(), "{:?}", self.disk.tallies());
+        let logs = self.disk.log_tallies();
+        assert!(logs.is_empty(), "{logs:?}");
     }
 }
 

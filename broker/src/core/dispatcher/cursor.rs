@@ -32,6 +32,9 @@ pub(super) struct Cursor {
     pub(super) floor: Sequence,
     /// Messages on disk only, as far as is known: after a start those count that it has done with.
     pub(super) unread: u64,
+    /// Positions behind the first and up to the second came while it slept: `unread` counts them whether they are wanted or
+    /// not, and others only if they are.
+    pub(super) slept: (Sequence, Sequence),
     /// What the log's count was when `unread` was right.
     pub(super) counted: u64,
     /// Taken out of the lane, and not done with.
@@ -63,6 +66,7 @@ impl Cursor {
             seen: floor,
             floor,
             unread: 0,
+            slept: (floor, floor),
             counted: 0,
             out: BTreeSet::new(),
             passing: BTreeSet::new(),

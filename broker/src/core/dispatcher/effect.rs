@@ -131,9 +131,11 @@ impl Dispatcher {
         self.batch.operations.push(operation);
     }
 
-    /// Whether everything that was asked of the store so far is durable.
+    /// Whether everything that was asked of the store so far is durable, also what durable subscriptions have yet to tell
+    /// it of this turn.
     pub(super) fn is_all_durable(&self) -> bool {
-        self.batch.operations.is_empty() && self.watermark.0 + 1 == self.next_ticket.0
+        let is_asked = !self.batch.operations.is_empty() || !self.unsettled.is_empty();
+        !is_asked && self.watermark.0 + 1 == self.next_ticket.0
     }
 
     /// The watermark has risen.

@@ -306,6 +306,7 @@ impl Dispatcher {
             return;
         }
         cursor.seen = last;
+        cursor.slept = (from, last);
         queue.append_log(Sequence(from.0 + 1), last);
     }
 

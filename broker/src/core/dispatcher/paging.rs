@@ -394,7 +394,7 @@ impl Dispatcher {
             if is_wanted {
                 self.take_in(key, LOG_RANK, sequence, entry);
             } else {
-                self.queues[key.0].pass_over_paged(1);
+                self.queues[key.0].pass_over_unwanted(sequence);
             }
         }
         let looked_at = if page.exhausted {

@@ -264,7 +264,9 @@ impl Dispatcher {
         let queue = &mut self.queues[key.0];
         queue.forget(rank, sequence, &entry);
         let from_key = queue.key(rank, sequence);
-        let to_key = self.queues[target.0].key(rank, to);
+        // A log has one lane, whatever the priority of its messages.
+        let to_rank = entry.message.priority.rank();
+        let to_key = self.queues[target.0].key(to_rank, to);
         let medium = entry.medium();
         if medium.is_some() {
             self.queues[key.0].last_ticket = self.next_ticket;
@@ -302,7 +304,7 @@ impl Dispatcher {
             self.store(key, settle);
         }
         self.counters.dead_lettered += 1;
-        self.add(target, rank, to, arrived);
+        self.add(target, to_rank, to, arrived);
     }
 
     /// Out of a log nothing can be moved, since others have it too: one subscription has done with it, and the dead-letter

@@ -141,7 +141,9 @@ impl Client {
             return;
         }
         trace::count("op: ACK stale");
-        let names_subscription = self.version != Version::V1_0 || random.percent(50);
+        // Where it does not say whose, what a browser was shown of the same message would be meant.
+        let says_whose = self.version != Version::V1_0 || !self.browsers.is_empty();
+        let names_subscription = says_whose || random.percent(50);
         let mut draft = self.acknowledgement(Word::Ack, &id, &got, names_subscription);
         if random.percent(10) {
             trace::count("op: ACK stale with a receipt");

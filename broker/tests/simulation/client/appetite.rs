@@ -16,6 +16,8 @@ pub(crate) struct Appetite {
     pub(super) acknowledge: usize,
     pub(super) subscribe: usize,
     pub(super) unsubscribe: usize,
+    /// Deleting a durable subscription that it does not use.
+    pub(super) delete: usize,
     pub(super) transact: usize,
     pub(super) leave: usize,
     /// Of a hundred messages, those that expire.
@@ -47,6 +49,8 @@ pub(super) struct Taste {
     /// Subscriptions with a consumer priority.
     pub(super) rank: usize,
     pub(super) browser: usize,
+    /// Subscriptions that are durable or shared.
+    pub(super) lasting: usize,
     /// Subscriptions that do not hear their own connection.
     pub(super) no_local: usize,
     /// Subscriptions that want but so much kept for them.
@@ -62,6 +66,11 @@ impl Appetite {
             acknowledge: pick([200, 350, 500]),
             subscribe: pick([20, 60, 120]),
             unsubscribe: pick([2, 15, 60]),
+            delete: if taste.lasting > 0 {
+                pick([0, 1, 4])
+            } else {
+                0
+            },
             transact: pick([0, 80, 200]),
             leave: pick([0, 1, 10]),
             expiry: pick([0, 12, 50]),
@@ -70,6 +79,13 @@ impl Appetite {
             receipt: pick([10, 45, 90]),
             taste: Rc::new(taste),
         }
+    }
+}
+
+impl Appetite {
+    /// Whether there are subscriptions that last.
+    pub(crate) fn lasts(&self) -> bool {
+        self.taste.lasting > 0
     }
 }
 
@@ -88,6 +104,7 @@ impl Taste {
             exclusive: pick([0, 0, 15, 60]),
             rank: pick([0, 0, 20, 80]),
             browser: pick([0, 0, 10, 30]),
+            lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
         }
@@ -107,6 +124,7 @@ impl Taste {
                 "exclusive" => self.exclusive = 0,
                 "rank" => self.rank = 0,
                 "browser" => self.browser = 0,
+                "lasting" => self.lasting = 0,
                 "pending" => self.pending = 0,
                 _ => {}
             }

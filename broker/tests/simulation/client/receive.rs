@@ -179,11 +179,17 @@ impl Client {
             assert!(says("persistent", "true"), "a dead letter is persistent");
         } else {
             assert_eq!(!says("expires", "0"), sent.may_expire);
-            let is_stored = sent.is_persistent && !destination.contains("temp-queue/");
+            let lasting = self.lasting.get(subscription);
+            let is_volatile = destination.contains("temp-queue/")
+                || lasting.is_some_and(|identity| !identity.is_durable());
+            let is_stored = sent.is_persistent && !is_volatile;
             assert!(says("persistent", if is_stored { "true" } else { "false" }));
         }
         if let Some(topic) = origin.as_ref().filter(|origin| origin.contains("topic/")) {
             return Place::DeadCopies(topic.clone());
+        }
+        if let (Some(lasting), None) = (self.lasting.get(subscription), &origin) {
+            return Place::Lasting(lasting.text().unwrap_or_default());
         }
         if browses {
             let shown = format!("{subscription} shows {origin:?}");

@@ -15,12 +15,25 @@ const LIVE_MAX: usize = 4;
 const RANKS: [i32; 4] = [-1, 0, 5, 5];
 
 /// What a SUBSCRIBE asks for beside its destination: by a header, or behind the destination's `?`.
-struct Wishes {
-    headers: Vec<(&'static str, String)>,
-    options: Vec<String>,
+#[derive(Default)]
+pub(super) struct Wishes {
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) options: Vec<String>,
 }
 
 impl Wishes {
+    pub(super) fn wish_prefetch(&mut self, prefetch: &str, random: &mut Random) {
+        match random.below(10) {
+            0 => self.headers.push(("prefetch-count", prefetch.to_owned())),
+            _ => self.wish(
+                "activemq.prefetchSize",
+                "consumer.prefetchSize",
+                prefetch,
+                random,
+            ),
+        }
+    }
+
     fn wish(&mut self, header: &'static str, option: &str, value: &str, random: &mut Random) {
         if random.percent(15) {
             trace::count("op: SUBSCRIBE option in the destination");
@@ -49,7 +62,10 @@ impl Client {
         if self.subscriptions.len() >= LIVE_MAX {
             return;
         }
-        let mode = [Mode::Auto, Mode::Client, Mode::Individual][random.below(3)];
+        if random.percent(self.appetite.taste.lasting) {
+            return self.subscribe_lasting(random, wire);
+        }
+        let mode = Mode::any(random);
         let prefetch = random.between(1, 5).to_string();
         let browses = random.percent(self.appetite.taste.browser);
         let sources = if browses {
@@ -58,19 +74,8 @@ impl Client {
         } else {
             self.sources(random)
         };
-        let mut wishes = Wishes {
-            headers: Vec::new(),
-            options: Vec::new(),
-        };
-        match random.below(10) {
-            0 => wishes.headers.push(("prefetch-count", prefetch)),
-            _ => wishes.wish(
-                "activemq.prefetchSize",
-                "consumer.prefetchSize",
-                &prefetch,
-                random,
-            ),
-        }
+        let mut wishes = Wishes::default();
+        wishes.wish_prefetch(&prefetch, random);
         if browses {
             wishes.headers.push(("browser", "true".to_owned()));
         } else {
@@ -81,7 +86,11 @@ impl Client {
         if !wishes.options.is_empty() {
             destination = format!("{destination}?{}", wishes.options.join("&"));
         }
-        let mut draft = self.subscription(&destination, mode, browses);
+        let id = self.fresh("s");
+        if browses {
+            self.browsers.insert(id.clone());
+        }
+        let mut draft = self.subscription(id, &destination, mode);
         for (name, value) in wishes.headers {
             draft = draft.with(name, value);
         }
@@ -91,8 +100,9 @@ impl Client {
 
     /// Takes everything that lasts.
     pub(super) fn subscribe_to_all(&mut self, wire: &mut Vec<u8>) {
+        let id = self.fresh("s");
         let draft = self
-            .subscription("/queue/>,/queue/ActiveMQ.>", Mode::Individual, false)
+            .subscription(id, "/queue/>,/queue/ActiveMQ.>", Mode::Individual)
             .with("activemq.prefetchSize", 5);
         self.write(draft, wire);
     }
@@ -138,7 +148,7 @@ impl Client {
         }
     }
 
-    fn wish_order(&mut self, wishes: &mut Wishes, random: &mut Random) {
+    pub(super) fn wish_order(&mut self, wishes: &mut Wishes, random: &mut Random) {
         let taste = &self.appetite.taste;
         if random.percent(taste.exclusive) {
             trace::count("op: SUBSCRIBE exclusive");
@@ -181,8 +191,7 @@ impl Client {
         }
     }
 
-    fn subscription(&mut self, destination: &str, mode: Mode, browses: bool) -> Draft {
-        let id = self.fresh("s");
+    pub(super) fn subscription(&mut self, id: String, destination: &str, mode: Mode) -> Draft {
         let (word, what) = match mode {
             Mode::Auto => ("auto", "op: SUBSCRIBE ack:auto"),
             Mode::Client => ("client", "op: SUBSCRIBE ack:client"),
@@ -193,9 +202,6 @@ impl Client {
             .with("destination", destination)
             .with("id", &id)
             .with("ack", word);
-        if browses {
-            self.browsers.insert(id.clone());
-        }
         self.subscriptions.push(Subscription {
             id,
             mode,
@@ -212,6 +218,7 @@ impl Client {
         let at = random.below(self.subscriptions.len());
         let gone = self.subscriptions.remove(at);
         let draft = Draft::new(Command::Unsubscribe).with("id", &gone.id);
+        let draft = self.may_delete(&gone.id, draft, random);
         let open = gone.open.into_iter().map(|got| (gone.id.clone(), got));
         if self.version == Version::V1_2 {
             self.stale.extend(open);

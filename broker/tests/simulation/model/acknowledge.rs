@@ -110,10 +110,17 @@ impl Model {
     ) -> u64 {
         let grows = sends.iter().any(|send| self.is_stored(send));
         let claims = self.peer(connection).transactions.remove(&transaction);
+        let claims = claims.unwrap_or_default();
         let mut ticket = if grows { self.ticket } else { 0 };
-        for claim in claims.unwrap_or_default() {
+        self.is_in_unit = grows || claims.iter().any(|claim| claim.outcome != Outcome::Done);
+        for claim in claims {
             let seat = claim.subscription.map(|handle| (connection, handle));
             ticket = ticket.max(self.conclude(claim.open.what, seat, claim.outcome));
+        }
+        self.is_in_unit = false;
+        if self.is_unsettled {
+            // Whatever the batch is for, it is waited for.
+            ticket = self.ticket;
         }
         for send in sends {
             self.publish(connection, send, ticket);
@@ -164,5 +171,6 @@ impl Model {
             self.come_back(open, None, outcome, seen);
         }
         self.remove_temporaries(connection);
+        self.client_ids.retain(|_, owner| *owner != connection);
     }
 }

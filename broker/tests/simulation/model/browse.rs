@@ -95,8 +95,7 @@ impl Model {
         browse.last = Some(place);
     }
 
-    /// A browser is told that it has seen everything: what waited all the time was shown. What is stored may be missed
-    /// while it is read for others.
+    /// A browser is told that it has seen everything.
     pub(super) fn browse_ended(&mut self, seat: Seat) {
         trace::count("browser: end");
         if !self.peers[&seat.0].subscriptions.contains_key(&seat.1) {
@@ -105,10 +104,15 @@ impl Model {
         let browse = self.live(seat).browse.as_mut().expect("a browser");
         assert!(!browse.has_ended, "a browser ends once");
         browse.has_ended = true;
-        let browse = self
-            .subscription(seat)
-            .and_then(|live| live.browse.as_ref());
-        let browse = browse.expect("a browser");
+    }
+
+    /// What waited all the time, also in the turn in which a browser has ended, was shown to it. What is stored may be
+    /// missed while it is read for others.
+    pub(super) fn check_seen(&self, seat: Seat) {
+        let live = self.subscription(seat);
+        let Some(browse) = live.and_then(|live| live.browse.as_ref()) else {
+            return;
+        };
         for id in &browse.seen_at_first {
             let entry = self.entry(*id);
             let has_waited = entry.queue == browse.queue

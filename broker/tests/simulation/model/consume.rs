@@ -58,6 +58,8 @@ pub(super) struct Subscription {
     /// How much of topics it wants kept for it.
     pub(super) pending_max: Option<usize>,
     pub(super) browse: Option<Browse>,
+    /// What it consumes from if that is durable or shared.
+    pub(super) lasting: Option<QueueIndex>,
     pub(super) open: Vec<Open>,
     pub(super) pending: Pending,
 }
@@ -73,9 +75,10 @@ impl Subscription {
             .is_none_or(|(_, chooses)| chooses(&facts.traits))
     }
 
-    /// Whether it takes from a destination, and does not just look.
+    /// Whether it takes from a destination itself, and does not just look.
     pub(super) fn hears(&self, name: &str) -> bool {
-        self.browse.is_none() && self.origins.iter().any(|origin| origin.includes(name))
+        let takes = self.browse.is_none() && self.lasting.is_none();
+        takes && self.origins.iter().any(|origin| origin.includes(name))
     }
 
     /// The only place that it takes from.
@@ -105,11 +108,15 @@ impl Model {
         let is_of_one_queue = matches!(&subscribing.sources[..], [Source::One(name)]
             if name.kind() == DestinationKind::Queue);
         if is_strangers || (browses && !is_of_one_queue) {
-            let peer = self.peer(connection);
-            peer.is_open = false;
-            peer.must_be_refused = true;
-            return;
+            return self.refuse(connection);
         }
+        let lasting = match &subscribing.lasting {
+            None => None,
+            Some(lasting) => match self.lasting_of(connection, lasting, subscribing) {
+                Some(queue) => Some(queue),
+                None => return self.refuse(connection),
+            },
+        };
         self.next_age += 1;
         let origins: Vec<Origin> = subscribing.sources.iter().map(Origin::of).collect();
         let browse = browses.then(|| self.begin_browse(&origins, subscribing.selector.as_ref()));
@@ -118,12 +125,16 @@ impl Model {
             origins,
             mode: subscribing.mode,
             prefetch: subscribing.prefetch.messages.expect("every client says it") as usize,
-            choice: subscribing.selector.as_ref().map(choice_of),
+            choice: match lasting {
+                Some(_) => None,
+                None => subscribing.selector.as_ref().map(choice_of),
+            },
             priority: subscribing.priority.0,
             is_exclusive: subscribing.exclusivity == Exclusivity::Exclusive,
             no_local: subscribing.locality == Locality::NoLocal,
             pending_max: subscribing.pending_max.map(|max| max as usize),
             browse,
+            lasting,
             open: Vec::new(),
             pending: Pending::default(),
         };
@@ -133,7 +144,15 @@ impl Model {
         for index in 0..self.queues.len() {
             self.may_join(index, seat);
         }
-        self.owe(connection, subscribing.receipt.as_ref(), 0);
+        let opens_at = lasting.map_or(0, |queue| self.opens_at(queue));
+        self.owe(connection, subscribing.receipt.as_ref(), opens_at);
+    }
+
+    /// A connection is answered by ERROR.
+    pub(super) fn refuse(&mut self, connection: ConnectionId) {
+        let peer = self.peer(connection);
+        peer.is_open = false;
+        peer.must_be_refused = true;
     }
 
     fn owner_of(&self, name: &str) -> Option<ConnectionId> {
@@ -171,7 +190,7 @@ impl Model {
     fn may_join(&mut self, index: QueueIndex, seat: Seat) {
         let queue = &self.queues[index];
         let live = self.subscription(seat);
-        let joins = live.is_some_and(|live| live.hears(&queue.name));
+        let joins = live.is_some_and(|live| live.hears(&queue.name) || live.lasting == Some(index));
         let chooses = live.is_some_and(|live| live.choice.is_some());
         if queue.exists && joins && !queue.members.contains(&seat) {
             self.queues[index].is_looked_into |= chooses;
@@ -214,6 +233,8 @@ impl Model {
             return Vec::new();
         };
         let open = std::mem::take(&mut gone.open);
+        self.deserted.extend(gone.lasting);
+        let peer = self.peer(seat.0);
         peer.ended.insert(seat.1, gone);
         for queue in &mut self.queues {
             queue.members.retain(|member| *member != seat);

@@ -7,7 +7,7 @@ use stompbox_broker::core::clock::Now;
 use stompbox_broker::core::message::{DeliveryMode, Message, Publication};
 use stompbox_broker::core::port::ConnectionId;
 use stompbox_protocol::canonical;
-use stompbox_store::EntryKey;
+use stompbox_store::{EntryKey, Sequence, SubscriptionId};
 
 use super::{Model, QueueIndex};
 use crate::catalogue::Traits;
@@ -130,10 +130,28 @@ pub(super) enum Holds {
     Group,
 }
 
+/// Where the store has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spot {
+    /// As an entry of a queue.
+    Queue(EntryKey),
+    /// In a topic's log, as far as a durable subscription has not done with it.
+    Log(SubscriptionId, Sequence),
+}
+
+impl Spot {
+    pub(super) fn sequence(self) -> Sequence {
+        match self {
+            Spot::Queue(key) => key.sequence,
+            Spot::Log(_, sequence) => sequence,
+        }
+    }
+}
+
 /// What the store has, or will have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
-    pub(super) key: EntryKey,
+    pub(super) spot: Spot,
     pub(super) deliveries: u32,
     pub(super) failures: u32,
 }
@@ -145,7 +163,11 @@ pub(super) struct Entry {
     /// Where it was routed to: a queue, or the topic that it became a dead letter of.
     pub(super) origin: Rc<str>,
     pub(super) queue: QueueIndex,
+    /// Its lane.
+    pub(super) rank: usize,
     pub(super) is_persistent: bool,
+    /// Whether the store is to have it: a durable subscription's copy in any case.
+    pub(super) is_stored: bool,
     pub(super) expires_ms: i64,
     pub(super) whereabouts: Whereabouts,
     /// When that was last another.
@@ -170,7 +192,9 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(facts: Rc<Facts>, origin: Rc<str>, queue: QueueIndex) -> Self {
         Self {
+            rank: facts.rank,
             is_persistent: facts.is_persistent,
+            is_stored: facts.is_persistent,
             expires_ms: facts.expires_ms,
             facts,
             origin,
@@ -205,7 +229,7 @@ impl Entry {
 
     /// Its place in its queue.
     pub(super) fn place(&self) -> (usize, i64) {
-        (self.facts.rank, self.order)
+        (self.rank, self.order)
     }
 }
 
@@ -248,7 +272,7 @@ impl Model {
         let entry = self.entry(id);
         let (queue, (rank, order)) = (entry.queue, entry.place());
         let expires_ms = entry.expires_ms;
-        let may_fade = !entry.is_persistent && expires_ms != 0;
+        let may_fade = !entry.is_stored && expires_ms != 0;
         let before = self.queues[queue].lanes[rank].insert(order, id);
         assert_eq!(before, None, "two messages in one place");
         if may_fade {

@@ -1,10 +1,11 @@
 //! A delivery ends: done, failed or given back.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use stompbox_broker::core::port::{Requeue, Verdict};
 
-use super::entry::{EntryId, Holds, Reason, Whereabouts};
+use super::entry::{Entry, EntryId, Holds, Reason, Whereabouts};
 use super::{Model, Open, QueueIndex, Seat, What};
 use crate::policy::Rules;
 use crate::trace;
@@ -83,9 +84,10 @@ impl Model {
         let now = self.now;
         let entry = self.entry(id);
         assert_eq!(entry.whereabouts, Whereabouts::Held, "{id:?}");
-        let ticket_if_stored = if entry.is_persistent { self.ticket } else { 0 };
+        let ticket_if_stored = if entry.is_stored { self.ticket } else { 0 };
         let failure = match outcome {
             Outcome::Done => {
+                self.done_with(id, self.is_in_unit);
                 self.set(id, Whereabouts::Gone);
                 return ticket_if_stored;
             }
@@ -105,14 +107,15 @@ impl Model {
             },
             Outcome::Failed(failure) => failure,
         };
-        self.fail(id, failure);
-        match self.entry(id).whereabouts {
-            Whereabouts::Burying(_) => self.ticket,
-            _ => ticket_if_stored,
+        if self.fail(id, failure) {
+            self.ticket
+        } else {
+            ticket_if_stored
         }
     }
 
-    fn fail(&mut self, id: EntryId, failure: Failure) {
+    /// Whether it becomes a dead letter.
+    fn fail(&mut self, id: EntryId, failure: Failure) -> bool {
         let entry = self.entry_mut(id);
         entry.failures += 1;
         let (failures, queue, is_persistent) = (entry.failures, entry.queue, entry.is_persistent);
@@ -124,12 +127,13 @@ impl Model {
             } else {
                 "failed: dropped"
             });
-            let whereabouts = if is_kept {
-                Whereabouts::Burying(reason)
+            if is_kept {
+                self.bury(id, reason);
             } else {
-                Whereabouts::Gone
-            };
-            return self.set(id, whereabouts);
+                self.done_with(id, self.is_in_unit);
+                self.set(id, Whereabouts::Gone);
+            }
+            return is_kept;
         }
         let delay = failure.delay.unwrap_or_else(|| rules.delay_after(failures));
         self.touched.insert(id);
@@ -138,6 +142,7 @@ impl Model {
         } else {
             self.put_off(id, self.now.uptime + delay);
         }
+        false
     }
 
     fn put_off(&mut self, id: EntryId, due: Duration) {
@@ -163,7 +168,7 @@ impl Model {
     fn put_aside(&mut self, id: EntryId, due: Duration) {
         self.move_to(id, Whereabouts::Delayed(due));
         let entry = self.entry(id);
-        if !entry.is_persistent && entry.expires_ms != 0 {
+        if !entry.is_stored && entry.expires_ms != 0 {
             let fades = (entry.expires_ms, id);
             self.fading.insert(fades);
         }
@@ -175,12 +180,32 @@ impl Model {
         let entry = self.entry(id);
         let rules = self.queues[entry.queue].rules;
         let is_kept = entry.is_persistent && rules.keeps_expired && rules.dead_letter.is_some();
-        let whereabouts = if is_kept {
-            Whereabouts::Burying(Reason::Expired)
+        if is_kept {
+            self.bury(id, Reason::Expired);
         } else {
-            Whereabouts::Gone
-        };
-        self.set(id, whereabouts);
+            self.done_with(id, self.is_in_unit);
+            self.set(id, Whereabouts::Gone);
+        }
+    }
+
+    /// A message is to become a dead letter. Out of what a topic feeds nothing moves, since others have it too: the
+    /// subscription has done with it, and its copy goes.
+    fn bury(&mut self, id: EntryId, reason: Reason) {
+        let entry = self.entry(id);
+        let from = &self.queues[entry.queue];
+        if from.lasting.is_none() {
+            return self.set(id, Whereabouts::Burying(reason));
+        }
+        let grave = from.dead_letter.expect("a topic has a dead-letter queue");
+        let mut copy = Entry::new(Rc::clone(&entry.facts), Rc::clone(&entry.origin), grave);
+        copy.is_persistent = false;
+        copy.is_stored = false;
+        copy.deliveries = entry.deliveries;
+        copy.is_uncertain = entry.is_uncertain;
+        self.done_with(id, true);
+        self.set(id, Whereabouts::Gone);
+        let copy = self.add(copy);
+        self.set(copy, Whereabouts::Burying(reason));
     }
 
     /// The dead-letter queue of an entry; a topic's copy was made for one.

@@ -6,8 +6,8 @@ use stompbox_broker::core::message::DeliveryMode;
 use stompbox_broker::core::port::{AckMode, ConnectionId, Delivery, Reply};
 use stompbox_protocol::canonical;
 
-use super::entry::{EntryId, Whereabouts, message_of};
-use super::{Model, Open, Seat, What};
+use super::entry::{Entry, EntryId, Whereabouts, message_of};
+use super::{Model, Open, QueueIndex, Seat, What};
 use crate::trace;
 
 /// A message of a queue that was handed out in this turn.
@@ -28,6 +28,7 @@ impl Model {
     /// What was handed out is what stood first, and went to whom it may go.
     pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
         let mut handed = Vec::new();
+        let mut ended = Vec::new();
         for (connection, replies) in replies {
             for reply in replies {
                 match reply {
@@ -39,10 +40,16 @@ impl Model {
                         }
                         self.open(seat, delivery, what);
                     }
-                    Reply::BrowseEnd(handle) => self.browse_ended((*connection, *handle)),
+                    Reply::BrowseEnd(handle) => {
+                        self.browse_ended((*connection, *handle));
+                        ended.push((*connection, *handle));
+                    }
                     _ => {}
                 }
             }
+        }
+        for seat in ended {
+            self.check_seen(seat);
         }
         for seat in self.seats() {
             let sent = &self.live(seat).pending.sent;
@@ -70,6 +77,15 @@ impl Model {
             self.shown(seat, delivery);
             return What::Shown;
         }
+        if let Some(queue) = live.lasting {
+            assert!(
+                !has_ended,
+                "{id:?} was handed to a subscription that has gone"
+            );
+            let id = self.entry_in(queue, delivery);
+            self.deliver(id, delivery);
+            return What::Entry(id);
+        }
         let name: Rc<str> = match &delivery.destination {
             Some(name) => name.wire().into(),
             None => Rc::clone(live.only_origin().expect("the destination is not said")),
@@ -83,25 +99,36 @@ impl Model {
             !has_ended,
             "{id:?} was handed to a subscription that has gone"
         );
-        let id = self.entry_of(&name, delivery);
+        let queue = self.by_name.get(&name).copied();
+        let queue = queue.expect("a queue that was named");
+        let id = self.entry_in(queue, delivery);
         self.deliver(id, delivery);
         What::Entry(id)
     }
 
-    fn entry_of(&self, name: &str, delivery: &Delivery) -> EntryId {
+    fn entry_in(&self, queue: QueueIndex, delivery: &Delivery) -> EntryId {
         let id = message_of(delivery.message.body());
-        let queue = self.by_name.get(name).copied();
+        let name = &self.queues[queue].name;
         let origin = origin_of(delivery);
         let choices = self.copies(id, |entry| {
             let is_it = origin
                 .as_deref()
                 .is_none_or(|origin| *entry.origin == *origin);
-            Some(entry.queue) == queue
+            entry.queue == queue
                 && entry.whereabouts == Whereabouts::Waiting
                 && entry.dead.is_some() == origin.is_some()
                 && is_it
         });
-        let first = choices.into_iter().min_by_key(|id| self.entry(*id).place());
+        // Of dead letters that look alike the one that was delivered so often before.
+        let looks_else = |entry: &Entry| {
+            let is_it = match entry.is_uncertain {
+                true => delivery.deliveries >= 2,
+                false => delivery.deliveries == entry.deliveries + 1,
+            };
+            !is_it
+        };
+        let rank = |id: &EntryId| (looks_else(self.entry(*id)), self.entry(*id).place());
+        let first = choices.into_iter().min_by_key(rank);
         let copies = self.copies(id, |_| true);
         let story = || copies.iter().map(|id| self.entry(*id)).collect::<Vec<_>>();
         first.unwrap_or_else(|| panic!("{id:?} does not wait in {name}: {:?}", story()))

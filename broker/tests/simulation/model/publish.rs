@@ -44,7 +44,8 @@ impl Model {
             && publication.target.names().iter().any(|name| {
                 let is_queue = name.kind() == DestinationKind::Queue;
                 let has_queues = !self.consumer_queues_of(name.wire()).is_empty();
-                (is_queue && !name.is_temporary()) || has_queues
+                let is_kept = self.is_kept(name.wire());
+                (is_queue && !name.is_temporary()) || has_queues || is_kept
             })
     }
 
@@ -77,6 +78,7 @@ impl Model {
                     for queue in self.consumer_queues_of(wire) {
                         ticket = ticket.max(self.enqueue(queue, &facts, visible_after));
                     }
+                    ticket = ticket.max(self.feed_lasting(wire, &facts, visible_after));
                     self.publish_in_turn(wire, &facts, visible_after);
                 }
             }
@@ -104,6 +106,7 @@ impl Model {
         self.next_order += 1;
         let mut entry = Entry::new(Rc::clone(facts), origin, queue);
         entry.is_persistent = is_persistent;
+        entry.is_stored = is_persistent;
         entry.order = self.next_order;
         entry.visible_after = if waits { self.ticket } else { visible_after };
         entry.arrived = self.turn;

@@ -22,10 +22,13 @@ impl Model {
                 request => format!("  request {}: {request:?}", connection.0),
             });
             if let Request::Open(opening) = request {
+                let client_id = opening.client_id.clone();
+                let is_taken = self.takes_client_id(connection, client_id.as_deref());
                 let peer = Peer {
                     names_messages: opening.version < Version::V1_2,
-                    is_open: true,
-                    must_be_refused: false,
+                    client_id,
+                    is_open: !is_taken,
+                    must_be_refused: is_taken,
                     may_close_after: None,
                     last_counter: 0,
                     last_ticket: 0,
@@ -77,11 +80,24 @@ impl Model {
                 given,
                 receipt,
             } => {
-                let (Some(subscription), None) = (subscription, deletes) else {
-                    panic!("clients end what they have");
+                let doomed = match deletes {
+                    None => None,
+                    Some(deletion) => match self.doomed(connection, *subscription, deletion) {
+                        Some(identity) => Some(identity),
+                        None => return self.refuse(connection),
+                    },
                 };
-                self.unsubscribe(connection, *subscription, given.0);
-                self.owe(connection, receipt.as_ref(), 0);
+                if let Some(subscription) = subscription {
+                    self.unsubscribe(connection, *subscription, given.0);
+                }
+                let mut ticket = 0;
+                if let Some(identity) = doomed {
+                    if !self.delete_lasting(&identity) {
+                        return self.refuse(connection);
+                    }
+                    ticket = self.ticket;
+                }
+                self.owe(connection, receipt.as_ref(), ticket);
             }
             Request::Acknowledge {
                 target,

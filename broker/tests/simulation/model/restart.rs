@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
-use stompbox_store::{Batch, Epoch, Operation, Recovered, Tally};
+use stompbox_store::{Batch, DestinationKind, Epoch, Operation, Recovered, Tally};
 
 use super::Model;
-use super::entry::{Stored, Whereabouts};
+use super::entry::{Spot, Whereabouts};
 use crate::trace;
 
 /// How a life ended.
@@ -20,22 +20,24 @@ impl Model {
     /// The dispatcher has written its last batch.
     pub(crate) fn last_batch(&mut self, batch: &Batch) {
         for operation in &batch.operations {
-            let Operation::Count {
-                key,
-                deliveries,
-                failures,
-            } = operation
-            else {
-                panic!("the last batch changes more than counts: {operation:?}");
-            };
             trace::count("store: last count");
-            let id = self.keys[key];
-            let stored = Stored {
-                key: *key,
-                deliveries: *deliveries,
-                failures: *failures,
-            };
-            self.remember(id, Some(stored));
+            match operation {
+                Operation::Count {
+                    key,
+                    deliveries,
+                    failures,
+                } => self.counted(Spot::Queue(*key), *deliveries, *failures),
+                Operation::LogCount {
+                    subscription,
+                    sequence,
+                    deliveries,
+                    failures,
+                } => {
+                    let spot = Spot::Log(*subscription, *sequence);
+                    self.counted(spot, *deliveries, *failures);
+                }
+                _ => panic!("the last batch changes more than counts: {operation:?}"),
+            }
         }
         assert!(self.peers.is_empty(), "connections outlive the broker");
         self.committed = self.ticket;
@@ -57,6 +59,7 @@ impl Model {
     pub(crate) fn restart(&mut self, end: LifeEnd, recovered: &Recovered, now: Now) {
         self.now = now;
         self.peers.clear();
+        self.client_ids.clear();
         self.owed.clear();
         self.keys.clear();
         self.touched.clear();
@@ -77,11 +80,18 @@ impl Model {
         self.hidden_topics.clear();
         self.by_id.clear();
         self.ids.clear();
+        self.topic_ids.clear();
         for record in &recovered.destinations {
+            if record.kind == DestinationKind::Topic {
+                let name = format!("/topic/{}", record.name);
+                self.topic_ids.insert(record.id, name.into());
+                continue;
+            }
             let queue = self.make_queue(&format!("/queue/{}", record.name));
             self.by_id.insert(record.id, queue);
             self.ids.insert(queue, record.id);
         }
+        self.restart_lasting(recovered);
         let committed = self.committed;
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
         for id in ids {
@@ -95,16 +105,16 @@ impl Model {
                 entry.whereabouts = Whereabouts::Gone;
                 continue;
             };
-            let queue = self.by_id[&stored.key.destination];
+            let queue = self.queue_at(id, stored.spot);
             let entry = self.entry_mut(id);
             entry.queue = queue;
-            entry.order = stored.key.sequence.0;
+            entry.order = stored.spot.sequence().0;
             entry.deliveries = stored.deliveries;
             entry.failures = stored.failures;
             entry.visible_after = 0;
             entry.not_before = Duration::ZERO;
             entry.is_uncertain |= end == LifeEnd::Crash;
-            self.keys.insert(stored.key, id);
+            self.keys.insert(stored.spot, id);
             self.put(id);
         }
         self.revive();
@@ -136,7 +146,10 @@ impl Model {
         let mut stored: Vec<_> = self
             .all()
             .filter_map(|(_, entry)| {
-                Some((entry.stored_at(self.committed)?.key, entry.facts.bytes))
+                let Spot::Queue(key) = entry.stored_at(self.committed)?.spot else {
+                    return None;
+                };
+                Some((key, entry.facts.bytes))
             })
             .collect();
         stored.sort_unstable();

@@ -20,7 +20,7 @@ pub(super) struct Topic {
     /// Whose it is, if it is temporary.
     pub(super) owner: Option<ConnectionId>,
     /// What a COMMIT holds back, and everything behind it, with the ticket that it waits for.
-    pub(super) held: VecDeque<(u64, Rc<Facts>)>,
+    pub(super) held: VecDeque<(u64, Rc<Facts>, i64)>,
 }
 
 /// What one subscription gets of a message.
@@ -28,7 +28,7 @@ pub(super) struct Topic {
 pub(super) struct Copy {
     pub(super) facts: Rc<Facts>,
     pub(super) topic: Rc<str>,
-    /// Counts what was published.
+    /// Counts what was published: what returns is in that order, whatever a COMMIT held back.
     order: i64,
     pub(super) deliveries: u32,
     failures: u32,
@@ -51,14 +51,16 @@ impl Model {
     /// A topic's messages keep their order: behind one that a COMMIT holds back, others wait too.
     pub(super) fn publish_in_turn(&mut self, name: &str, facts: &Rc<Facts>, visible_after: u64) {
         let watermark = self.watermark;
+        self.next_order += 1;
+        let order = self.next_order;
         let topic = self.topics.entry(name.into()).or_default();
         if visible_after <= watermark && topic.held.is_empty() {
-            return self.fan_out(name, facts);
+            return self.fan_out(name, facts, order);
         }
         trace::count("topic: held back by a COMMIT");
-        let before = topic.held.back().map_or(0, |(ticket, _)| *ticket);
+        let before = topic.held.back().map_or(0, |(ticket, ..)| *ticket);
         let ticket = visible_after.max(before);
-        topic.held.push_back((ticket, Rc::clone(facts)));
+        topic.held.push_back((ticket, Rc::clone(facts), order));
         self.hidden_topics.push_back((ticket, name.into()));
     }
 
@@ -67,24 +69,23 @@ impl Model {
         let is_due = |(ticket, _): &mut (u64, Rc<str>)| *ticket <= watermark;
         while let Some((_, name)) = self.hidden_topics.pop_front_if(is_due) {
             while let Some(topic) = self.topics.get_mut(&name)
-                && let Some((_, facts)) =
-                    topic.held.pop_front_if(|(ticket, _)| *ticket <= watermark)
+                && let Some((_, facts, order)) =
+                    topic.held.pop_front_if(|(ticket, ..)| *ticket <= watermark)
             {
-                self.fan_out(&name, &facts);
+                self.fan_out(&name, &facts, order);
             }
         }
     }
 
-    fn fan_out(&mut self, name: &str, facts: &Rc<Facts>) {
+    fn fan_out(&mut self, name: &str, facts: &Rc<Facts>, order: i64) {
         if facts.expires_ms != 0 && facts.expires_ms <= self.now.wall_ms {
             trace::count("topic: expired");
             return;
         }
-        self.next_order += 1;
         let copy = Copy {
             facts: Rc::clone(facts),
             topic: name.into(),
-            order: self.next_order,
+            order,
             deliveries: 0,
             failures: 0,
         };

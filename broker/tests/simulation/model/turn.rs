@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use stompbox_broker::core::port::{ConnectionId, Reply};
 use stompbox_protocol::canonical;
-use stompbox_store::{Append, Batch, EntryKey, Move, Operation};
+use stompbox_store::{Append, Batch, DestinationKind, EntryKey, Move, Operation, Sequence};
 
-use super::entry::{EntryId, Holds, Reason, Stored, Whereabouts, message_of};
+use super::entry::{Entry, EntryId, Holds, Reason, Spot, Stored, Whereabouts, message_of};
 use super::{Model, Promise};
 use crate::trace;
+use crate::wire::MessageId;
 
 impl Model {
     /// The dispatcher has ended its turn.
@@ -20,6 +21,7 @@ impl Model {
     ) {
         self.wake();
         self.wake_copies();
+        self.part_from_deserted();
         if let Some(batch) = batch {
             for operation in &batch.operations {
                 self.operation(operation);
@@ -33,6 +35,7 @@ impl Model {
             }
         }
         self.check_touched();
+        self.end_turn_of_lasting();
         self.ticket += u64::from(batch.is_some());
     }
 
@@ -62,7 +65,7 @@ impl Model {
         {
             self.fading.pop_first();
             let entry = self.entry(id);
-            if !entry.whereabouts.may_expire() || entry.is_persistent {
+            if !entry.whereabouts.may_expire() || entry.is_stored {
                 continue;
             }
             let is_delayed = entry.whereabouts != Whereabouts::Waiting;
@@ -79,6 +82,11 @@ impl Model {
     fn operation(&mut self, operation: &Operation) {
         trace::note(|| format!("    ticket {}: {operation:?}", self.ticket));
         match operation {
+            Operation::Create(record) if record.kind == DestinationKind::Topic => {
+                let name = format!("/topic/{}", record.name);
+                let before = self.topic_ids.insert(record.id, name.into());
+                assert_eq!(before, None, "created twice");
+            }
             Operation::Create(record) => {
                 let queue = self.make_queue(&format!("/queue/{}", record.name));
                 self.by_id.insert(record.id, queue);
@@ -91,23 +99,29 @@ impl Model {
                 key,
                 deliveries,
                 failures,
-            } => {
-                let id = self.owner(*key);
-                let stored = Stored {
-                    key: *key,
-                    deliveries: *deliveries,
-                    failures: *failures,
-                };
-                self.remember(id, Some(stored));
-            }
+            } => self.counted(Spot::Queue(*key), *deliveries, *failures),
             Operation::Move(change) => self.moved(change),
-            Operation::Log(_)
-            | Operation::Subscribe(_)
-            | Operation::Unsubscribe(_)
-            | Operation::Pass { .. }
-            | Operation::Floor { .. }
-            | Operation::LogCount { .. }
-            | Operation::Trim { .. } => panic!("nobody subscribed durably"),
+            Operation::Log(append) => self.logged(append),
+            Operation::Subscribe(record) => self.subscribed(record),
+            Operation::Unsubscribe(id) => self.unsubscribed(*id),
+            Operation::Pass {
+                subscription,
+                sequence,
+            } => self.passed(*subscription, *sequence..=*sequence),
+            Operation::Floor {
+                subscription,
+                floor,
+            } => self.passed(*subscription, Sequence(i64::MIN)..=*floor),
+            Operation::LogCount {
+                subscription,
+                sequence,
+                deliveries,
+                failures,
+            } => {
+                let spot = Spot::Log(*subscription, *sequence);
+                self.counted(spot, *deliveries, *failures);
+            }
+            Operation::Trim { .. } => trace::count("store: trim"),
             Operation::Schedule(_) | Operation::Reschedule { .. } | Operation::Unschedule(_) => {
                 panic!("nobody scheduled anything")
             }
@@ -115,16 +129,27 @@ impl Model {
         }
     }
 
-    fn owner(&self, key: EntryKey) -> EntryId {
-        match self.keys.get(&key) {
+    fn owner(&self, spot: Spot) -> EntryId {
+        match self.keys.get(&spot) {
             Some(id) => *id,
-            None => panic!("{key:?} is not in the store, or has left it already"),
+            None => panic!("{spot:?} is not in the store, or has left it already"),
         }
+    }
+
+    /// The store is told how often something was delivered and failed.
+    pub(super) fn counted(&mut self, spot: Spot, deliveries: u32, failures: u32) {
+        let id = self.owner(spot);
+        let stored = Stored {
+            spot,
+            deliveries,
+            failures,
+        };
+        self.remember(id, Some(stored));
     }
 
     /// The owner of a key that has a cause to lose it. Dead letters of one message in one queue look alike: of two that were
     /// handed out in the same turn it is not seen which went where, until one of them ends. Then they change places.
-    fn owner_that(&mut self, key: EntryKey, has_cause: fn(Whereabouts) -> bool) -> EntryId {
+    fn owner_that(&mut self, key: Spot, has_cause: fn(Whereabouts) -> bool) -> EntryId {
         let id = self.owner(key);
         let entry = self.entry(id);
         if entry.whereabouts != Whereabouts::Held || entry.dead.is_none() {
@@ -140,7 +165,7 @@ impl Model {
             return id;
         };
         trace::count("dead letters that look alike change places");
-        let other = self.entry(twin).stored().expect("chosen so").key;
+        let other = self.entry(twin).stored().expect("chosen so").spot;
         self.keys.insert(key, twin);
         self.keys.insert(other, id);
         let [one, two] = self
@@ -171,25 +196,22 @@ impl Model {
         let queue = self.by_id[&append.key.destination];
         let lines = lines_of(&append.annotations);
         let origin = lines.get("original-destination");
-        let choices = self.copies(message, |entry| match origin {
-            None => entry.queue == queue && entry.dead.is_none() && entry.stored().is_none(),
-            Some(origin) => {
-                *entry.origin == **origin && matches!(entry.whereabouts, Whereabouts::Burying(_))
-            }
-        });
+        let choices = match origin {
+            None => self.copies(message, |entry| {
+                entry.queue == queue && entry.dead.is_none() && entry.stored().is_none()
+            }),
+            Some(origin) => self.dying(message, origin, &lines),
+        };
         let Some(id) = choices.first().copied() else {
             panic!("{message:?} is stored already, or has no place in {queue}");
         };
+        let spot = Spot::Queue(append.key);
         let stored = Stored {
-            key: append.key,
+            spot,
             deliveries: 0,
             failures: 0,
         };
-        assert_eq!(
-            self.keys.insert(append.key, id),
-            None,
-            "a key was used twice"
-        );
+        assert_eq!(self.keys.insert(spot, id), None, "a key was used twice");
         self.remember(id, Some(stored));
         let entry = self.entry(id);
         if origin.is_none() {
@@ -204,8 +226,34 @@ impl Model {
         self.buried(id, append.key, append.expires_ms, &append.annotations);
     }
 
+    /// Copies of a message that are to become a dead letter for the reason that this one gives. Of what a topic feeds
+    /// one may have expired unseen.
+    fn dying(
+        &mut self,
+        message: MessageId,
+        origin: &str,
+        lines: &BTreeMap<String, String>,
+    ) -> Vec<EntryId> {
+        let is_meant = |entry: &Entry| {
+            let is_it = matches!(entry.whereabouts, Whereabouts::Burying(reason)
+                if reason.as_str() == lines["dlq-reason"]);
+            *entry.origin == *origin && is_it
+        };
+        let mut choices = self.copies(message, is_meant);
+        let counts = |id: &EntryId| {
+            let entry = self.entry(*id);
+            !entry.is_uncertain && entry.deliveries.to_string() != lines["dlq-delivery-count"]
+        };
+        choices.sort_by_key(counts);
+        if choices.is_empty() {
+            choices.extend(self.expired_unseen(message, origin));
+        }
+        choices
+    }
+
     fn settled(&mut self, key: EntryKey) {
         trace::count("store: settle");
+        let key = Spot::Queue(key);
         let id = self.owner_that(key, Whereabouts::is_gone);
         self.keys.remove(&key);
         self.remember(id, None);
@@ -224,15 +272,13 @@ impl Model {
 
     fn moved(&mut self, change: &Move) {
         trace::count("store: move");
-        let id = self.owner_that(change.from, Whereabouts::is_leaving);
-        self.keys.remove(&change.from);
-        assert_eq!(
-            self.keys.insert(change.to, id),
-            None,
-            "a key was used twice"
-        );
+        let from = Spot::Queue(change.from);
+        let id = self.owner_that(from, Whereabouts::is_leaving);
+        self.keys.remove(&from);
+        let spot = Spot::Queue(change.to);
+        assert_eq!(self.keys.insert(spot, id), None, "a key was used twice");
         let stored = Stored {
-            key: change.to,
+            spot,
             deliveries: 0,
             failures: 0,
         };
@@ -279,7 +325,9 @@ impl Model {
         entry.dead = Some(reason);
         entry.queue = queue;
         entry.order = to.sequence.0;
+        entry.rank = entry.facts.rank;
         entry.is_persistent = true;
+        entry.is_stored = true;
         entry.expires_ms = 0;
         entry.deliveries = 0;
         entry.failures = 0;
@@ -334,6 +382,7 @@ impl Model {
         for id in std::mem::take(&mut self.touched) {
             let entry = self.entry(id);
             let stored = entry.stored();
+            let queue_of = |stored: Stored| (self.queue_at(id, stored.spot), stored.failures);
             match entry.whereabouts {
                 Whereabouts::Gone | Whereabouts::Fading => {
                     assert_eq!(stored, None, "{id:?} is gone and stays in the store");
@@ -342,9 +391,8 @@ impl Model {
                     panic!("{id:?} did not become a dead letter: {reason:?}");
                 }
                 Whereabouts::Waiting | Whereabouts::Delayed(_) | Whereabouts::Held => {
-                    let known =
-                        stored.map(|stored| (self.by_id[&stored.key.destination], stored.failures));
-                    let expected = entry.is_persistent.then_some((entry.queue, entry.failures));
+                    let known = stored.map(queue_of);
+                    let expected = entry.is_stored.then_some((entry.queue, entry.failures));
                     assert_eq!(known, expected, "{id:?}: what the store knows of it");
                 }
             }

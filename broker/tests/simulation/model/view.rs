@@ -7,14 +7,14 @@ use super::Model;
 use super::entry::{Entry, Holds, Whereabouts};
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Recount {
-    waiting: u64,
+pub(super) struct Recount {
+    pub(super) waiting: u64,
     stored: u64,
-    delayed: u64,
+    pub(super) delayed: u64,
     /// Waits out a delay within its group.
     grouped: u64,
-    held: u64,
-    fading: u64,
+    pub(super) held: u64,
+    pub(super) fading: u64,
     bytes: u64,
 }
 
@@ -24,7 +24,7 @@ impl Model {
         for (_, entry) in self.all() {
             let recount = &mut recounts[entry.queue];
             let bytes = entry.facts.bytes as u64;
-            let may_have_gone = !entry.is_persistent && entry.is_expired(self.now);
+            let may_have_gone = !entry.is_stored && entry.is_expired(self.now);
             match entry.whereabouts {
                 Whereabouts::Waiting if may_have_gone => {
                     recount.fading += 1;
@@ -33,7 +33,7 @@ impl Model {
                 Whereabouts::Waiting => {
                     recount.waiting += 1;
                     recount.grouped += u64::from(self.waits_for_its_group(entry));
-                    recount.stored += u64::from(entry.is_persistent);
+                    recount.stored += u64::from(entry.is_stored);
                 }
                 Whereabouts::Delayed(_) => recount.delayed += 1,
                 Whereabouts::Held => recount.held += 1,
@@ -85,6 +85,7 @@ impl Model {
             let hearers = live.by_ref().filter(hears).count();
             assert_eq!(view.consumers, hearers as u64, "{view:?}");
         }
+        self.check_lasting(dispatcher, &recounts);
         let overview = dispatcher.overview();
         let subscriptions: usize = self
             .peers

@@ -176,7 +176,17 @@ impl Queue {
         }
     }
 
-    /// Rows of the log that the subscription has nothing to do with, or that are damaged.
+    /// A row of the log that the subscription has nothing to do with. One that came while it was awake was never counted.
+    pub(in crate::core::dispatcher) fn pass_over_unwanted(&mut self, sequence: Sequence) {
+        if let Role::Durable(cursor) = &self.role
+            && sequence > cursor.slept.0
+            && sequence <= cursor.slept.1
+        {
+            self.pass_over_paged(1);
+        }
+    }
+
+    /// Rows of the log that are damaged.
     pub(in crate::core::dispatcher) fn pass_over_paged(&mut self, count: u64) {
         if let Role::Durable(cursor) = &mut self.role {
             cursor.unread = cursor.unread.saturating_sub(count);

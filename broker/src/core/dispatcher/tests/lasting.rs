@@ -712,3 +712,72 @@ fn many_that_do_not_read_fill_no_more_than_their_share_of_the_memory_and_lose_no
     assert_eq!(counts, vec![MESSAGES; SUBSCRIPTIONS as usize]);
     assert_eq!(logged(&bench), 0);
 }
+
+#[test]
+fn a_dead_letter_of_a_subscription_keeps_its_priority() {
+    let mut bench = asleep();
+    bench.send(9, TOPIC, draft("a").priority(8));
+    durable(&mut bench, 1, 1, "n", 1);
+    bench.rest();
+    let nack = Verdict::Nack {
+        delay: None,
+        requeue: Requeue::Forbidden,
+    };
+    bench.acknowledge(1, "a", nack, None);
+    bench.rest();
+    let ranks: Vec<_> = bench
+        .disk
+        .tallies()
+        .iter()
+        .map(|tally| tally.rank)
+        .collect();
+    assert_eq!(ranks, [Priority::clamped(8).rank()]);
+}
+
+#[test]
+fn disconnect_is_not_answered_before_what_was_acknowledged_is_durable() {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a"]);
+    durable(&mut bench, 1, 1, "n", 1);
+    bench.rest();
+    bench.heard();
+    bench.ack(1, "a");
+    let disconnect = Request::Disconnect {
+        given: DeliveryCounter(u64::MAX),
+        receipt: Some(ReceiptId(b"bye"[..].into())),
+    };
+    bench.ask(1, disconnect);
+    bench.turn();
+    assert!(bench.heard().is_empty(), "its ACK is not on the disk");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt bye", "1<close"]);
+}
+
+#[test]
+fn what_a_subscription_has_not_read_is_never_said_to_be_less() {
+    let mut bench = Bench::paging(4, 2);
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    let text = "n = 2";
+    let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+    bench.subscribe_with(1, 0, TOPIC, AckMode::ClientIndividual, 1, |wish| {
+        wish.lasting = Some(Lasting::Durable("n".into()));
+        wish.selector = selector;
+        wish.selector_text = Some(text.into());
+    });
+    for text in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        bench.send(9, TOPIC, draft(text).head("n:2\n"));
+        bench.send(9, TOPIC, draft("unwanted").head("n:1\n"));
+    }
+    bench.rest();
+    for (at, text) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+        .iter()
+        .enumerate()
+    {
+        bench.ack(1, text);
+        bench.rest();
+        let views = bench.dispatcher.list_subscriptions(&ListQuery::default());
+        let pending = views.items[0].pending;
+        assert!(pending >= 9 - at as u64, "{pending} behind {text}");
+    }
+}
