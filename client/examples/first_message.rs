@@ -1,21 +1,20 @@
 //! The README's first message in Rust; a test keeps both the same.
 #![allow(clippy::print_stdout)]
 
-use stompbox_client::{ConnectOptions, Connection, OutgoingMessage, SubscribeOptions};
+use stompbox_client::{AcknowledgeMode, ClientError, Connection};
 
 #[tokio::main]
-async fn main() -> Result<(), stompbox_client::ClientError> {
+async fn main() -> Result<(), ClientError> {
     let address = std::env::args().nth(1);
     let address = address.as_deref().unwrap_or("127.0.0.1:61613");
-    let mut connection = Connection::connect(address, ConnectOptions::default()).await?;
+    let connection = Connection::connect(address).await?;
+    let session = connection.session(AcknowledgeMode::Auto);
 
-    let queue = SubscribeOptions::to("/queue/rust");
-    connection.subscribe(&queue).await?;
-    let hello = OutgoingMessage::to("/queue/rust").body("Hello from Rust");
-    connection.send_receipted(&hello).await?;
-
-    let message = connection.next_message().await?;
-    println!("{}", String::from_utf8_lossy(message.body()));
-    connection.ack(&message).await?;
-    connection.disconnect().await
+    session
+        .producer("/queue/rust")
+        .send("Hello from Rust")
+        .await?;
+    let message = session.consumer("/queue/rust").await?.receive().await?;
+    println!("{}", message.text()?);
+    connection.close().await
 }

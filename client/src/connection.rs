@@ -1,261 +1,368 @@
-//! A connection: the calls that its owner can make.
+//! Connections: how one is made, and its handle.
 
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use stompbox_protocol::{Command, Version};
+use stompbox_protocol::Limits;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::exchange::{Exchange, Meanwhile};
-use crate::handshake;
-use crate::outbound::Headers;
-use crate::{
-    Acknowledge, ClientError, ConnectOptions, Message, OutgoingMessage, SubscribeOptions,
-    SubscriptionId, Transaction,
-};
+use crate::driver::Driver;
+use crate::driver::reconnect::Attempts;
+use crate::event::ConnectionEvent;
+use crate::events::Events;
+use crate::option::Passcode;
+use crate::shared::{COMMANDS_MAX, Handle, Left, Shared};
+use crate::trace::TraceContext;
+use crate::transport::Security;
+use crate::url::{self, Address};
+use crate::{AcknowledgeMode, ClientError, HeartBeat, Reconnect, Session};
 
-/// A session with a broker, owned by one caller at a time.
+/// Messages that may wait for their receipts.
+const IN_FLIGHT_DEFAULT: usize = 1_000;
+
+/// Says which trace a message belongs to that is sent.
+pub(crate) type TraceSource = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
+
+/// A connection to a broker, or to one after the other. Cheap to clone; all clones are the same connection.
 ///
-/// Heart-beats are sent whether or not a call is under way. Messages wait in a bounded inbox until
-/// [`next_message`](Self::next_message) takes them; when it is full, the connection is not read on, and the broker
-/// stops sending. When a connection is dropped, it ends without a word: unacknowledged messages return to their
-/// queues, open transactions are aborted, and what was sent without a receipt may or may not have arrived.
+/// It is served by one task of the runtime in which it was made. Any number of [`Session`]s share it. It ends when it is
+/// [closed](Self::close), or when the last of its clones, sessions, producers and consumers is dropped.
 ///
 /// ```no_run
-/// use stompbox_client::{Connection, ConnectOptions, OutgoingMessage, SubscribeOptions};
+/// use stompbox_client::{AcknowledgeMode, Connection};
 ///
 /// # async fn example() -> Result<(), stompbox_client::ClientError> {
-/// let mut connection = Connection::connect("127.0.0.1:61613", ConnectOptions::default()).await?;
-/// let order = OutgoingMessage::to("/queue/orders").body("one tea");
-/// connection.send_receipted(&order).await?;
-///
-/// connection.subscribe(&SubscribeOptions::to("/queue/orders")).await?;
-/// let message = connection.next_message().await?;
-/// assert_eq!(message.body(), b"one tea");
-/// connection.ack(&message).await?;
-/// connection.disconnect().await
+/// let connection = Connection::connect("failover:(stomp://a:61613,stomp://b:61613)").await?;
+/// let session = connection.session(AcknowledgeMode::Auto);
+/// session.producer("/queue/orders").send("one tea").await?;
+/// connection.close().await
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Connection {
-    exchange: Exchange,
-    subscriptions: HashMap<SubscriptionId, Acknowledge>,
+    pub(crate) handle: Handle,
+    pub(crate) options: Arc<Options>,
+}
+
+/// Everything that was chosen.
+pub(crate) struct Options {
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) login: Option<(String, Passcode)>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) virtual_host: Option<String>,
+    pub(crate) heart_beat: HeartBeat,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) in_flight_max: usize,
+    pub(crate) is_deduplicated: bool,
+    pub(crate) limits: Limits,
+    pub(crate) security: Security,
+    pub(crate) events: Events,
+    pub(crate) trace_source: Option<TraceSource>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("addresses", &self.addresses)
+            .field("client_id", &self.client_id)
+            .field("reconnect", &self.reconnect)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Connection {
-    /// Connects to `host:port` and opens a session. Must be called within a tokio runtime with I/O and time enabled.
+    /// Connects with everything as it is usual: [`builder`](Self::builder) says what that is.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), stompbox_client::ClientError> {
+    /// let connection = stompbox_client::Connection::connect("127.0.0.1:61613").await?;
+    /// # connection.close().await }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The broker cannot be reached, does not answer in time, or refuses.
-    pub async fn connect(
-        address: impl AsRef<str>,
-        options: ConnectOptions,
-    ) -> Result<Self, ClientError> {
-        let (socket, decoder, session) = handshake::connect(address.as_ref(), &options).await?;
-        let exchange = Exchange::start(socket, decoder, session, &options);
-        Ok(Self {
-            exchange,
-            subscriptions: HashMap::new(),
+    /// The address is none, the broker cannot be reached, does not answer in time, or refuses.
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, ClientError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Begins to say how to connect, and where to:
+    ///
+    /// | address | |
+    /// |---|---|
+    /// | `stomp://HOST:PORT`, `HOST:PORT` | TCP; the port is 61613 where none is given |
+    /// | `stomps://HOST:PORT` | TLS, port 61614 (feature `tls`) |
+    /// | `ws://HOST:PORT/PATH`, `wss://..` | WebSocket (feature `websocket`) |
+    /// | `failover:(URL,URL)?OPTION=VALUE&..` | any of these; options: `randomize`, `initialReconnectDelay`, `maxReconnectDelay`, `maxReconnectAttempts`, `startupMaxReconnectAttempts` |
+    ///
+    /// An address may carry a login, `stomp://USER:PASSCODE@HOST`, and a virtual host, `?host=NAME` (RabbitMQ's is
+    /// `?host=%2F`), both percent-encoded.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), stompbox_client::ClientError> {
+    /// use std::time::Duration;
+    /// use stompbox_client::Connection;
+    ///
+    /// let connection = Connection::builder("stomp://broker.example.org")
+    ///     .login("billing", "secret")
+    ///     .client_id("billing-1")
+    ///     .connect_timeout(Duration::from_secs(3))
+    ///     .connect()
+    ///     .await?;
+    /// # connection.close().await }
+    /// ```
+    pub fn builder(url: impl AsRef<str>) -> ConnectionBuilder {
+        ConnectionBuilder::new(url.as_ref())
+    }
+
+    /// A session: its own mode of acknowledgement, its own transaction, on this connection. Costs nothing until it is
+    /// used.
+    ///
+    /// ```no_run
+    /// # async fn example(connection: stompbox_client::Connection) -> Result<(), stompbox_client::ClientError> {
+    /// use stompbox_client::AcknowledgeMode;
+    ///
+    /// let session = connection.session(AcknowledgeMode::Individual);
+    /// let mut orders = session.consumer("/queue/orders").await?;
+    /// orders.receive().await?.ack()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn session(&self, mode: AcknowledgeMode) -> Session {
+        Session::new(self.clone(), mode)
+    }
+
+    /// Ends the connection: everything that was asked for before has been dealt with when this returns. Messages that
+    /// were not taken, or not acknowledged, return to their queues; open transactions are rolled back.
+    ///
+    /// ```no_run
+    /// # async fn example(connection: stompbox_client::Connection) -> Result<(), stompbox_client::ClientError> {
+    /// connection.close().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// It had ended before, or was lost: what was not confirmed by then may not have happened.
+    pub async fn close(self) -> Result<(), ClientError> {
+        let shared = self.handle.shared();
+        if let Some(end) = shared.end() {
+            return match end {
+                ClientError::Ended => Ok(()),
+                error => Err(error),
+            };
+        }
+        let (reply, answer) = oneshot::channel();
+        shared.leave(Left::Close(reply));
+        answer.await.unwrap_or_else(|_dropped| match shared.end() {
+            None | Some(ClientError::Ended) => Ok(()),
+            Some(error) => Err(error),
         })
     }
+}
 
-    /// The version that was agreed on.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.exchange.session().version
-    }
+/// How to connect. Made by [`Connection::builder`].
+///
+/// ```
+/// use stompbox_client::{Connection, HeartBeat, Reconnect};
+///
+/// let builder = Connection::builder("stomp://broker.example.org")
+///     .heart_beat(HeartBeat::NONE)
+///     .reconnect(Reconnect::never());
+/// ```
+#[derive(Debug)]
+#[must_use = "it connects when `connect` is called"]
+pub struct ConnectionBuilder {
+    url: String,
+    options: Options,
+}
 
-    /// The broker's name for the session.
-    #[must_use]
-    pub fn session_id(&self) -> Option<&str> {
-        self.exchange.session().id.as_deref()
-    }
-
-    /// Sends a message and does not wait for an answer: nothing is promised until a later receipted call, or
-    /// [`disconnect`](Self::disconnect), has succeeded.
-    ///
-    /// # Errors
-    ///
-    /// The connection has ended.
-    pub async fn send(&mut self, message: &OutgoingMessage) -> Result<(), ClientError> {
-        self.exchange
-            .post(Command::Send, &message.headers(), &message.body)
-            .await
-    }
-
-    /// Sends a message and waits for the receipt: a persistent message is on the broker's disk then.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses, the connection ends first, or messages fill the buffer meanwhile.
-    pub async fn send_receipted(&mut self, message: &OutgoingMessage) -> Result<(), ClientError> {
-        self.call(Command::Send, message.headers(), &message.body)
-            .await
-    }
-
-    /// Subscribes, and returns when the broker has confirmed it.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses, the connection ends first, or messages fill the buffer meanwhile.
-    pub async fn subscribe(
-        &mut self,
-        options: &SubscribeOptions,
-    ) -> Result<SubscriptionId, ClientError> {
-        let id = SubscriptionId::new(self.exchange.next_number());
-        self.call(Command::Subscribe, options.headers(&id), b"")
-            .await?;
-        self.subscriptions.insert(id.clone(), options.acknowledge);
-        Ok(id)
-    }
-
-    /// Ends a subscription. Its unacknowledged messages return; some may still be taken from the inbox.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses, the connection ends first, or messages fill the buffer meanwhile.
-    pub async fn unsubscribe(&mut self, id: &SubscriptionId) -> Result<(), ClientError> {
-        self.call(Command::Unsubscribe, vec![("id", id.as_str())], b"")
-            .await?;
-        self.subscriptions.remove(id);
-        Ok(())
-    }
-
-    /// The next message of any subscription, as soon as there is one. Dropping the future loses none.
-    ///
-    /// # Errors
-    ///
-    /// The connection has ended; what had come before is returned first.
-    pub async fn next_message(&mut self) -> Result<Message, ClientError> {
-        self.exchange.next_message().await
-    }
-
-    /// Acknowledges a message; with [`Acknowledge::Client`] also those of its subscription that came before it.
-    ///
-    /// # Errors
-    ///
-    /// The message needs no acknowledgement, or the connection has ended.
-    pub async fn ack(&mut self, message: &Message) -> Result<(), ClientError> {
-        self.settle(Command::Ack, message, None).await
-    }
-
-    /// As [`ack`](Self::ack), when the transaction commits.
-    ///
-    /// # Errors
-    ///
-    /// The message needs no acknowledgement, or the connection has ended.
-    pub async fn ack_in(
-        &mut self,
-        message: &Message,
-        transaction: &Transaction,
-    ) -> Result<(), ClientError> {
-        self.settle(Command::Ack, message, Some(transaction)).await
-    }
-
-    /// Tells that a message could not be dealt with: the broker delivers it again, or puts it aside.
-    ///
-    /// # Errors
-    ///
-    /// The message needs no acknowledgement, the session is one of STOMP 1.0, or the connection has ended.
-    pub async fn nack(&mut self, message: &Message) -> Result<(), ClientError> {
-        self.settle(Command::Nack, message, None).await
-    }
-
-    /// As [`nack`](Self::nack), when the transaction commits.
-    ///
-    /// # Errors
-    ///
-    /// The message needs no acknowledgement, the session is one of STOMP 1.0, or the connection has ended.
-    pub async fn nack_in(
-        &mut self,
-        message: &Message,
-        transaction: &Transaction,
-    ) -> Result<(), ClientError> {
-        self.settle(Command::Nack, message, Some(transaction)).await
-    }
-
-    /// Opens a transaction.
-    ///
-    /// # Errors
-    ///
-    /// The connection has ended.
-    pub async fn begin(&mut self) -> Result<Transaction, ClientError> {
-        let transaction = Transaction::new(self.exchange.next_number());
-        self.exchange
-            .post(
-                Command::Begin,
-                &vec![("transaction", transaction.id())],
-                b"",
-            )
-            .await?;
-        Ok(transaction)
-    }
-
-    /// Commits a transaction and waits for the receipt: all of it has happened then.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses and nothing of it has happened, or the connection ends first and it is unknown whether it
-    /// has.
-    pub async fn commit(&mut self, transaction: Transaction) -> Result<(), ClientError> {
-        self.call(
-            Command::Commit,
-            vec![("transaction", transaction.id())],
-            b"",
-        )
-        .await
-    }
-
-    /// Gives a transaction up: its messages are not sent, what was acknowledged in it is delivered again.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses, the connection ends first, or messages fill the buffer meanwhile.
-    pub async fn abort(&mut self, transaction: Transaction) -> Result<(), ClientError> {
-        self.call(Command::Abort, vec![("transaction", transaction.id())], b"")
-            .await
-    }
-
-    /// Ends the session and waits for the receipt: everything sent before has been dealt with then. Messages that were
-    /// not taken return to their queues.
-    ///
-    /// # Errors
-    ///
-    /// The broker has refused something sent before, or the connection ends first.
-    pub async fn disconnect(mut self) -> Result<(), ClientError> {
-        self.exchange
-            .call(Command::Disconnect, Headers::new(), b"", Meanwhile::Discard)
-            .await
-    }
-
-    async fn call(
-        &mut self,
-        command: Command,
-        headers: Headers<'_>,
-        body: &[u8],
-    ) -> Result<(), ClientError> {
-        self.exchange
-            .call(command, headers, body, Meanwhile::Keep)
-            .await
-    }
-
-    async fn settle(
-        &mut self,
-        command: Command,
-        message: &Message,
-        transaction: Option<&Transaction>,
-    ) -> Result<(), ClientError> {
-        let mode = message
-            .subscription()
-            .and_then(|id| self.subscriptions.get(id.as_ref()));
-        if mode == Some(&Acknowledge::Auto) {
-            return Err(ClientError::NothingToAcknowledge);
+impl ConnectionBuilder {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            options: Options {
+                addresses: Vec::new(),
+                login: None,
+                client_id: None,
+                virtual_host: None,
+                heart_beat: HeartBeat::default(),
+                connect_timeout: Duration::from_secs(10),
+                reconnect: Reconnect::default(),
+                in_flight_max: IN_FLIGHT_DEFAULT,
+                is_deduplicated: true,
+                limits: Limits::default(),
+                security: Security::default(),
+                events: Events::default(),
+                trace_source: None,
+            },
         }
-        let named = message.acknowledgement(command)?;
-        let mut headers: Headers<'_> = named
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        headers.extend(transaction.map(|transaction| ("transaction", transaction.id())));
-        self.exchange.post(command, &headers, b"").await
+    }
+
+    /// Who connects; goes before a login in the address.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("broker").login("billing", "secret");
+    /// ```
+    pub fn login(mut self, name: impl Into<String>, passcode: impl Into<String>) -> Self {
+        self.options.login = Some((name.into(), Passcode(passcode.into())));
+        self
+    }
+
+    /// The identity of durable subscriptions. One live connection each.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("broker").client_id("billing-1");
+    /// ```
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.options.client_id = Some(id.into());
+        self
+    }
+
+    /// The virtual host. Default: the host of the address. RabbitMQ's is usually `/`.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("rabbit").virtual_host("/");
+    /// ```
+    pub fn virtual_host(mut self, name: impl Into<String>) -> Self {
+        self.options.virtual_host = Some(name.into());
+        self
+    }
+
+    /// The heart-beats to agree on. Default: 10 s in both directions.
+    ///
+    /// ```
+    /// # use stompbox_client::{Connection, HeartBeat};
+    /// let builder = Connection::builder("broker").heart_beat(HeartBeat::NONE);
+    /// ```
+    pub fn heart_beat(mut self, wishes: HeartBeat) -> Self {
+        self.options.heart_beat = wishes;
+        self
+    }
+
+    /// How long one attempt to connect may take, up to the broker's CONNECTED. Default: 10 s.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("broker").connect_timeout(std::time::Duration::from_secs(1));
+    /// ```
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// What happens when the connection is lost. Options in the address go before it.
+    ///
+    /// ```
+    /// # use stompbox_client::{Connection, Reconnect};
+    /// let builder = Connection::builder("broker").reconnect(Reconnect::never());
+    /// ```
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.options.reconnect = reconnect;
+        self
+    }
+
+    /// How many messages may wait for their receipts; a sender beyond waits for room. Default: 1,000.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("broker").in_flight_max(100);
+    /// ```
+    pub fn in_flight_max(mut self, messages: usize) -> Self {
+        self.options.in_flight_max = messages;
+        self
+    }
+
+    /// Whether messages whose sending is confirmed get a duplicate-detection id, so that one which is sent again after a
+    /// loss has its effect once. Default: they do, with brokers that know of it, unless there is no reconnecting.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let at_least_once = Connection::builder("broker").deduplicate(false);
+    /// ```
+    pub fn deduplicate(mut self, is_deduplicated: bool) -> Self {
+        self.options.is_deduplicated = is_deduplicated;
+        self
+    }
+
+    /// The largest frames to accept.
+    ///
+    /// ```
+    /// # use stompbox_client::{Connection, Limits};
+    /// let limits = Limits { body_bytes_max: 1 << 20, ..Limits::default() };
+    /// let builder = Connection::builder("broker").limits(limits);
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Whom to trust behind `stomps://` and `wss://`. Default: whom the system does.
+    ///
+    /// ```
+    /// # use stompbox_client::{Connection, Tls};
+    /// let builder = Connection::builder("stomps://10.0.0.7").tls(Tls::default().server_name("broker"));
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.options.security.tls = tls;
+        self
+    }
+
+    /// A function that is told what happens to the connection.
+    ///
+    /// ```
+    /// # use stompbox_client::Connection;
+    /// let builder = Connection::builder("broker").on_event(|event| eprintln!("{event:?}"));
+    /// ```
+    pub fn on_event(mut self, function: impl Fn(&ConnectionEvent) + Send + Sync + 'static) -> Self {
+        self.options.events = Events::new(function);
+        self
+    }
+
+    /// A function that says which trace a message belongs to, where a listener's message does not say so: the bridge to
+    /// OpenTelemetry, for instance.
+    ///
+    /// ```
+    /// # use stompbox_client::{Connection, TraceContext};
+    /// let builder = Connection::builder("broker").trace_source(|| Some(TraceContext::new_root()));
+    /// ```
+    pub fn trace_source(
+        mut self,
+        source: impl Fn() -> Option<TraceContext> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.trace_source = Some(Arc::new(source));
+        self
+    }
+
+    /// Connects. Must be called within a tokio runtime with I/O and time enabled.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), stompbox_client::ClientError> {
+    /// let connection = stompbox_client::Connection::builder("broker").connect().await?;
+    /// # connection.close().await }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The address is none, the broker cannot be reached, does not answer in time, or refuses.
+    pub async fn connect(self) -> Result<Connection, ClientError> {
+        let Self { url, mut options } = self;
+        let target = url::parse(&url, &options.reconnect)?;
+        options.addresses = target.addresses;
+        options.reconnect = target.reconnect.unwrap_or(options.reconnect);
+        let options = Arc::new(options);
+        let attempts = Attempts::new(&options, &options.events, options.reconnect.first_attempts);
+        let opened = attempts.connect().await?;
+        let shared = Arc::new(Shared::new(options.in_flight_max));
+        let (commands, taken) = mpsc::channel(COMMANDS_MAX);
+        let handle = Handle::new(commands, Arc::clone(&shared));
+        let driver = Driver::new(Arc::clone(&options), shared, taken);
+        tokio::spawn(driver.run(opened));
+        Ok(Connection { handle, options })
     }
 }

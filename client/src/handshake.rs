@@ -1,132 +1,156 @@
-//! From an address to a session: the TCP connection, CONNECT, and what CONNECTED says.
+//! From an address to a session: the transport, CONNECT, and what CONNECTED says.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stompbox_protocol::{Command, Decoder, Frame, Input, Role, Version, encode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::inbound::refusal;
-use crate::outbound::Headers;
-use crate::{ClientError, ConnectOptions};
+use crate::connection::Options;
+use crate::dialect::{Dialect, Feature};
+use crate::exchange::refusal;
+use crate::transport::{self, BoxedTransport, Framing, Output};
+use crate::url::Address;
+use crate::{ClientError, HeartBeat};
 
-const VERSIONS: [Version; 3] = [Version::V1_0, Version::V1_1, Version::V1_2];
+const VERSIONS: [Version; 3] = [Version::V1_2, Version::V1_1, Version::V1_0];
 
 /// What was agreed on.
-#[derive(Debug)]
-pub(crate) struct Session {
-    /// The version.
+#[derive(Debug, Clone)]
+pub(crate) struct Agreement {
     pub(crate) version: Version,
-    /// The broker's name for the session.
-    pub(crate) id: Option<String>,
+    /// The broker, as it names itself.
+    pub(crate) server: String,
+    pub(crate) dialect: Dialect,
     /// How often we must send something.
     pub(crate) send_every: Option<Duration>,
     /// After how much silence the broker is given up.
     pub(crate) silence: Option<Duration>,
 }
 
-/// Connects and opens a session, within the time of the options. The decoder may hold frames already.
-pub(crate) async fn connect(
-    address: &str,
-    options: &ConnectOptions,
-) -> Result<(TcpStream, Decoder, Session), ClientError> {
-    let late = |_| ClientError::ConnectTimeout {
-        address: address.to_owned(),
-        timeout: options.timeout,
-    };
-    timeout(options.timeout, open(address, options))
-        .await
-        .map_err(late)?
+impl Agreement {
+    /// Before there is one.
+    pub(crate) fn none() -> Self {
+        Self {
+            version: Version::V1_2,
+            server: String::new(),
+            dialect: Dialect::Other,
+            send_every: None,
+            silence: None,
+        }
+    }
+
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        self.dialect.has(feature, self.version)
+    }
+
+    pub(crate) fn unsupported(&self, feature: Feature) -> ClientError {
+        ClientError::Unsupported {
+            feature,
+            server: format!("{} in STOMP {}", self.server, self.version),
+        }
+    }
 }
 
-async fn open(
-    address: &str,
-    options: &ConnectOptions,
-) -> Result<(TcpStream, Decoder, Session), ClientError> {
-    let unreachable = |error| ClientError::Unreachable {
-        address: address.to_owned(),
-        source: Arc::new(error),
-    };
-    let mut socket = TcpStream::connect(address).await.map_err(unreachable)?;
-    // An acknowledgement must not wait for the broker's TCP acknowledgement of the one before.
-    socket.set_nodelay(true).map_err(unreachable)?;
-    socket
-        .write_all(&connect_frame(address, options))
+/// A session that has begun. The decoder may hold frames already.
+pub(crate) struct Opened {
+    pub(crate) address: String,
+    pub(crate) transport: BoxedTransport,
+    pub(crate) decoder: Decoder,
+    pub(crate) agreement: Agreement,
+}
+
+/// Opens a session with one broker, within the time of the options.
+pub(crate) async fn open(address: &Address, options: &Options) -> Result<Opened, ClientError> {
+    let limit = options.connect_timeout;
+    // Boxed, since handshakes are large and rare.
+    let opened = timeout(limit, Box::pin(begin(address, options))).await;
+    opened.unwrap_or_else(|_elapsed| {
+        Err(ClientError::ConnectTimeout {
+            address: address.to_string(),
+            timeout: limit,
+        })
+    })
+}
+
+async fn begin(address: &Address, options: &Options) -> Result<Opened, ClientError> {
+    let mut transport = transport::open(address, &options.security).await?;
+    let mut output = Output::new(framing(&transport));
+    output.frame(&Bytes::new(), |out| write_connect(out, address, options));
+    transport::drain(&mut *transport, &mut output)
         .await
-        .map_err(broken)?;
+        .map_err(ClientError::broken)?;
     let mut decoder = Decoder::new(Role::Client, options.limits.clone());
-    let frame = first_frame(&mut socket, &mut decoder).await?;
-    let session = match frame.command() {
-        Command::Connected => session(&frame, options)?,
+    let frame = first_frame(&mut transport, &mut decoder).await?;
+    let agreement = match frame.command() {
+        Command::Connected => agreement(&frame, options.heart_beat)?,
         Command::Error => return Err(refusal(&frame)),
         command => return Err(ClientError::Unexpected { command }),
     };
-    decoder.set_version(session.version);
+    decoder.set_version(agreement.version);
     decoder.authenticated();
-    Ok((socket, decoder, session))
+    Ok(Opened {
+        address: address.to_string(),
+        transport,
+        decoder,
+        agreement,
+    })
 }
 
-fn connect_frame(address: &str, options: &ConnectOptions) -> Vec<u8> {
-    let host = address
-        .rsplit_once(':')
-        .map_or(address, |(host, _port)| host);
+pub(crate) fn framing(transport: &BoxedTransport) -> Framing {
+    if transport.wants_frames() {
+        Framing::Frames
+    } else {
+        Framing::Stream
+    }
+}
+
+fn write_connect(out: &mut Vec<u8>, address: &Address, options: &Options) {
     let versions = VERSIONS.map(Version::as_str).join(",");
     let beat = options.heart_beat;
     let heart_beat = format!("{},{}", beat.send.as_millis(), beat.receive.as_millis());
-    let mut headers: Headers<'_> = vec![
-        ("accept-version", &versions),
-        ("host", options.host.as_deref().unwrap_or(host)),
-        ("heart-beat", &heart_beat),
-    ];
-    let optional = [
-        ("login", options.login.as_deref()),
-        (
-            "passcode",
-            options.passcode.as_ref().map(|passcode| passcode.expose()),
-        ),
-        ("client-id", options.client_id.as_deref()),
-    ];
-    headers.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    encode_frame(Version::V1_0, Command::Connect, &headers, b"")
+    let host = options
+        .virtual_host
+        .as_ref()
+        .or(address.virtual_host.as_ref())
+        .unwrap_or(&address.host);
+    let login = match &options.login {
+        Some((name, passcode)) => Some((name.as_str(), passcode.0.as_str())),
+        None => address
+            .login
+            .as_ref()
+            .map(|(name, passcode)| (name.as_str(), passcode.as_str())),
+    };
+    out.extend_from_slice(b"CONNECT\n");
+    let mut header = |name: &str, value: &str| {
+        // CONNECT is never escaped: STOMP 1.2 §Value Encoding.
+        encode::header(out, Version::V1_0, name.as_bytes(), value.as_bytes());
+    };
+    header("accept-version", &versions);
+    header("host", host);
+    header("heart-beat", &heart_beat);
+    if let Some((name, passcode)) = login {
+        header("login", name);
+        header("passcode", passcode);
+    }
+    if let Some(id) = &options.client_id {
+        header("client-id", id);
+    }
+    out.push(b'\n');
 }
 
-/// A frame as on the wire.
-pub(crate) fn encode_frame(
-    version: Version,
-    command: Command,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Vec<u8> {
-    let headers: Vec<(&[u8], &[u8])> = headers
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-        .collect();
-    let mut bytes = Vec::with_capacity(body.len() + 256);
-    encode::frame(&mut bytes, version, command, &headers, body);
-    bytes
-}
-
-async fn first_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> Result<Frame, ClientError> {
+async fn first_frame(
+    transport: &mut BoxedTransport,
+    decoder: &mut Decoder,
+) -> Result<Frame, ClientError> {
     loop {
-        match decoder
-            .next_input()
-            .map_err(|source| ClientError::Malformed { source })?
-        {
+        let input = decoder.next_input();
+        match input.map_err(|source| ClientError::Malformed { source })? {
             Some(Input::Frame(frame)) => return Ok(frame),
             Some(Input::HeartBeat) => {}
             None => {
-                if socket
-                    .read_buf(&mut decoder.read_space())
-                    .await
-                    .map_err(broken)?
-                    == 0
-                {
+                let filled = transport::fill(&mut **transport, decoder).await;
+                if filled.map_err(ClientError::broken)? == 0 {
                     return Err(ClientError::Closed);
                 }
             }
@@ -134,7 +158,7 @@ async fn first_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> Result<Fr
     }
 }
 
-fn session(connected: &Frame, options: &ConnectOptions) -> Result<Session, ClientError> {
+fn agreement(connected: &Frame, ours: HeartBeat) -> Result<Agreement, ClientError> {
     let version = match connected.text("version") {
         // A broker of STOMP 1.0 names none.
         None => Version::V1_0,
@@ -149,11 +173,13 @@ fn session(connected: &Frame, options: &ConnectOptions) -> Result<Session, Clien
         .text("heart-beat")
         .and_then(|text| intervals(&text))
         .unwrap_or((0, 0));
-    let ours = options.heart_beat;
-    Ok(Session {
+    let server = connected.text("server");
+    Ok(Agreement {
         version,
-        id: connected.text("session").map(|id| id.into_owned()),
-        send_every: agree(ours.send, wants),
+        dialect: Dialect::of(server.as_deref()),
+        server: server.map_or_else(|| "the broker".to_owned(), |name| name.into_owned()),
+        // Earlier than agreed: ActiveMQ grants nothing for the way.
+        send_every: agree(ours.send, wants).map(|interval| interval * 3 / 4),
         // Twice the interval: what is on time on the broker's side may be late here.
         silence: agree(ours.receive, sends).map(|interval| interval * 2),
     })
@@ -168,10 +194,4 @@ fn intervals(text: &str) -> Option<(u32, u32)> {
 fn agree(ours: Duration, theirs_ms: u32) -> Option<Duration> {
     let theirs = Duration::from_millis(theirs_ms.into());
     (!ours.is_zero() && !theirs.is_zero()).then(|| ours.max(theirs))
-}
-
-fn broken(error: std::io::Error) -> ClientError {
-    ClientError::Broken {
-        source: Arc::new(error),
-    }
 }

@@ -1,6 +1,7 @@
 //! The whole system from outside: what the tests in `tests/` stand on.
 //!
-//! Nothing here uses the product's own codec or client: a test that shares code with what it tests shares its bugs.
+//! Nothing here uses the product's own codec or client: a test that shares code with what it tests shares its bugs. The
+//! one test of the client itself is `tests/rust_client.rs`.
 //! A failed expectation panics and shows the connection's transcript and the broker's output.
 
 pub mod broker;
@@ -12,6 +13,7 @@ pub mod jump_clock;
 pub mod markdown;
 pub mod preload;
 pub mod process;
+pub mod relay;
 pub mod resident;
 pub mod scale;
 pub mod slow_sync;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use stompbox_client::{ClientError, ConnectOptions, Connection};
+use stompbox_client::{ClientError, Connection, Reconnect};
 
 use super::exit;
 use super::output::{chain, complain};
@@ -57,9 +57,12 @@ pub(super) fn run(address: &str, task: impl Future<Output = Result<(), Failure>>
     }
 }
 
-/// Connects as a user at a terminal would want it.
+/// Connects as a user at a terminal would want it: what is lost is an error, not a reason to wait.
 pub(super) async fn connect(address: &str) -> Result<Connection, ClientError> {
-    Connection::connect(full_address(address), ConnectOptions::default()).await
+    Connection::builder(full_address(address))
+        .reconnect(Reconnect::never())
+        .connect()
+        .await
 }
 
 /// `host` is `host:61613`.

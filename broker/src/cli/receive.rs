@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use stompbox_client::{ClientError, Connection, Message, SubscribeOptions};
-use tokio::time::timeout;
+use stompbox_client::{AcknowledgeMode, ClientError, Consumer, Message, Subscription};
 
 use super::argument::ReceiveArguments;
 use super::broker::{Failure, connect, full_destination};
@@ -17,7 +16,7 @@ const PREFETCH: u32 = 100;
 
 /// Receives until there are enough, nothing more comes, or the user interrupts.
 pub(super) async fn run(arguments: &ReceiveArguments, out: &mut impl Write) -> Result<(), Failure> {
-    let mut connection = connect(&arguments.from).await?;
+    let connection = connect(&arguments.from).await?;
     let destination = full_destination(&arguments.destination);
     // With a count one at a time: messages beyond it should stay where they are.
     let prefetch = if arguments.count.is_some() {
@@ -25,22 +24,23 @@ pub(super) async fn run(arguments: &ReceiveArguments, out: &mut impl Write) -> R
     } else {
         PREFETCH
     };
-    connection
-        .subscribe(&SubscribeOptions::to(destination).prefetch(prefetch))
+    let mut consumer = connection
+        .session(AcknowledgeMode::Individual)
+        .consumer(Subscription::to(destination).prefetch(prefetch))
         .await?;
     let received = tokio::select! {
-        received = receive(&mut connection, arguments, out) => received?,
+        received = receive(&mut consumer, arguments, out) => received?,
         // Dropped between two messages or while one is printed: that one returns to its queue.
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.map_err(|source| Failure::Io {
                 what: "cannot wait for signals".to_owned(),
                 source,
             })?;
-            return Ok(connection.disconnect().await?);
+            return Ok(connection.close().await?);
         }
     };
-    // Its receipt covers the acknowledgements.
-    connection.disconnect().await?;
+    // Covers the acknowledgements.
+    connection.close().await?;
     match arguments.count {
         Some(wanted) if received < wanted => Err(Failure::TooFew { received, wanted }),
         Some(_) | None => Ok(()),
@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: &ReceiveArguments, out: &mut impl Write) -> R
 
 /// Returns how many there were.
 async fn receive(
-    connection: &mut Connection,
+    consumer: &mut Consumer,
     arguments: &ReceiveArguments,
     out: &mut impl Write,
 ) -> Result<u64, Failure> {
@@ -57,14 +57,14 @@ async fn receive(
     let quiet = arguments.timeout.or((!waits_for_ever).then_some(QUIET));
     let mut received = 0;
     while arguments.count.is_none_or(|count| received < count) {
-        let Some(message) = next(connection, quiet).await? else {
+        let Some(message) = next(consumer, quiet).await? else {
             break;
         };
         print(out, &message, arguments.headers).map_err(|source| Failure::Io {
             what: "cannot write to standard output".to_owned(),
             source,
         })?;
-        connection.ack(&message).await?;
+        message.ack()?;
         received += 1;
     }
     Ok(received)
@@ -72,15 +72,12 @@ async fn receive(
 
 /// The next message; [`None`] when there was none for `quiet`.
 async fn next(
-    connection: &mut Connection,
+    consumer: &mut Consumer,
     quiet: Option<Duration>,
 ) -> Result<Option<Message>, ClientError> {
     match quiet {
-        None => connection.next_message().await.map(Some),
-        Some(quiet) => match timeout(quiet, connection.next_message()).await {
-            Ok(message) => message.map(Some),
-            Err(_elapsed) => Ok(None),
-        },
+        None => consumer.receive().await.map(Some),
+        Some(quiet) => consumer.receive_timeout(quiet).await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use stompbox_client::OutgoingMessage;
+use stompbox_client::{AcknowledgeMode, DeliveryMode, OutgoingMessage};
 
 use super::argument::SendArguments;
 use super::broker::{Failure, connect, full_destination};
@@ -11,27 +11,28 @@ use super::broker::{Failure, connect, full_destination};
 pub(super) async fn run(arguments: &SendArguments, out: &mut impl Write) -> Result<(), Failure> {
     let body = read_body(arguments)?;
     let destination = full_destination(&arguments.destination);
-    let persistent = if arguments.non_persistent {
-        "false"
+    let mode = if arguments.non_persistent {
+        DeliveryMode::NonPersistent
     } else {
-        "true"
+        DeliveryMode::Persistent
     };
-    let message = OutgoingMessage::to(&destination)
-        .header("persistent", persistent)
-        .body(body);
     let message = arguments
         .headers
         .iter()
-        .fold(message, |message, (name, value)| {
+        .fold(OutgoingMessage::new(body), |message, (name, value)| {
             message.header(name, value)
         });
-    let mut connection = connect(&arguments.to).await?;
+    let connection = connect(&arguments.to).await?;
+    let producer = connection
+        .session(AcknowledgeMode::Auto)
+        .producer(&destination)
+        .delivery_mode(mode);
     for _ in 1..arguments.count {
-        connection.send(&message).await?;
+        producer.send_and_forget(&message).await?;
     }
-    connection.send_receipted(&message).await?;
-    // Its receipt covers those that asked for none.
-    connection.disconnect().await?;
+    producer.send(&message).await?;
+    // Covers those that asked for no receipt.
+    connection.close().await?;
     let messages = if arguments.count == 1 {
         "message"
     } else {

@@ -1,0 +1,237 @@
+//! The Rust client against the broker: it survives that the broker is killed, and its examples run.
+//!
+//! `STOMPBOX_CLIENT_KILLS` sets the number of kills (default 20).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use stompbox_client::{AcknowledgeMode, ClientError, Connection, Producer, Reconnect, blocking};
+use stompbox_tests::broker::{Console, Launch};
+use stompbox_tests::process::within;
+use stompbox_tests::relay::Relay;
+use stompbox_tests::say;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stompbox-under-test");
+
+/// Spent only by failing tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Confirmed messages in each life of the broker.
+const LIFE_MESSAGES: usize = 150;
+
+/// Messages under way at once.
+const IN_FLIGHT: usize = 32;
+
+/// Each delivery of each message: whether it said that it may not be the first.
+type Seen = Arc<Mutex<BTreeMap<u64, Vec<bool>>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a run under kills has shown.
+struct Outcome {
+    total: usize,
+    /// Came more than once.
+    again: usize,
+    /// Came more than once, and did not say so.
+    doubled: usize,
+}
+
+/// A listener and a producer on one connection while the broker is killed and started again.
+fn under_kills(kills: usize, configuration: &str) -> Result<Outcome> {
+    let relay = Relay::start()?;
+    let launch = Launch::new(PROGRAM).console(Console::None);
+    let mut broker = launch.configuration(configuration).start();
+    relay.lead_to(Some(broker.stomp()));
+    let runtime = tokio::runtime::Runtime::new()?;
+    let reconnect = Reconnect::default().initial_delay(Duration::from_millis(10));
+    let connect = Connection::builder(relay.address().to_string())
+        .reconnect(reconnect.longest_delay(Duration::from_millis(100)))
+        .in_flight_max(IN_FLIGHT)
+        .connect();
+    let connection = runtime.block_on(connect)?;
+
+    // This is all that its author writes.
+    let session = connection.session(AcknowledgeMode::Auto);
+    let seen = Seen::default();
+    let log = Arc::clone(&seen);
+    let consumer = runtime.block_on(session.consumer("/queue/work"))?;
+    let listener = {
+        let _guard = runtime.enter();
+        consumer.listener().concurrency(2).start(move |message| {
+            let log = Arc::clone(&log);
+            async move {
+                let number = message.text()?.parse().unwrap_or(u64::MAX);
+                let is_redelivered = message.is_redelivered();
+                lock(&log).entry(number).or_default().push(is_redelivered);
+                Ok::<(), ClientError>(())
+            }
+        })
+    };
+    let total = (kills + 1) * LIFE_MESSAGES;
+    let confirmed = Arc::new(AtomicUsize::new(0));
+    let producer = session.producer("/queue/work");
+    let sender = runtime.spawn(send_all(producer, total, Arc::clone(&confirmed)));
+
+    for life in 1..=kills {
+        let wanted = life * LIFE_MESSAGES - LIFE_MESSAGES / 2;
+        until(|| (confirmed.load(Ordering::Relaxed), wanted), "confirmed")?;
+        relay.lead_to(None);
+        broker.kill();
+        broker.start_again();
+        relay.lead_to(Some(broker.stomp()));
+    }
+    runtime.block_on(sender)??;
+    until(|| (lock(&seen).len(), total), "received")?;
+    runtime.block_on(listener.stop());
+    runtime.block_on(connection.close())?;
+
+    let seen = lock(&seen);
+    let unmarked = |deliveries: &&Vec<bool>| deliveries.iter().filter(|again| !**again).count() > 1;
+    Ok(Outcome {
+        total,
+        again: seen.values().filter(|all| all.len() > 1).count(),
+        doubled: seen.values().filter(unmarked).count(),
+    })
+}
+
+/// Sends numbers, so many under way at once.
+async fn send_all(
+    producer: Producer,
+    total: usize,
+    confirmed: Arc<AtomicUsize>,
+) -> Result<(), ClientError> {
+    let mut under_way = VecDeque::new();
+    for number in 0..total {
+        under_way.push_back(producer.send_async(number.to_string()).await?);
+        if under_way.len() == IN_FLIGHT
+            && let Some(oldest) = under_way.pop_front()
+        {
+            oldest.await?;
+            confirmed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for completion in under_way {
+        completion.await?;
+        confirmed.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Waits until there are as many as are wanted.
+fn until(count: impl Fn() -> (usize, usize), what: &str) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (there, wanted) = count();
+        if there >= wanted {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "{there} of {wanted} {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_listener_and_a_producer_do_not_notice_that_the_broker_is_killed() -> Result<()> {
+    let kills = std::env::var("STOMPBOX_CLIENT_KILLS").ok();
+    let kills = kills.map_or(Ok(20), |text| text.parse())?;
+    let outcome = under_kills(kills, "[policy]\ndispatch = \"durable\"\n")?;
+    let Outcome {
+        total,
+        again,
+        doubled,
+    } = outcome;
+    say(&format!(
+        "proof: Rust client: {kills} kills, {total} messages, none lost, {again} came again and said so, \
+         {doubled} twice without"
+    ));
+    ensure!(doubled == 0, "{doubled} messages had their effect twice");
+    Ok(())
+}
+
+/// What was dispatched before it was on the disk is forgotten by a crash, and sent again as something new.
+#[test]
+fn eager_dispatch_doubles_no_more_than_was_under_way_at_a_kill() -> Result<()> {
+    const KILLS: usize = 4;
+    let outcome = under_kills(KILLS, "")?;
+    let (doubled, under_way) = (outcome.doubled, KILLS * IN_FLIGHT);
+    ensure!(doubled <= under_way, "{doubled} messages came twice");
+    Ok(())
+}
+
+#[test]
+fn blocking_calls_do_not_notice_that_the_broker_is_killed() -> Result<()> {
+    let relay = Relay::start()?;
+    let mut broker = Launch::new(PROGRAM).console(Console::None).start();
+    relay.lead_to(Some(broker.stomp()));
+    let reconnect = Reconnect::default().initial_delay(Duration::from_millis(10));
+    let connection = blocking::Connection::builder(relay.address().to_string())
+        .reconnect(reconnect)
+        .connect_blocking()?;
+    let session = connection.session(AcknowledgeMode::Individual);
+    let producer = session.producer("/queue/work");
+    let mut consumer = session.consumer("/queue/work")?;
+    for life in 0..3 {
+        producer.send(format!("{life}"))?;
+        let message = consumer.receive()?;
+        ensure!(message.text()? == format!("{life}"), "{message:?}");
+        consumer.ack_confirmed(&message)?;
+        relay.lead_to(None);
+        broker.kill();
+        broker.start_again();
+        relay.lead_to(Some(broker.stomp()));
+    }
+    ensure!(
+        consumer
+            .receive_timeout(Duration::from_millis(300))?
+            .is_none(),
+        "all are settled"
+    );
+    connection.close()?;
+    Ok(())
+}
+
+/// What each example says at its end.
+const EXAMPLES: [(&str, &str); 7] = [
+    ("blocking_worker", "the sum is 7"),
+    ("durable_subscriber", "event 3"),
+    ("failover", "tick 9"),
+    ("listener", "8 parcels packed"),
+    ("producer", "101 orders sent"),
+    ("request_reply", "tea is 3.20, coffee 4.10"),
+    ("transacted_bridge", "20 orders moved"),
+];
+
+#[test]
+fn every_example_runs() -> Result<()> {
+    let broker = Launch::new(PROGRAM).console(Console::None).start();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (example, says) in EXAMPLES {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args([
+                "run",
+                "--quiet",
+                "--package",
+                "stompbox-client",
+                "--example",
+                example,
+            ])
+            .args(["--", &broker.stomp().to_string()])
+            .current_dir(&root);
+        let output = within(cargo, PATIENCE * 3).with_context(|| example.to_owned())?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success() && said.contains(says),
+            "{example} did not say {says:?}: {said}\n{complaint}"
+        );
+    }
+    Ok(())
+}
