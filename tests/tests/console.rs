@@ -348,6 +348,27 @@ fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
 }
 
 #[test]
+fn the_console_answers_under_the_names_that_are_configured() {
+    let broker = start("[console]\nhosts = [\"Broker.example\"]\n");
+    let console = broker.console().expect("the test starts a console");
+    let address = console.trim_start_matches("http://");
+    for (host, status) in [("broker.example:8161", "200"), ("other.example", "421")] {
+        let mut stream = TcpStream::connect(address).expect("the console listens");
+        let head = format!("GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream
+            .write_all(head.as_bytes())
+            .expect("the console reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{host}");
+        assert!(
+            status == "200" || answer.contains("console.hosts"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
 fn a_console_that_may_not_manage_shows_no_message_and_changes_nothing() {
     let broker = start("[console]\nmanage = false\n");
     let mut wire = connect(&broker);

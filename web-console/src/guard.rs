@@ -136,7 +136,7 @@ fn refusal(hosts: &AllowedHosts, target: &Uri, headers: &HeaderMap) -> Option<Ap
     }
     Some(ApiError::HostNotAllowed(
         "the console does not answer under this host name, so that no other web site can reach it through \
-         your browser; open it by IP address or as localhost"
+         your browser; open it by IP address or as localhost, or add the name to console.hosts"
             .to_owned(),
     ))
 }

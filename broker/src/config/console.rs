@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::form::{AddressOrNone, Flag};
+use super::form::{AddressOrNone, Flag, Hosts};
 use super::section::section;
 
 section! {
@@ -11,6 +11,9 @@ section! {
         /// Where the console is served; "none" switches it off. There is no authentication yet: keep it on a
         /// loopback address.
         pub listen: Option<SocketAddr> = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8161))), AddressOrNone;
+        /// Names of hosts under which it answers beside IP addresses and `localhost`: those by which browsers and
+        /// proxies call it.
+        pub hosts: Vec<String> = Vec::new(), Hosts;
         /// Whether it shows messages, moves and deletes them, and takes what is scheduled off. If not it shows names and
         /// counters, and changes nothing.
         pub manage: bool = true, Flag;

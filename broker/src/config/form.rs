@@ -1,10 +1,12 @@
 //! The forms a value may be written in: how each is read, written back and described.
 
 mod address;
+mod host;
 mod quantity;
 mod word;
 
 pub(super) use address::{AddressOrNone, Addresses};
+pub(super) use host::Hosts;
 pub(crate) use quantity::parse_duration;
 pub(super) use quantity::{Bytes, Count, Number, Span};
 pub(super) use word::{Choice, Flag, Folder, Text};

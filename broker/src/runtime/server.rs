@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use stompbox_console::Health;
+use stompbox_console::{AllowedHosts, Health};
 use stompbox_store::sqlite::{Durability, SqliteOptions};
 use stompbox_store::{EventSink, Recovered, Store, StoreError};
 use tokio::net::TcpListener;
@@ -279,9 +279,12 @@ impl Broker {
             ),
             may_manage: self.config.console.manage,
         };
+        let hosts = self.config.console.hosts.iter();
+        let hosts = hosts.fold(AllowedHosts::default(), |hosts, name| hosts.with_name(name));
         let shutdown = self.console.clone();
         tokio::spawn(async move {
-            if let Err(error) = stompbox_console::serve(listener, Arc::new(admin), shutdown).await {
+            let serving = stompbox_console::serve_as(listener, Arc::new(admin), hosts, shutdown);
+            if let Err(error) = serving.await {
                 tracing::error!(%error, "the console has stopped");
             }
         });
