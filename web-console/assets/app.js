@@ -3,9 +3,12 @@
 
 import { Chart } from "/chart.js";
 import { Feed } from "/feed.js";
-import { NONE, bytes, count, duration, headline, isDeadLetter, micros, plural, rate, visible } from "/format.js";
+import { bytes, count, duration, headline, micros, moment, plural, rate, visible } from "/format.js";
+import { makeLists } from "/lists.js";
 import { Rates } from "/rates.js";
-import { Table } from "/table.js";
+import { complaint, order } from "/request.js";
+import { Scheduled } from "/scheduled.js";
+import { Sheet } from "/sheet.js";
 
 const LIMIT_FIRST = 100;
 const LIMIT_MAX = 1_000;
@@ -17,7 +20,7 @@ const write = (id, text) => {
   if (node.textContent !== text) node.textContent = text;
 };
 
-const state = { tab: "queues", name: "", limit: LIMIT_FIRST, snapshot: null, lost: null };
+const state = { tab: "queues", name: "", limit: LIMIT_FIRST, snapshot: null, scheduled: [], trouble: "", lost: null };
 
 const rates = {
   broker: new Rates(() => "", ["enqueued_total", "dispatched_total"]),
@@ -25,112 +28,24 @@ const rates = {
   topics: new Rates((topic) => topic.name, ["enqueued_total", "dispatched_total"]),
 };
 
-const text = (id, label, value, hint) => ({ id, label, hint, value, text: (item) => visible(value(item)) });
-const number = (id, label, hint, format = count) => ({
-  id, label, hint, numeric: true, value: (item) => item[id], text: (item) => format(item[id]),
-});
-const perSecond = (list, id, label, hint) => ({
-  id: `${id}-rate`, label, hint, numeric: true,
-  value: (item) => rates[list].of(item, id), text: (item) => rate(rates[list].of(item, id)),
-});
-const marked = (column, mark) => ({ ...column, mark });
-const bad = (id) => (item) => (item[id] > 0 ? "bad" : "zero");
-const dead = (queue) => isDeadLetter(queue.name) && queue.depth > 0;
-const unread = (queue) => queue.consumers === 0 && queue.depth > 0 && !isDeadLetter(queue.name);
-
 const place = { head: byId("table").tHead, body: byId("table").tBodies[0] };
-const byName = { column: "name", order: "ascending" };
-
-const lists = {
-  queues: {
-    one: "queue", many: "queues",
-    table: new Table({
-      ...place, sort: byName, key: (queue) => queue.name, rowMark: (queue) => (dead(queue) ? "alarm" : ""),
-      columns: [
-        text("name", "Queue", (queue) => queue.name),
-        marked(number("depth", "Depth", "Messages in the queue, in flight included"), (queue) => (dead(queue) ? "bad" : undefined)),
-        number("in_flight", "In flight", "With a consumer, not acknowledged yet"),
-        number("delayed", "Delayed", "Waiting out a redelivery delay"),
-        marked(number("consumers", "Consumers", "Subscriptions"), (queue) => (unread(queue) ? "attention" : undefined)),
-        perSecond("queues", "enqueued_total", "In/s", "Messages accepted a second"),
-        perSecond("queues", "dispatched_total", "Out/s", "Deliveries a second, repeats included"),
-        perSecond("queues", "acknowledged_total", "Acked/s", "Messages acknowledged a second"),
-        number("depth_bytes", "Size", "Bytes of the messages in the queue", bytes),
-        number("redelivered_total", "Redelivered", "Deliveries that came back since the start"),
-        number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
-        number("expired_total", "Expired", "Expired since the start"),
-        marked(number("dropped_total", "Dropped", "Dropped since the start because the queue was full"), bad("dropped_total")),
-      ],
-    }),
-  },
-  topics: {
-    one: "topic", many: "topics",
-    table: new Table({
-      ...place, sort: byName, key: (topic) => topic.name,
-      columns: [
-        text("name", "Topic", (topic) => topic.name),
-        number("consumers", "Consumers", "Subscriptions"),
-        number("durable", "Durable", "Durable subscriptions, with or without a consumer"),
-        number("pending", "Pending", "Waiting in subscriptions beyond what is in flight"),
-        number("in_flight", "In flight", "Not yet written or not yet acknowledged"),
-        perSecond("topics", "enqueued_total", "In/s", "Messages published a second"),
-        perSecond("topics", "dispatched_total", "Out/s", "Deliveries a second"),
-        number("enqueued_total", "Published", "Messages since the start"),
-        number("dispatched_total", "Delivered", "Deliveries since the start"),
-        marked(number("dropped_total", "Dropped", "Deliveries dropped since the start"), bad("dropped_total")),
-      ],
-    }),
-  },
-  subscriptions: {
-    one: "subscription", many: "durable or shared subscriptions",
-    table: new Table({
-      ...place, sort: { column: "identity", order: "ascending" }, key: (subscription) => subscription.identity,
-      columns: [
-        text("identity", "Subscription", (subscription) => subscription.identity, "What it is called, with its client-id"),
-        text("topic", "Topic", (subscription) => subscription.topic),
-        text("kind", "Kind", (subscription) => [subscription.durable ? "durable" : "", subscription.shared ? "shared" : ""].filter(Boolean).join(", ")),
-        text("selector", "Selector", (subscription) => subscription.selector ?? NONE),
-        marked(number("consumers", "Consumers"), (subscription) => (subscription.consumers === 0 && subscription.pending > 0 ? "attention" : undefined)),
-        number("pending", "Pending", "Waiting or with a consumer, at most"),
-        number("in_flight", "In flight", "With a consumer, not acknowledged yet"),
-        number("dispatched_total", "Delivered", "Deliveries since the start"),
-        number("acknowledged_total", "Acked", "Acknowledged since the start"),
-        number("dead_lettered_total", "Dead", "Moved to a dead-letter queue since the start"),
-      ],
-    }),
-  },
-  connections: {
-    one: "connection", many: "connections",
-    table: new Table({
-      ...place, sort: { column: "connected_ms", order: "descending" }, key: (connection) => connection.session,
-      columns: [
-        text("client", "Client", (connection) => connection.client_id || connection.session, "client-id, or the session"),
-        text("login", "Login", (connection) => connection.login ?? NONE),
-        text("peer", "Peer", (connection) => connection.peer),
-        text("version", "STOMP", (connection) => connection.version),
-        number("subscriptions", "Subscriptions"),
-        number("in_flight", "In flight", "Deliveries not acknowledged"),
-        number("transactions", "Transactions", "Open transactions"),
-        {
-          id: "connected_ms", label: "Age", hint: "Time since it connected", numeric: true,
-          value: (connection) => age(connection.connected_ms), text: (connection) => duration(age(connection.connected_ms)),
-        },
-        marked(
-          text("blocked", "State", (connection) => (connection.blocked ? `blocked by ${connection.blocked_by.join(", ")}` : "open"), "Blocked: a topic with a slow subscriber, or a limit, holds its messages back"),
-          (connection) => (connection.blocked ? "attention" : "quiet"),
-        ),
-      ],
-    }),
-  },
-};
-
-const age = (since) => state.snapshot.at_ms - since;
+const depthOf = (name) => state.snapshot.queues.items.find((queue) => queue.name === name)?.depth ?? 0;
+const lists = makeLists(place, rates, {
+  openQueue: ({ name }) => sheet.open("queue", name, () => depthOf(name)),
+  openTopic: ({ name }) => sheet.open("topic", name, () => 0),
+  forget,
+  cancel,
+  now: () => state.snapshot.at_ms,
+});
 
 const chart = new Chart(byId("chart"), byId("legend"), [
   { id: "enqueued_total", label: "In" },
   { id: "dispatched_total", label: "Out" },
   { id: "acknowledged_total", label: "Acknowledged" },
 ], rate);
+
+const sheet = new Sheet();
+const scheduled = new Scheduled(showScheduled, showTrouble);
 
 const feed = new Feed(receive, (reason) => {
   state.lost = reason;
@@ -150,7 +65,7 @@ function receive(event, data) {
 }
 
 function showSnapshot(snapshot) {
-  state.snapshot = snapshot;
+  state.snapshot = { ...snapshot, scheduled: { total: snapshot.overview.scheduled, items: state.scheduled } };
   const { at_ms, overview } = snapshot;
   rates.broker.observe(at_ms, [overview]);
   rates.queues.observe(at_ms, snapshot.queues.items);
@@ -161,6 +76,34 @@ function showSnapshot(snapshot) {
   showTiles(overview);
   showFigures(overview);
   showLists();
+}
+
+function showScheduled(page) {
+  const items = page.items.map((message) => ({ ...message, in: message.due_ms - Date.now() }));
+  state.scheduled = items;
+  if (state.snapshot) state.snapshot.scheduled = { total: page.total, items };
+  if (state.tab === "scheduled") showLists();
+}
+
+function showTrouble(text) {
+  state.trouble = text;
+  showBanner();
+}
+
+function cancel(message) {
+  const question = `Cancel what is to be sent to ${visible(message.destination)}?`;
+  if (window.confirm(question)) scheduled.cancel(message.id);
+}
+
+async function forget(subscription) {
+  const question = `Delete ${visible(subscription.identity)} and the ${plural(subscription.pending, "message", "messages")} that wait for it?`;
+  if (!window.confirm(question)) return;
+  try {
+    await order("POST", "subscriptions/delete", { identity: subscription.identity });
+    showTrouble("");
+  } catch (error) {
+    showTrouble(complaint(error));
+  }
 }
 
 function showHealth(health) {
@@ -209,6 +152,7 @@ function showFigures(overview) {
     ["Dead-lettered", count(overview.dead_lettered_total)],
     ["Expired", count(overview.expired_total)],
     ["Dropped", count(overview.dropped_total)],
+    ["Duplicates", count(overview.duplicates_total)],
     ["Quarantined", count(store.quarantined_total), alarming(store.quarantined_total)],
   ];
   const host = byId("figures");
@@ -252,14 +196,14 @@ function showLists() {
   }
   const { total, items } = snapshot[tab];
   const untouched = snapshot.overview.queues + snapshot.overview.topics === 0;
-  const first = tab !== "connections" && untouched && state.name === "";
+  const first = tab !== "connections" && tab !== "scheduled" && untouched && state.name === "";
   byId("first").hidden = !first;
   byId("main").classList.toggle("untouched", untouched);
   byId("nothing").hidden = first || total > 0;
   byId("table").hidden = total === 0;
   if (first) write("first-address", firstAddress(snapshot.overview.stomp));
   if (total === 0) write("nothing-text", nothingText());
-  byId("nothing-clear").hidden = state.name === "";
+  byId("nothing-clear").hidden = state.name === "" || tab === "scheduled";
   showMore(total, items.length);
 }
 
@@ -269,6 +213,7 @@ function firstAddress(addresses) {
 
 function nothingText() {
   const { many } = lists[state.tab];
+  if (state.tab === "scheduled") return "Nothing is scheduled.";
   if (state.name !== "") return `No ${many} with “${visible(state.name)}” in their name.`;
   return state.tab === "connections" ? "No client is connected." : `No ${many} yet.`;
 }
@@ -287,10 +232,11 @@ function showMore(total, shown) {
 function showBanner() {
   const { lost, snapshot } = state;
   const health = snapshot?.health;
-  const since = snapshot ? ` These figures are from ${new Date(snapshot.at_ms).toLocaleTimeString()}.` : "";
+  const since = snapshot ? ` These figures are from ${moment(snapshot.at_ms)}.` : "";
   let message = "";
   if (lost !== null) message = `${lost || "Connection to the broker lost."} Trying again.${since}`;
   else if (health && health.status !== "ok") message = trouble(health);
+  else message = state.trouble;
   byId("banner").classList.toggle("shown", message !== "");
   byId("banner").classList.toggle("grave", byId("health").dataset.state === "failed");
   byId("banner-retry").hidden = lost === null;
@@ -321,12 +267,21 @@ function selectTab(id, focus) {
   byId("table").caption.textContent = lists[id].many;
   byId("table").dataset.list = id;
   if (focus) byId(`tab-${id}`).focus();
+  byId("filter").disabled = id === "scheduled";
+  state.trouble = "";
+  watchScheduled();
   if (location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
   lists[id].table.show();
   showLists();
 }
 
+function watchScheduled() {
+  if (state.tab === "scheduled" && !document.hidden) scheduled.watch(state.limit);
+  else scheduled.stop();
+}
+
 function watch() {
+  watchScheduled();
   feed.select(state.name === "" ? { limit: state.limit } : { name: state.name, limit: state.limit });
 }
 
@@ -352,6 +307,10 @@ function bindTabs() {
   fromAddress();
 }
 
+function isTyping() {
+  return document.activeElement?.matches("input[type=text], input[type=search]") || document.querySelector("dialog[open]") !== null;
+}
+
 function bindFilter() {
   const input = byId("filter");
   let pause = 0;
@@ -364,7 +323,7 @@ function bindFilter() {
   });
   byId("nothing-clear").addEventListener("click", () => setFilter(""));
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || document.activeElement === input) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping() || input.disabled) return;
     event.preventDefault();
     input.focus();
   });
@@ -378,7 +337,11 @@ function bindFeed() {
   });
   // Browsers allow six connections to a host: a tab that nobody looks at holds none. The history that a stream
   // begins with fills what was missed.
-  document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : feed.open()));
+  document.addEventListener("visibilitychange", () => {
+    watchScheduled();
+    if (document.hidden) feed.close();
+    else feed.open();
+  });
   watch();
 }
 

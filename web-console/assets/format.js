@@ -49,6 +49,15 @@ export function duration(ms) {
   return `${seconds} s`;
 }
 
+/** A moment: the time of day, and the date if that is another. */
+export function moment(ms) {
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) return String(ms);
+  const time = date.toLocaleTimeString("en-GB");
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+  return date.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
+}
+
 /** A short duration given in microseconds. */
 export function micros(us) {
   if (us < 1_000) return `${us} µs`;

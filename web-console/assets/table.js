@@ -5,8 +5,8 @@ const collator = new Intl.Collator("en", { numeric: true, sensitivity: "variant"
 
 /** A table of items.
  *
- * A column is `{ id, label, hint, numeric, value(item), text(item), mark(item) }`: `value` is sorted by, `text` is
- * shown, `mark` is a class for the cell or nothing.
+ * A column is `{ id, label, hint, numeric, value(item), text(item), mark(item), act(item) }`: `value` is sorted by, `text`
+ * is shown, `mark` is a class for the cell or nothing. With `act` the text is a button, of the class `actClass`.
  */
 export class Table {
   #head;
@@ -16,6 +16,7 @@ export class Table {
   #rowMark;
   #sort;
   #rows = new Map();
+  #itemOf = new WeakMap();
   #items = [];
 
   constructor({ head, body, columns, key, rowMark, sort }) {
@@ -105,17 +106,27 @@ export class Table {
       cell.dataset.kind = column.numeric ? "number" : "text";
       // Isolated, so that right-to-left text reorders nothing around it.
       const content = document.createElement(column.numeric ? "span" : "bdi");
-      cell.append(content);
+      cell.append(column.act ? this.#actor(row, column, content) : content);
       row.append(cell);
     });
     return row;
   }
 
+  #actor(row, column, content) {
+    const actor = document.createElement("button");
+    actor.type = "button";
+    actor.className = column.actClass ?? "link";
+    actor.append(content);
+    actor.addEventListener("click", () => column.act(this.#itemOf.get(row)));
+    return actor;
+  }
+
   #fill(row, item) {
+    this.#itemOf.set(row, item);
     setClass(row, this.#rowMark(item));
     this.#columns.forEach((column, index) => {
       const cell = row.children[index];
-      const content = cell.firstElementChild;
+      const content = column.act ? cell.firstElementChild.firstElementChild : cell.firstElementChild;
       const shown = column.text(item);
       if (content.textContent !== shown) {
         content.textContent = shown;

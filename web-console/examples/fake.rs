@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, SettingView, StoreView,
+    AdminApi, AdminError, Answer, BodyView, Carried, ConnectionView, Health, ListQuery, Listing,
+    MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
+    PolicyView, Purged, QueueView, ScheduledPage, ScheduledQuery, SettingView, StoreView,
     SubscriptionView, TopicView,
 };
 use tokio::net::TcpListener;
@@ -282,6 +283,23 @@ fn dead_letters(name: &str, depth: u64) -> QueueView {
     }
 }
 
+fn odd_message(index: usize, text: &str, queue: &str) -> MessageView {
+    MessageView {
+        id: format!("ID:fake-1-{index}"),
+        priority: 4,
+        persistent: true,
+        bytes: text.len() as u64,
+        original_destination: queue.contains("DLQ").then(|| text.to_owned()),
+        body: BodyView {
+            content: text.to_owned(),
+            shown_bytes: text.len() as u64,
+            bytes: text.len() as u64,
+            ..BodyView::default()
+        },
+        ..MessageView::default()
+    }
+}
+
 impl AdminApi for Fake {
     fn overview(&self) -> Answer<'_, Overview> {
         Box::pin(async {
@@ -328,6 +346,47 @@ impl AdminApi for Fake {
 
     fn unschedule(&self, _id: String) -> Answer<'_, bool> {
         Box::pin(async { Ok(false) })
+    }
+
+    fn messages(&self, query: MessagesQuery) -> Answer<'_, MessagePage> {
+        let items = ODD.iter().enumerate();
+        let page = MessagePage {
+            items: items
+                .map(|(index, text)| odd_message(index, text, &query.queue))
+                .collect(),
+            more: false,
+        };
+        Box::pin(async { Ok(page) })
+    }
+
+    fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>> {
+        let mut odd = ODD.iter().enumerate();
+        let found = odd.find_map(|(index, text)| {
+            let message = odd_message(index, text, &query.queue);
+            (message.id == query.id).then_some(message)
+        });
+        Box::pin(async { Ok(found) })
+    }
+
+    fn carry_out(&self, order: Order) -> Answer<'_, Carried> {
+        let carried = Carried {
+            done: 0,
+            missing: order.ids,
+        };
+        Box::pin(async { Ok(carried) })
+    }
+
+    fn purge(&self, _queue: String, _limit: Option<u64>) -> Answer<'_, Purged> {
+        Box::pin(async {
+            Ok(Purged {
+                done: 7,
+                more: false,
+            })
+        })
+    }
+
+    fn forget(&self, identity: String) -> Answer<'_, bool> {
+        Box::pin(async move { Ok(identity == "client-id=<b>&name=n") })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -2,17 +2,28 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use axum::{Json, Router};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
 
 use crate::Console;
 use crate::error::{self, ApiError};
 use crate::event;
+use crate::given::Given;
+use crate::guard;
+use crate::message;
 use crate::port::{
     ConnectionView, Listing, Overview, PolicyView, QueueView, ScheduledPage, SubscriptionView,
     TopicView,
 };
 use crate::query::{Later, Page, Whose};
+
+/// A durable subscription.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forgetting {
+    identity: String,
+}
 
 /// The routes below `/api/v1`.
 pub(crate) fn router() -> Router<Console> {
@@ -21,12 +32,15 @@ pub(crate) fn router() -> Router<Console> {
         .route("/queues", get(queues))
         .route("/topics", get(topics))
         .route("/subscriptions", get(subscriptions))
+        .route("/subscriptions/delete", post(forget))
+        .merge(message::router())
         .route("/scheduled", get(scheduled))
         .route("/scheduled/{id}", delete(unschedule))
         .route("/connections", get(connections))
         .route("/policy", get(policy))
         .route("/events", get(event::events))
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn(guard::check_origin))
 }
 
 async fn overview(State(console): State<Console>) -> Result<Json<Overview>, ApiError> {
@@ -59,6 +73,16 @@ async fn subscriptions(
     Page(query): Page,
 ) -> Result<Json<Listing<SubscriptionView>>, ApiError> {
     console.source.subscriptions(query).await.map(Json)
+}
+
+async fn forget(
+    State(console): State<Console>,
+    Given(Forgetting { identity }): Given<Forgetting>,
+) -> Result<StatusCode, ApiError> {
+    match console.source.forget(identity).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::NoSuchSubscription),
+    }
 }
 
 async fn scheduled(

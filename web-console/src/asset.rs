@@ -31,11 +31,27 @@ const fn asset(path: &'static str, content_type: &'static str, content: &'static
     }
 }
 
-static ASSETS: [Asset; 9] = [
+static ASSETS: [Asset; 17] = [
     asset("/", HTML, include_str!("../assets/index.html")),
     asset("/style.css", STYLE, include_str!("../assets/style.css")),
     asset("/favicon.svg", IMAGE, include_str!("../assets/favicon.svg")),
     asset("/app.js", SCRIPT, include_str!("../assets/app.js")),
+    asset("/element.js", SCRIPT, include_str!("../assets/element.js")),
+    asset("/lists.js", SCRIPT, include_str!("../assets/lists.js")),
+    asset("/message.js", SCRIPT, include_str!("../assets/message.js")),
+    asset(
+        "/messages.js",
+        SCRIPT,
+        include_str!("../assets/messages.js"),
+    ),
+    asset("/policy.js", SCRIPT, include_str!("../assets/policy.js")),
+    asset("/request.js", SCRIPT, include_str!("../assets/request.js")),
+    asset(
+        "/scheduled.js",
+        SCRIPT,
+        include_str!("../assets/scheduled.js"),
+    ),
+    asset("/sheet.js", SCRIPT, include_str!("../assets/sheet.js")),
     asset("/chart.js", SCRIPT, include_str!("../assets/chart.js")),
     asset("/feed.js", SCRIPT, include_str!("../assets/feed.js")),
     asset("/format.js", SCRIPT, include_str!("../assets/format.js")),

@@ -23,6 +23,20 @@ pub(crate) enum ApiError {
     NotFound,
     /// Nothing of that id is scheduled.
     NotScheduled,
+    /// There is no queue of this name.
+    NoSuchQueue(String),
+    /// No message of that id waits in the queue.
+    NoSuchMessage,
+    /// There is no durable subscription of this identity.
+    NoSuchSubscription,
+    /// The body of the request is wrong; the text says how.
+    BadBody(String),
+    /// Another site's page sent the request.
+    CrossOrigin,
+    /// The configuration does not let the console do it.
+    ReadOnly,
+    /// It cannot be done; the text says why.
+    Refused(String),
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// The `Host` header names a host that is not ours.
@@ -49,8 +63,14 @@ struct Detail<'a> {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadQuery(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound | Self::NotScheduled => StatusCode::NOT_FOUND,
+            Self::BadQuery(_) | Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound
+            | Self::NotScheduled
+            | Self::NoSuchQueue(_)
+            | Self::NoSuchMessage
+            | Self::NoSuchSubscription => StatusCode::NOT_FOUND,
+            Self::CrossOrigin | Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HostNotAllowed(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Unavailable(_) | Self::NoAnswer { .. } | Self::TooManyStreams { .. } => {
@@ -64,6 +84,13 @@ impl ApiError {
             Self::BadQuery(_) => "bad_query",
             Self::NotFound => "not_found",
             Self::NotScheduled => "not_scheduled",
+            Self::NoSuchQueue(_) => "no_such_queue",
+            Self::NoSuchMessage => "no_such_message",
+            Self::NoSuchSubscription => "no_such_subscription",
+            Self::BadBody(_) => "bad_body",
+            Self::CrossOrigin => "cross_origin",
+            Self::ReadOnly => "read_only",
+            Self::Refused(_) => "refused",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HostNotAllowed(_) => "host_not_allowed",
             Self::Unavailable(_) => "unavailable",
@@ -75,16 +102,36 @@ impl ApiError {
     /// The text for people.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::BadQuery(message) | Self::HostNotAllowed(message) => message.clone(),
+            Self::BadQuery(message)
+            | Self::BadBody(message)
+            | Self::Refused(message)
+            | Self::HostNotAllowed(message) => message.clone(),
             Self::NotFound => "there is no such path; the page is at /, the API has overview, \
-                               queues, topics, subscriptions, scheduled, connections, policy and \
-                               events under /api/v1"
+                               queues, messages, message, topics, subscriptions, scheduled, \
+                               connections, policy and events under /api/v1"
                 .to_owned(),
             Self::NotScheduled => "no message of that id is scheduled: it has come, or was \
                                    cancelled; /api/v1/scheduled lists what is"
                 .to_owned(),
-            Self::MethodNotAllowed => "use GET or HEAD, or DELETE on /api/v1/scheduled/ID: the \
-                                       rest of the API is read-only"
+            Self::NoSuchQueue(name) => {
+                format!("there is no queue '{name}'; /api/v1/queues lists those that are")
+            }
+            Self::NoSuchMessage => "no message of that id waits in the queue: it has gone, or is \
+                                    with a consumer; /api/v1/messages lists what waits"
+                .to_owned(),
+            Self::NoSuchSubscription => "there is no durable subscription of this identity; \
+                                         /api/v1/subscriptions lists those that are"
+                .to_owned(),
+            Self::CrossOrigin => "another site's page asks for this: only the console's own page \
+                                  and programs may change anything"
+                .to_owned(),
+            Self::ReadOnly => "the console may neither show messages nor change anything: \
+                               console.manage is false in the configuration"
+                .to_owned(),
+            Self::MethodNotAllowed => "use GET or HEAD; what changes something is DELETE on \
+                                       /api/v1/scheduled/ID, and POST on delete, move and retry \
+                                       under /api/v1/messages, on /api/v1/queues/purge and \
+                                       /api/v1/subscriptions/delete"
                 .to_owned(),
             Self::Unavailable(reason) => {
                 format!("the broker is not available: {reason}; see /health")
@@ -113,6 +160,9 @@ impl From<AdminError> for ApiError {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Unavailable(reason) => Self::Unavailable(reason),
+            AdminError::NoSuchQueue(name) => Self::NoSuchQueue(name),
+            AdminError::ReadOnly => Self::ReadOnly,
+            AdminError::Refused(reason) => Self::Refused(reason),
         }
     }
 }
@@ -139,7 +189,7 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
     ApiError::NotFound.at(uri.path())
 }
 
-/// Answers a method other than GET and HEAD under `/api/v1`.
+/// Answers a method that a path under `/api/v1` does not have.
 pub(crate) async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
 }

@@ -1,8 +1,9 @@
-//! What stands between a browser and the console: the host check and the security headers.
+//! What stands between a browser and the console: the checks of host and origin, and the security headers.
 //!
 //! The console listens where only its user should reach it, but that user's browser also runs other people's
 //! pages. A page of `evil.example` whose name is re-bound to 127.0.0.1 would be same-origin with the console;
-//! its requests still carry `Host: evil.example`, and that is refused.
+//! its requests still carry `Host: evil.example`, and that is refused. A page that only sends requests here, without
+//! reading the answers, says so in `Origin` and `Sec-Fetch-Site`, and changes nothing.
 //!
 //! *Invariant*: every response carries the headers, refusals included.
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
 
@@ -138,6 +139,30 @@ fn refusal(hosts: &AllowedHosts, target: &Uri, headers: &HeaderMap) -> Option<Ap
          your browser; open it by IP address or as localhost"
             .to_owned(),
     ))
+}
+
+/// Refuses what changes something when a page of another site asks for it. Programs send neither header.
+pub(crate) async fn check_origin(request: Request, next: Next) -> Response {
+    if request.method().is_safe() || is_own(request.headers()) {
+        return next.run(request).await;
+    }
+    ApiError::CrossOrigin.into_response()
+}
+
+/// Whether a request comes from the console's own page, or from no page at all. A browser that says whose page it is
+/// knows it best: behind a proxy `Origin` and `Host` differ.
+fn is_own(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(HeaderValue::to_str);
+    if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
+        return matches!(site, Ok("same-origin" | "none"));
+    }
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (None, _) => true,
+        (Some(Ok(origin)), Some(Ok(host))) => origin
+            .split_once("://")
+            .is_some_and(|(_scheme, authority)| authority.eq_ignore_ascii_case(host)),
+        (Some(_), _) => false,
+    }
 }
 
 /// Adds the headers, and forbids caching where the handler has not said otherwise.

@@ -2,9 +2,9 @@
 //!
 //! It owns the HTTP listener and everything that is served on it; what it shows comes through [`AdminApi`].
 //!
-//! *Invariants*: read-only, no request changes the broker; whatever a peer can make the console keep
-//! (connections, streams, headers, waiting answers) has a named limit; text that came from a client reaches a
-//! page only as JSON and is written there as text.
+//! *Invariants*: GET and HEAD change nothing, and what changes something is refused to other sites' pages; whatever a peer
+//! can make the console keep (connections, streams, headers, bodies, waiting answers) has a named limit; text that came
+//! from a client reaches a page only as JSON and is written there as text.
 //!
 //! It must never reach around the port into the broker, nor fetch anything from another host.
 
@@ -13,8 +13,10 @@ mod asset;
 mod error;
 mod event;
 mod feed;
+mod given;
 mod guard;
 mod health;
+mod message;
 mod metric;
 mod port;
 mod query;

@@ -1,7 +1,7 @@
 //! `/metrics`: the counters in the Prometheus text exposition format 0.0.4.
 //!
-//! *Invariants*: one family is written in one piece; a destination's name appears as an escaped label value
-//! only; the number of destinations is capped, and what was left out is itself a metric.
+//! *Invariants*: one family is written in one piece; a name that comes from clients appears as an escaped label value
+//! only; the number of destinations and of subscriptions is capped, and what was left out is itself a metric.
 
 use std::fmt::{Display, Write as _};
 
@@ -13,10 +13,10 @@ use axum::routing::get;
 
 use crate::Console;
 use crate::error::ApiError;
-use crate::port::{Health, ListQuery, Listing, Overview, QueueView, TopicView};
+use crate::port::{Health, ListQuery, Listing, Overview, QueueView, SubscriptionView, TopicView};
 
-/// Queues, and topics, that have series of their own: 1,000 of each make about 1.5 MB a scrape.
-const DESTINATIONS_MAX: usize = 1_000;
+/// Queues, topics, and lasting subscriptions that have series of their own: 1,000 of each make about 2.5 MB a scrape.
+const NAMES_MAX: usize = 1_000;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -116,6 +116,16 @@ static TOPIC: [Family<TopicView>; 6] = [
     counter("stompbox_topic_dropped_total", "Deliveries of the topic dropped.", |t| t.dropped_total),
 ];
 
+#[rustfmt::skip]
+static SUBSCRIPTION: [Family<SubscriptionView>; 6] = [
+    gauge("stompbox_subscription_consumers", "Consumers of the durable or shared subscription.", |s| s.consumers),
+    gauge("stompbox_subscription_pending", "Messages that wait for the subscription or are with a consumer, at most.", |s| s.pending),
+    gauge("stompbox_subscription_in_flight", "Messages of the subscription that are with a consumer.", |s| s.in_flight),
+    counter("stompbox_subscription_dispatched_total", "Deliveries of the subscription, repeats included.", |s| s.dispatched_total),
+    counter("stompbox_subscription_acknowledged_total", "Messages of the subscription acknowledged.", |s| s.acknowledged_total),
+    counter("stompbox_subscription_dead_lettered_total", "Messages moved from the subscription to a dead-letter queue.", |s| s.dead_lettered_total),
+];
+
 /// The route.
 pub(crate) fn router() -> Router<Console> {
     Router::new().route("/metrics", get(metrics))
@@ -132,19 +142,29 @@ async fn exposition(console: &Console) -> Result<String, ApiError> {
     let first = ListQuery {
         name: None,
         offset: 0,
-        limit: Some(DESTINATIONS_MAX),
+        limit: Some(NAMES_MAX),
     };
     let overview = console.source.overview().await?;
     let queues = console.source.queues(first.clone()).await?;
-    let topics = console.source.topics(first).await?;
+    let topics = console.source.topics(first.clone()).await?;
+    let subscriptions = console.source.subscriptions(first).await?;
     let mut text = Exposition {
         text: String::with_capacity(TEXT_BYTES_MIN),
     };
     text.broker(&overview, &console.source.health());
-    text.destinations(&QUEUE, "queue", &queues, |queue| &queue.name);
-    text.destinations(&TOPIC, "topic", &topics, |topic| &topic.name);
+    text.named(&QUEUE, &queues, |queue| vec![("queue", &queue.name)]);
+    text.named(&TOPIC, &topics, |topic| vec![("topic", &topic.name)]);
+    text.named(&SUBSCRIPTION, &subscriptions, |subscription| {
+        let identity = ("subscription", subscription.identity.as_str());
+        vec![identity, ("topic", &subscription.topic)]
+    });
     text.omitted("stompbox_metrics_queues_omitted", "Queues", &queues);
     text.omitted("stompbox_metrics_topics_omitted", "Topics", &topics);
+    text.omitted(
+        "stompbox_metrics_subscriptions_omitted",
+        "Durable and shared subscriptions",
+        &subscriptions,
+    );
     Ok(text.text)
 }
 
@@ -196,25 +216,23 @@ impl Exposition {
         );
     }
 
-    fn destinations<T>(
+    fn named<T>(
         &mut self,
         families: &[Family<T>],
-        label: &str,
         list: &Listing<T>,
-        name: fn(&T) -> &str,
+        labels: fn(&T) -> Vec<(&str, &str)>,
     ) {
         for family in families {
             self.head(family.name, family.kind, family.help);
-            for item in list.items.iter().take(DESTINATIONS_MAX) {
-                self.sample(family.name, &[(label, name(item))], (family.value)(item));
+            for item in list.items.iter().take(NAMES_MAX) {
+                self.sample(family.name, &labels(item), (family.value)(item));
             }
         }
     }
 
     fn omitted<T>(&mut self, name: &str, what: &str, list: &Listing<T>) {
-        let shown = list.items.len().min(DESTINATIONS_MAX);
-        let help =
-            format!("{what} without series of their own: the first {DESTINATIONS_MAX} have them.");
+        let shown = list.items.len().min(NAMES_MAX);
+        let help = format!("{what} without series of their own: the first {NAMES_MAX} have them.");
         self.single(name, &help, list.total.saturating_sub(shown));
     }
 
@@ -288,7 +306,7 @@ impl Display for Decimal {
 
 #[cfg(test)]
 mod tests {
-    use super::{BROKER, Decimal, QUEUE, TOPIC, push_escaped};
+    use super::{BROKER, Decimal, QUEUE, SUBSCRIPTION, TOPIC, push_escaped};
 
     #[test]
     fn label_values_cannot_leave_their_quotes() {
@@ -322,7 +340,8 @@ mod tests {
         let page = include_str!("../../docs/console.md");
         let names = BROKER.iter().map(|family| family.name);
         let names = names.chain(QUEUE.iter().map(|family| family.name));
-        for name in names.chain(TOPIC.iter().map(|family| family.name)) {
+        let names = names.chain(TOPIC.iter().map(|family| family.name));
+        for name in names.chain(SUBSCRIPTION.iter().map(|family| family.name)) {
             assert!(
                 page.contains(&format!("`{name}`")),
                 "{name} is missing in docs/console.md"

@@ -3,10 +3,17 @@
 //! The broker implements [`AdminApi`]; tests implement it with fixed answers. Shapes are also the JSON of
 //! `/api/v1`: a field that is renamed here is a change of the public surface.
 
+mod message;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
+
+pub use message::{
+    Action, BodyEncoding, BodyView, Carried, HeaderView, MessagePage, MessageQuery, MessageView,
+    MessagesQuery, Order, Purged,
+};
 
 /// An answer that is on its way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Send + 'a>>;
@@ -17,6 +24,12 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AdminError>> + Se
 pub enum AdminError {
     /// The broker is stopping or has failed; the text says which.
     Unavailable(String),
+    /// There is no queue of this name.
+    NoSuchQueue(String),
+    /// The configuration does not let the console do it.
+    ReadOnly,
+    /// It cannot be done; the text says why and what to do.
+    Refused(String),
 }
 
 /// Which part of a list is wanted.
@@ -350,6 +363,16 @@ pub trait AdminApi: Send + Sync + 'static {
     fn scheduled(&self, query: ScheduledQuery) -> Answer<'_, ScheduledPage>;
     /// Takes one of them off the schedule; whether it was there. Answers when that is stored.
     fn unschedule(&self, id: String) -> Answer<'_, bool>;
+    /// Messages that wait in a queue.
+    fn messages(&self, query: MessagesQuery) -> Answer<'_, MessagePage>;
+    /// One of them; none if it does not wait there.
+    fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>>;
+    /// Deletes or moves some of them. Answers when that is stored.
+    fn carry_out(&self, order: Order) -> Answer<'_, Carried>;
+    /// Deletes what waits in a queue, or so much of it, for some seconds. Answers when that is stored.
+    fn purge(&self, queue: String, limit: Option<u64>) -> Answer<'_, Purged>;
+    /// Deletes a durable subscription that nobody uses, by its identity; whether it was there.
+    fn forget(&self, identity: String) -> Answer<'_, bool>;
     /// The policy of one destination.
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView>;
     /// Whether the broker does its work; answers at once.

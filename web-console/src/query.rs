@@ -6,13 +6,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
-use crate::port::{ListQuery, PolicyQuery, ScheduledQuery};
+use crate::port::{ListQuery, MessageQuery, MessagesQuery, PolicyQuery, ScheduledQuery};
 
 /// Items in a list whose query names no `limit`: a page that a person reads.
 pub(crate) const LIMIT_DEFAULT: usize = 100;
 
 /// Items in a list at most: about 400 KB of JSON.
 pub(crate) const LIMIT_MAX: usize = 1_000;
+
+/// Messages that may be skipped: the broker walks past each of them.
+const OFFSET_MAX: usize = 10_000;
 
 /// How the keys of a list are given.
 const LIST_KEYS: &str = "each at most once; limit is 0 to 1000";
@@ -22,6 +25,12 @@ pub(crate) struct Whose(pub(crate) PolicyQuery);
 
 /// A [`ScheduledQuery`] whose limit is set and allowed.
 pub(crate) struct Later(pub(crate) ScheduledQuery);
+
+/// A [`MessagesQuery`] whose limit and offset are set and allowed.
+pub(crate) struct Waiting(pub(crate) MessagesQuery);
+
+/// Which message is asked for.
+pub(crate) struct Which(pub(crate) MessageQuery);
 
 /// A [`ListQuery`] whose limit is set and allowed.
 pub(crate) struct Page(pub(crate) ListQuery);
@@ -76,6 +85,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Whose {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         parse(parts, "kind (queue or topic) and name, each once").map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Waiting {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query: MessagesQuery = parse(parts, &format!("queue, offset and limit, {LIST_KEYS}"))?;
+        let limit = Some(checked(query.limit)?);
+        if query.offset > OFFSET_MAX {
+            return Err(ApiError::BadQuery(format!(
+                "offset is {}, at most {OFFSET_MAX} messages are skipped; a client that subscribes with \
+                 browser:true sees all",
+                query.offset
+            )));
+        }
+        Ok(Self(MessagesQuery { limit, ..query }))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Which {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        parse(parts, "queue and id, each once").map(Self)
     }
 }
 

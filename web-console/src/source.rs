@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::error::ApiError;
 use crate::port::{
-    AdminApi, Answer, ConnectionView, Health, ListQuery, Listing, Overview, PolicyQuery,
-    PolicyView, QueueView, ScheduledPage, ScheduledQuery, SubscriptionView, TopicView,
+    AdminApi, Answer, Carried, ConnectionView, Health, ListQuery, Listing, MessagePage,
+    MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery, PolicyView, Purged,
+    QueueView, ScheduledPage, ScheduledQuery, SubscriptionView, TopicView,
 };
 
 /// A dispatcher that has not answered by then is stuck or overloaded: an error tells more than a page that hangs.
@@ -61,6 +62,33 @@ impl Source {
 
     pub(crate) async fn unschedule(&self, id: String) -> Result<bool, ApiError> {
         in_time(self.admin.unschedule(id)).await
+    }
+
+    pub(crate) async fn messages(&self, query: MessagesQuery) -> Result<MessagePage, ApiError> {
+        in_time(self.admin.messages(query)).await
+    }
+
+    pub(crate) async fn message(
+        &self,
+        query: MessageQuery,
+    ) -> Result<Option<MessageView>, ApiError> {
+        in_time(self.admin.message(query)).await
+    }
+
+    pub(crate) async fn carry_out(&self, order: Order) -> Result<Carried, ApiError> {
+        in_time(self.admin.carry_out(order)).await
+    }
+
+    pub(crate) async fn purge(
+        &self,
+        queue: String,
+        limit: Option<u64>,
+    ) -> Result<Purged, ApiError> {
+        in_time(self.admin.purge(queue, limit)).await
+    }
+
+    pub(crate) async fn forget(&self, identity: String) -> Result<bool, ApiError> {
+        in_time(self.admin.forget(identity)).await
     }
 
     pub(crate) async fn policy(&self, query: PolicyQuery) -> Result<PolicyView, ApiError> {

@@ -35,6 +35,8 @@ section! {
         pub transaction_bytes: usize = 64 * MIB, Bytes { min: KIB, max: 64 * GIB };
         /// Destinations of the broker.
         pub destinations: usize = 1_000_000, Count { min: 1, max: 100_000_000 };
+        /// Queues that one virtual topic feeds.
+        pub virtual_queues: usize = 10_000, Count { min: 1, max: 1_000_000 };
         /// Connections of the broker; 0 = as many as file handles allow.
         pub connections: usize = 0, Count { min: 0, max: 10_000_000 };
         /// Frames other than MESSAGE that may wait to be written to a connection before it is no longer read.

@@ -137,7 +137,7 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
         ),
         (
             "[console]\nzzzzzzzz = 5",
-            "stompbox.toml:2: console.zzzzzzzz: unknown key; allowed are listen",
+            "stompbox.toml:2: console.zzzzzzzz: unknown key; allowed are listen, manage",
         ),
         (
             "[limit]",

@@ -74,7 +74,7 @@ pub struct Message {
     /// When it was sent, ms since 1970.
     pub timestamp_ms: i64,
     group: Option<Box<Group>>,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// The message group that a message belongs to.
@@ -136,7 +136,7 @@ impl Message {
             priority,
             timestamp_ms,
             group: None,
-            _charge: charge,
+            charge,
         }
     }
 
@@ -158,7 +158,7 @@ impl Message {
             .map(Box::new);
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
-            _charge: budget.charge(row.data.len()),
+            charge: budget.charge(row.data.len()),
             data: row.data,
             head_bytes,
             large_body: None,
@@ -166,6 +166,11 @@ impl Message {
             timestamp_ms: row.timestamp_ms,
             group,
         }
+    }
+
+    /// It will be kept in more places than one, which cost so much more.
+    pub fn charge_more(&mut self, bytes: usize) {
+        self.charge.grow(bytes);
     }
 
     /// The sender's headers as a canonical block.

@@ -253,7 +253,7 @@ pub struct Deletion {
 }
 
 /// What a SUBSCRIBE asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Subscribing {
     /// Named by the session.
     pub subscription: SubscriptionHandle,
@@ -286,7 +286,7 @@ pub struct Subscribing {
 }
 
 /// From a session to the dispatcher.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Request {
     /// CONNECT was read. Answered by [`Reply::Opened`] or [`Reply::Refused`].
     Open(Box<Opening>),

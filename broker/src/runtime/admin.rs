@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, StoreView, SubscriptionView,
+    AdminApi, AdminError, Answer, Carried, ConnectionView, Health, Kind, ListQuery, Listing,
+    MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
+    PolicyView, Purged, QueueView, ScheduledPage, ScheduledQuery, StoreView, SubscriptionView,
     TopicView,
 };
 use stompbox_store::Store;
 use tokio::sync::oneshot;
 
 use super::dispatcher::{Inbox, Message};
+use super::visit::{self, Door, Errand, Named};
 use crate::core::dispatcher::{Dispatcher, Finding, Inquiry};
 
 /// What does not change while the broker runs.
@@ -27,6 +29,9 @@ pub(super) struct Admin {
     pub(super) identity: Identity,
     pub(super) dispatcher: Inbox,
     pub(super) health: Arc<Mutex<Health>>,
+    pub(super) door: Door,
+    /// Whether it may show messages and change anything.
+    pub(super) may_manage: bool,
 }
 
 impl Admin {
@@ -53,6 +58,62 @@ impl Admin {
         let message = Message::Inquire(inquiry, sender);
         self.dispatcher.send(message).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())
+    }
+}
+
+impl Admin {
+    /// Visits a queue, which a subscription would make if it were not there.
+    async fn visit<T: Send + 'static>(
+        &self,
+        queue: String,
+        errand: Errand<T>,
+    ) -> Result<T, AdminError> {
+        self.check_manage()?;
+        let query = PolicyQuery {
+            kind: Kind::Queue,
+            name: queue.clone(),
+        };
+        let policy = self.policy(query).await?;
+        if !policy.exists {
+            return Err(AdminError::NoSuchQueue(queue));
+        }
+        self.door.visit(errand).await
+    }
+
+    /// What a durable subscription is called that may be deleted; none if there is none.
+    async fn unused(&self, identity: String) -> Result<Option<Named>, AdminError> {
+        let found = self.look(move |dispatcher, _| {
+            let query = ListQuery {
+                name: Some(identity.clone()),
+                limit: Some(usize::MAX),
+                ..ListQuery::default()
+            };
+            let subscriptions = dispatcher.list_subscriptions(&query).items;
+            let mut named = subscriptions.into_iter();
+            named.find(|view| view.identity == identity)
+        });
+        let Some(view) = found.await? else {
+            return Ok(None);
+        };
+        if view.consumers > 0 {
+            return Err(AdminError::Refused(format!(
+                "it is in use, consumers are connected ({}): a subscription is deleted when nobody uses it",
+                view.consumers
+            )));
+        }
+        let Some(named) = Named::of(&view) else {
+            return Err(AdminError::Refused(
+                "it is not durable: it goes with its last consumer".to_owned(),
+            ));
+        };
+        Ok(Some(named))
+    }
+
+    fn check_manage(&self) -> Result<(), AdminError> {
+        match self.may_manage {
+            true => Ok(()),
+            false => Err(AdminError::ReadOnly),
+        }
     }
 }
 
@@ -112,8 +173,46 @@ impl AdminApi for Admin {
 
     fn unschedule(&self, id: String) -> Answer<'_, bool> {
         Box::pin(async move {
+            self.check_manage()?;
             let finding = self.inquire(Inquiry::Unschedule(id)).await?;
             Ok(finding == Finding::Cancelled(true))
+        })
+    }
+
+    fn messages(&self, query: MessagesQuery) -> Answer<'_, MessagePage> {
+        let queue = query.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::page(visit, query)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>> {
+        let queue = query.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::one(visit, query)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn carry_out(&self, order: Order) -> Answer<'_, Carried> {
+        let queue = order.queue.clone();
+        let errand: Errand<_> = Box::new(|visit| Box::pin(visit::carry_out(visit, order)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn purge(&self, queue: String, limit: Option<u64>) -> Answer<'_, Purged> {
+        let name = queue.clone();
+        let errand: Errand<_> = Box::new(move |visit| Box::pin(visit::purge(visit, name, limit)));
+        Box::pin(self.visit(queue, errand))
+    }
+
+    fn forget(&self, identity: String) -> Answer<'_, bool> {
+        Box::pin(async move {
+            self.check_manage()?;
+            let Some(named) = self.unused(identity).await? else {
+                return Ok(false);
+            };
+            let client_id = named.client_id.clone();
+            let errand: Errand<_> = Box::new(|visit| Box::pin(visit::forget(visit, named)));
+            self.door.visit_as(client_id, errand).await?;
+            Ok(true)
         })
     }
 

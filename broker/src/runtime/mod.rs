@@ -12,6 +12,7 @@ mod listener;
 mod place;
 mod server;
 mod signal;
+mod visit;
 
 pub use server::OpenStore;
 pub(crate) use server::run;

@@ -22,6 +22,7 @@ use super::connection::Context;
 use super::dispatcher::{DispatcherTask, Inbox, Message, StoreFailed, event_sink};
 use super::listener::{Acceptor, REFUSALS_MAX, bind};
 use super::signal::StopSignals;
+use super::visit::Door;
 use crate::cli::exit;
 use crate::config::{self, Config};
 use crate::core::dispatcher::{DiskLimits, Dispatcher, Settings, Window};
@@ -97,7 +98,12 @@ async fn serve(config: Config, open: OpenStore) -> anyhow::Result<u8> {
     let stomp = bind_all(&config)?;
     let console = match config.console.listen {
         Some(address) => {
-            Some(bind(address).with_context(|| format!("the console cannot listen on {address}"))?)
+            Some(bind(address).with_context(|| {
+                format!(
+                    "the console cannot listen on {address}: is another broker running? choose another address with \
+                     --console, or none"
+                )
+            })?)
         }
         None => None,
     };
@@ -266,6 +272,12 @@ impl Broker {
             },
             dispatcher: self.dispatcher.clone(),
             health: Arc::clone(&self.health),
+            door: Door::new(
+                self.dispatcher.clone(),
+                self.connections.clone(),
+                &recovered.instance,
+            ),
+            may_manage: self.config.console.manage,
         };
         let shutdown = self.console.clone();
         tokio::spawn(async move {

@@ -224,6 +224,8 @@ impl Client {
             self.unsubscribe(random, wire);
         } else if falls(wants.delete) {
             self.delete_unused(random, wire);
+        } else if falls(wants.thin_out) {
+            self.thin_out(random, now_ms, wire);
         } else if falls(wants.transact) {
             if random.percent(50) {
                 self.begin(random, wire);

@@ -142,6 +142,9 @@ fn planted_bugs_are_found() {
         Plant::FloorIsLost,
         Plant::FloorIsHigh,
         Plant::DeletionIsLost,
+        Plant::IdIsLost,
+        Plant::DelayIsShort,
+        Plant::FiringIsKept,
     ] {
         check_found(plant);
     }

@@ -8,6 +8,7 @@
 mod acknowledge;
 mod browse;
 mod consume;
+mod duplicate;
 mod entry;
 mod failure;
 mod group;
@@ -18,6 +19,8 @@ mod order;
 mod publish;
 mod request;
 mod restart;
+mod schedule;
+mod store;
 mod topic;
 mod turn;
 mod view;
@@ -29,15 +32,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
-use stompbox_broker::core::port::{ConnectionId, SubscriptionHandle, TransactionHandle};
+use stompbox_broker::core::port::{ConnectionId, Request, SubscriptionHandle, TransactionHandle};
 use stompbox_store::{DestinationId, MessageNumber, PageId, SubscriptionId};
 
 use crate::policy::Rules;
 use crate::wire::MessageId;
 use consume::Subscription;
+use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
 use lasting::Lasting;
+use schedule::Agenda;
 use topic::{Copy, Topic};
 
 /// Place in the model's list of queues.
@@ -104,6 +109,10 @@ struct Peer {
     is_open: bool,
     must_be_refused: bool,
     may_close_after: Option<u64>,
+    /// What waits until it is known whether it is a repeat.
+    deferred: VecDeque<Request>,
+    /// Whether it was told to hold back.
+    is_blocked: bool,
     last_counter: u64,
     /// The last that asked the store for something on its behalf.
     last_ticket: u64,
@@ -120,13 +129,16 @@ enum Promise {
     Durable(u64),
     /// The message went nowhere.
     Unrouted,
+    /// It repeats another one, which this ticket brought.
+    Repeat { ticket: u64, first: MessageId },
 }
 
 /// See the module.
 pub(crate) struct Model {
     entries: Vec<Entry>,
     by_message: HashMap<MessageId, Vec<EntryId>>,
-    numbers: HashMap<MessageId, MessageNumber>,
+    /// By message and firing.
+    numbers: HashMap<(MessageId, u32), MessageNumber>,
     queues: Vec<Queue>,
     by_name: HashMap<Rc<str>, QueueIndex>,
     by_id: HashMap<DestinationId, QueueIndex>,
@@ -134,12 +146,14 @@ pub(crate) struct Model {
     keys: BTreeMap<Spot, EntryId>,
     topic_ids: HashMap<DestinationId, Rc<str>>,
     client_ids: HashMap<Box<str>, ConnectionId>,
+    windows: Windows,
+    agenda: Agenda,
     /// Durable and shared subscriptions by identity.
     lasting: BTreeMap<String, QueueIndex>,
     /// Those that may have lost their last consumer.
     deserted: Vec<QueueIndex>,
-    /// Dead letters of what had expired unseen, by message and topic: as many copies go in the same batch.
-    expired_copies: BTreeMap<(MessageId, Rc<str>), usize>,
+    /// Dead letters of what had expired unseen, by message and topic, less the copies that went: none when a turn ends.
+    expired_copies: BTreeMap<(MessageId, u32, Rc<str>), i64>,
     /// What durable subscriptions have done with in a batch that may be refused: their floors rise when it is durable.
     passing: Vec<(u64, QueueIndex)>,
     /// Pages of logs that were asked for.
@@ -182,6 +196,8 @@ impl Model {
             keys: BTreeMap::new(),
             topic_ids: HashMap::new(),
             client_ids: HashMap::new(),
+            windows: Windows::default(),
+            agenda: Agenda::default(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),
             expired_copies: BTreeMap::new(),

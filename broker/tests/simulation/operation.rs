@@ -6,13 +6,20 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 60] = [
+pub(crate) const OPERATIONS: [&str; 67] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
     "op: SEND ttl",
     "op: SEND expiration",
     "op: SEND expires",
+    "op: SEND delayed",
+    "op: SEND repeatedly",
+    "op: SEND repeatedly for ever",
+    "op: SEND REMOVEALL",
+    "op: SEND REMOVEALL within a span",
+    "op: SEND duplicate id",
+    "op: SEND repeated",
     "op: SEND reply-to",
     "op: SEND JMSXGroupID",
     "op: SEND JMSXGroupSeq:-1",

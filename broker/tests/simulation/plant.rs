@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
 use stompbox_broker::core::message::Target;
 use stompbox_broker::core::port::{ConnectionId, Intent, Locality, Reply, Request, Subscribing};
-use stompbox_store::{Batch, Operation, StoreEvent, Ticket};
+use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
 use crate::random::Random;
 
@@ -45,16 +45,23 @@ pub(crate) enum Plant {
     FloorIsLost,
     /// The store believes that a durable subscription has come one message further.
     FloorIsHigh,
+    /// What is scheduled comes before its time.
+    DelayIsShort,
+    /// What has fired stays in the schedule.
+    FiringIsKept,
+    /// The store forgets the ids by which repeats are known.
+    IdIsLost,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
 
 impl Plant {
-    /// Of a thousand chances. A lost count shows only when the message has failed again after a restart; what a frame
+    /// Of a thousand chances. A lost count shows only when the message has failed again after a restart, a lost floor after one; what a frame
     /// asks for is misunderstood always or not at all.
     fn odds(self) -> usize {
         match self {
             Plant::CountIsLost
+            | Plant::FloorIsLost
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
             | Plant::PriorityIsLost
@@ -130,12 +137,29 @@ impl Plant {
                 .operations
                 .retain(|operation| !matches!(operation, Operation::Unsubscribe(_)));
         }
+        if self.strikes(Plant::FiringIsKept, random) {
+            batch
+                .operations
+                .retain(|operation| !matches!(operation, Operation::Unschedule(_)));
+        }
+        if self.strikes(Plant::IdIsLost, random) {
+            batch
+                .operations
+                .retain(|operation| !matches!(operation, Operation::Remember(_)));
+        }
         for operation in &mut batch.operations {
             if let Operation::Floor { floor, .. } = operation
                 && self.strikes(Plant::FloorIsHigh, random)
             {
                 *floor = floor.next();
             }
+        }
+    }
+
+    /// On its way to the store.
+    pub(crate) fn spoil_due(self, request: &mut DueRequest, random: &mut Random) {
+        if self.strikes(Plant::DelayIsShort, random) {
+            request.until_ms += 400;
         }
     }
 

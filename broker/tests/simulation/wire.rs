@@ -20,10 +20,21 @@ pub(crate) enum Place {
     DeadLetters(String),
     /// The same from this topic: as many copies as subscriptions have failed it.
     DeadCopies(String),
+    /// One firing, by its `message-id`, of what comes again and again.
+    Firing(Box<Place>, String),
     /// A durable or shared subscription.
     Lasting(String),
     /// What one subscription hears of a topic, or is shown of a queue.
     Subscription(String),
+}
+
+impl Place {
+    fn of_firing(&self) -> &Place {
+        match self {
+            Place::Firing(place, _) => place,
+            place => place,
+        }
+    }
 }
 
 /// A message in one place.
@@ -41,13 +52,20 @@ pub(crate) struct Sent {
     pub(crate) group: Option<&'static str>,
     pub(crate) is_persistent: bool,
     pub(crate) may_expire: bool,
+    /// Whether it may repeat another one, so that nobody gets it.
+    pub(crate) may_repeat: bool,
+    /// Whether it is to come later, and may be taken off before that.
+    pub(crate) is_later: bool,
+    /// Whether it comes again and again.
+    pub(crate) comes_again: bool,
     pub(crate) body_bytes: usize,
 }
 
 impl Sent {
     /// Whether there is one copy of it.
     pub(crate) fn is_for_one_queue(&self) -> bool {
-        matches!(&self.targets[..], [only] if only.starts_with("/queue/"))
+        let is_one = matches!(&self.targets[..], [only] if only.starts_with("/queue/"));
+        is_one && !self.comes_again
     }
 }
 
@@ -55,6 +73,10 @@ impl Sent {
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     pub(crate) sent: Vec<Sent>,
+    /// Ids for duplicate detection that were given out.
+    pub(crate) ids: usize,
+    /// Messages that were said to be repeats.
+    repeats: HashSet<MessageId>,
     /// Every `JMSXDeliveryCount` since the last crash; 0 when it was seen before that. Two connections may take
     /// their bytes in another order than they were written in.
     seen: HashMap<Copy, Vec<u32>>,
@@ -85,6 +107,16 @@ impl Wire {
         assert!(is_possible, "{message:?} to {targets:?} went nowhere");
     }
 
+    /// The receipt said `x-duplicate:true`.
+    pub(crate) fn was_repeat(&mut self, message: MessageId) {
+        assert!(self.sent[message.0].may_repeat, "{message:?} has no id");
+        assert!(
+            self.seen.keys().all(|(seen, _)| *seen != message),
+            "{message:?} was said to be a repeat, and seen"
+        );
+        self.repeats.insert(message);
+    }
+
     pub(crate) fn finish(&mut self, (copy, deliveries): Delivered) {
         self.done.insert(copy, deliveries);
     }
@@ -96,7 +128,11 @@ impl Wire {
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
         );
-        if matches!(copy.1, Place::DeadCopies(_)) {
+        assert!(
+            !self.repeats.contains(&copy.0),
+            "{copy:?} was said to be a repeat"
+        );
+        if matches!(copy.1.of_firing(), Place::DeadCopies(_)) {
             // Nobody can tell one from the other.
             self.seen.entry(copy).or_default().push(deliveries);
             return;
@@ -105,7 +141,8 @@ impl Wire {
             self.done.get(&copy).is_none_or(|done| deliveries <= *done),
             "{copy:?} came again although its ACK was answered"
         );
-        let is_shown = matches!(&copy.1, Place::Subscription(name) if name.contains(" shows "));
+        let is_shown =
+            matches!(copy.1.of_firing(), Place::Subscription(name) if name.contains(" shows "));
         let counts = self.seen.entry(copy.clone()).or_default();
         if !counts.is_empty() {
             trace::count("wire: seen again");
@@ -134,7 +171,8 @@ impl Wire {
     pub(crate) fn check_end(&self) {
         for message in &self.promised {
             let sent = &self.sent[message.0];
-            if sent.may_expire || !sent.is_persistent {
+            let may_be_unseen = sent.may_expire || sent.may_repeat || sent.is_later;
+            if may_be_unseen || !sent.is_persistent {
                 continue;
             }
             for target in sent

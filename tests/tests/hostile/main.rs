@@ -12,6 +12,7 @@
 mod fixture;
 
 mod body;
+mod burst;
 mod destination;
 mod expiry;
 mod group;

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stompbox_console::{
-    AdminApi, AdminError, Answer, ConnectionView, Health, ListQuery, Listing, Overview,
-    PolicyQuery, PolicyView, QueueView, ScheduledPage, ScheduledQuery, ScheduledView, SettingView,
+    Action, AdminApi, AdminError, Answer, BodyView, Carried, ConnectionView, Health, ListQuery,
+    Listing, MessagePage, MessageQuery, MessageView, MessagesQuery, Order, Overview, PolicyQuery,
+    PolicyView, Purged, QueueView, ScheduledPage, ScheduledQuery, ScheduledView, SettingView,
     StoreView, SubscriptionView, TopicView,
 };
 
@@ -83,6 +84,18 @@ fn page<T>(all: Vec<T>, query: &ListQuery, name: fn(&T) -> &str) -> Listing<T> {
     let limit = query.limit.unwrap_or(usize::MAX);
     let items = items.into_iter().skip(query.offset).take(limit).collect();
     Listing { total, items }
+}
+
+fn message(queue: &str) -> MessageView {
+    MessageView {
+        id: "ID:1".to_owned(),
+        original_destination: Some(format!("/queue/{queue}")),
+        body: BodyView {
+            content: HOSTILE.concat(),
+            ..BodyView::default()
+        },
+        ..MessageView::default()
+    }
 }
 
 impl AdminApi for Fake {
@@ -164,6 +177,41 @@ impl AdminApi for Fake {
 
     fn unschedule(&self, id: String) -> Answer<'_, bool> {
         self.answer(id == "1-2")
+    }
+
+    fn messages(&self, query: MessagesQuery) -> Answer<'_, MessagePage> {
+        self.answer(MessagePage {
+            items: vec![message(&query.queue)],
+            more: query.offset == 0,
+        })
+    }
+
+    fn message(&self, query: MessageQuery) -> Answer<'_, Option<MessageView>> {
+        self.answer((query.id == "ID:1").then(|| message(&query.queue)))
+    }
+
+    fn carry_out(&self, order: Order) -> Answer<'_, Carried> {
+        match order.action {
+            Action::Delete => self.answer(Carried {
+                done: order.ids.len() as u64,
+                missing: Vec::new(),
+            }),
+            Action::Move(to) => Box::pin(async { Err(AdminError::Refused(to)) }),
+            Action::Retry => Box::pin(async { Err(AdminError::ReadOnly) }),
+        }
+    }
+
+    fn purge(&self, _queue: String, _limit: Option<u64>) -> Answer<'_, Purged> {
+        Box::pin(async {
+            Ok(Purged {
+                done: 7,
+                more: false,
+            })
+        })
+    }
+
+    fn forget(&self, identity: String) -> Answer<'_, bool> {
+        Box::pin(async move { Ok(identity == "client-id=<b>&name=n") })
     }
 
     fn policy(&self, query: PolicyQuery) -> Answer<'_, PolicyView> {

@@ -6,6 +6,7 @@ mod fake;
 mod guard;
 mod health;
 mod http;
+mod message;
 mod metric;
 mod page;
 mod server;

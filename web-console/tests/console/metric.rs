@@ -68,7 +68,9 @@ async fn each_family_has_its_head_once_and_before_its_samples() -> Result<()> {
         "stompbox_store_last_commit_seconds 0.001500",
         "stompbox_queue_depth{queue=\"queue.00002\"} 7",
         "stompbox_topic_consumers{topic=\"prices\"} 3",
+        "stompbox_subscription_pending{subscription=\"client-id=<b>&name=n\",topic=\"\"} 5",
         "stompbox_metrics_queues_omitted 0",
+        "stompbox_metrics_subscriptions_omitted 0",
     ] {
         assert!(
             text.lines().any(|found| found == line),

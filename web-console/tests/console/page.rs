@@ -6,12 +6,20 @@ use axum::http::{HeaderValue, StatusCode, header};
 use crate::fake::Fake;
 use crate::http::{Routes, request};
 
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 14] = [
     "/app.js",
     "/chart.js",
+    "/element.js",
     "/feed.js",
     "/format.js",
+    "/lists.js",
+    "/message.js",
+    "/messages.js",
+    "/policy.js",
     "/rates.js",
+    "/request.js",
+    "/scheduled.js",
+    "/sheet.js",
     "/table.js",
 ];
 

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use stompbox_store::{
     Due, DueKey, DueRequest, DueRow, Haste, Medium, MessageNumber, Operation, PageId, PageRow,
     Recovered, ScheduleFilter, ScheduleId, ScheduleList, ScheduleListRequest, ScheduleRecord,
@@ -61,6 +62,8 @@ pub(super) struct Agenda {
     /// The last batch that changed the schedule.
     last_ticket: Ticket,
     count: u64,
+    /// What was taken off, with the batch that says so: what is read before that is durable still shows it.
+    gone: FxHashMap<ScheduleId, Ticket>,
 }
 
 impl Agenda {
@@ -70,6 +73,7 @@ impl Agenda {
             step: Step::Idle,
             last_ticket: Ticket(0),
             count: recovered.scheduled.iter().map(|tally| tally.count).sum(),
+            gone: FxHashMap::default(),
         }
     }
 
@@ -83,8 +87,14 @@ impl Agenda {
     }
 
     /// What was taken out in a batch that was refused is still there.
-    pub(super) fn came_back(&mut self) {
+    pub(super) fn came_back(&mut self, id: ScheduleId) {
+        self.gone.remove(&id);
         self.count += 1;
+    }
+
+    /// Whether what was read shows something that is no longer there.
+    pub(super) fn is_gone(&self, id: ScheduleId) -> bool {
+        self.gone.contains_key(&id)
     }
 
     /// What came in a batch that was refused is not there.
@@ -161,6 +171,10 @@ impl Dispatcher {
 
     /// Takes a message off the schedule, if it is there.
     pub(super) fn unschedule(&mut self, id: ScheduleId) {
+        if self.agenda.is_gone(id) {
+            return;
+        }
+        self.agenda.gone.insert(id, self.next_ticket);
         self.batch.operations.push(Operation::Unschedule(id));
         self.agenda.last_ticket = self.next_ticket;
         self.agenda.count = self.agenda.count.saturating_sub(1);
@@ -196,6 +210,7 @@ impl Dispatcher {
 
     /// The watermark has risen.
     pub(super) fn go_on_with_agenda(&mut self, now: Now) {
+        self.forget_gone();
         let Step::Waiting(aim, ticket) = self.agenda.step else {
             return;
         };
@@ -207,8 +222,6 @@ impl Dispatcher {
             Aim::Next => {
                 let id = self.new_page();
                 self.agenda.step = Step::Reading(aim, id);
-                // What is scheduled from here on says so itself.
-                self.agenda.next_due_ms = None;
                 self.reads.push(Read::Schedule(ScheduleListRequest {
                     id,
                     filter: ScheduleFilter::All,
@@ -256,9 +269,18 @@ impl Dispatcher {
             return;
         }
         for row in due.rows {
-            self.fire(row, now);
+            let fired = row.key;
+            // It may have been cancelled while it was read.
+            if !self.agenda.is_gone(fired.id) {
+                self.fire(row, now);
+            }
+            if self.burst.is_spent() {
+                return self.read_due(Some(fired), now);
+            }
         }
         if due.exhausted {
+            // What is scheduled from here on says so itself: it need not be durable when the next one is looked for.
+            self.agenda.next_due_ms = None;
             self.look_when_durable(Aim::Next, now);
         } else {
             self.read_due(last, now);
@@ -275,6 +297,14 @@ impl Dispatcher {
             self.agenda.comes(row.key.due_ms);
         }
         self.look_at_agenda(now);
+    }
+
+    /// Unless something is being read, nothing shows any more what has durably gone.
+    fn forget_gone(&mut self) {
+        if self.agenda.step == Step::Idle && self.jobs.is_empty() {
+            let watermark = self.watermark;
+            self.agenda.gone.retain(|_, ticket| *ticket > watermark);
+        }
     }
 
     /// The disk has room again: what was due and could not be fired is looked for.

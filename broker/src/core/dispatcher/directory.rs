@@ -118,6 +118,7 @@ impl Dispatcher {
         }
         self.check_made_by_use(name)?;
         self.check_destinations(1)?;
+        self.check_virtual_queues(name)?;
         self.check_matching(name)?;
         Ok(Some(match name.kind() {
             DestinationKind::Queue => Place::Queue(self.ensure_queue(name, now)),
@@ -273,6 +274,34 @@ impl Dispatcher {
             .get(&**name)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub(super) fn virtual_queue_count(&self, topic: TopicKey) -> usize {
+        if self.virtual_queues.is_empty() {
+            return 0;
+        }
+        let name = &self.topics[topic.0].name;
+        self.virtual_queues.get(&**name).map_or(0, Vec::len)
+    }
+
+    /// Whether a queue may be made that a virtual topic feeds.
+    fn check_virtual_queues(&self, name: &DestinationName) -> Result<(), Refusal> {
+        let Some(topic) = virtual_topic_of(name) else {
+            return Ok(());
+        };
+        let count = self.virtual_queues.get(&topic).map_or(0, Vec::len);
+        let limit = self.settings.limits.virtual_queues;
+        if count < limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "too many queues of a virtual topic",
+            format!(
+                "{topic} feeds {count} queues and limits.virtual_queues is {limit}: use one of them, or a durable \
+                 subscription, or raise the limit"
+            ),
+        ))
     }
 
     /// Who hears a topic: those that named it and those whose patterns match it, each once.

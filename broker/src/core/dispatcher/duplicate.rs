@@ -19,7 +19,6 @@ use stompbox_store::{
 use super::effect::{Promise, Read};
 use super::flow::Blocker;
 use super::key::PeerKey;
-use super::peer::Standing;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::duplicate_id::DuplicateId;
@@ -216,14 +215,13 @@ impl Dispatcher {
         publication.duplicate_id.is_none() || self.are_windows_there(places, now)
     }
 
-    /// A request waits until a window has come, and what its connection asks for after it waits behind it.
-    pub(super) fn defer(&mut self, peer: PeerKey, request: Request) {
+    /// A request waits until a window has come.
+    pub(super) fn wait_for_window(&mut self, peer: PeerKey, request: Request) {
         let connection = self.peers[peer.0].connection;
         if !self.windows.waiting.contains(&connection) {
             self.windows.waiting.push(connection);
         }
-        self.peers[peer.0].deferred.push_back(request);
-        self.block(peer, Blocker::Recall);
+        self.defer(peer, request, Blocker::Recall);
     }
 
     /// A window has come: what waits for it goes on.
@@ -243,23 +241,6 @@ impl Dispatcher {
         for connection in std::mem::take(&mut self.windows.waiting) {
             self.resume_deferred(connection, now);
         }
-    }
-
-    fn resume_deferred(&mut self, connection: ConnectionId, now: Now) {
-        let Some(&peer) = self.connections.get(&connection) else {
-            return;
-        };
-        let mut deferred = std::mem::take(&mut self.peers[peer.0].deferred);
-        while let Some(request) = deferred.pop_front() {
-            if !self.perform(peer, request, now) {
-                return;
-            }
-            if !self.peers[peer.0].deferred.is_empty() {
-                self.peers[peer.0].deferred.append(&mut deferred);
-                return;
-            }
-        }
-        self.unblock_one(peer, Blocker::Recall);
     }
 
     /// At the end of a turn: windows that were not asked for lately leave memory where all of them take too much of it.
@@ -316,7 +297,11 @@ impl Dispatcher {
                 window.known.get(id.as_bytes()).copied()
             });
             match known {
-                Some(known) => sifted.repeated = Some(known),
+                // What came with it is durable everywhere when the last of it is.
+                Some(known) => {
+                    let latest = sifted.repeated.filter(|other| other.ticket > known.ticket);
+                    sifted.repeated = Some(latest.unwrap_or(known));
+                }
                 None => sifted.fresh.push(*place),
             }
         }
@@ -395,19 +380,5 @@ impl Dispatcher {
     /// A destination is gone, and with it what it knew.
     pub(super) fn forget_window(&mut self, destination: DestinationId) {
         self.windows.remove(destination);
-    }
-
-    /// Acts on one request; whether the connection is still there.
-    pub(super) fn perform(&mut self, peer: PeerKey, request: Request, now: Now) -> bool {
-        if let Request::Closed { ending, written } = request {
-            self.close(peer, ending, written, now);
-            return false;
-        }
-        if self.peers[peer.0].standing == Standing::Open
-            || matches!(request, Request::Written { .. })
-        {
-            self.act(peer, request, now);
-        }
-        true
     }
 }

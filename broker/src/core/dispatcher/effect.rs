@@ -132,10 +132,11 @@ impl Dispatcher {
     }
 
     /// Whether everything that was asked of the store so far is durable, also what durable subscriptions have yet to tell
-    /// it of this turn.
+    /// it of this turn, and no answer waits for a batch that says nothing.
     pub(super) fn is_all_durable(&self) -> bool {
         let is_asked = !self.batch.operations.is_empty() || !self.unsettled.is_empty();
-        !is_asked && self.watermark.0 + 1 == self.next_ticket.0
+        let is_awaited = self.batch.haste == Haste::Awaited;
+        !is_asked && !is_awaited && self.watermark.0 + 1 == self.next_ticket.0
     }
 
     /// The watermark has risen.

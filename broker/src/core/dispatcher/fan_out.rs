@@ -23,7 +23,7 @@ impl Dispatcher {
     pub(super) fn fan_out(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: Publication,
         publisher: Sender,
         now: Now,
@@ -34,7 +34,6 @@ impl Dispatcher {
             return;
         }
         self.retain(key, number, &publication);
-        let sequence = Sequence(number.0);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
         self.refresh_audience(key);

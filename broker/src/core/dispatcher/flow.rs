@@ -35,6 +35,8 @@ pub(super) enum Blocker {
     Queue(QueueKey),
     /// The ids are being read by which a repeat of what it sent would be known.
     Recall,
+    /// Its messages go to many queues each, and this turn has made enough copies.
+    Burst,
     /// Messages in memory have reached `limits.memory_bytes`.
     Memory,
     /// What is stored has reached `store.disk_bytes_max`.
@@ -47,6 +49,7 @@ pub(super) enum Blocker {
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     recall: Vec<PeerKey>,
+    burst: Vec<PeerKey>,
     memory: Vec<PeerKey>,
     disk: Vec<PeerKey>,
     log: Vec<PeerKey>,
@@ -128,6 +131,7 @@ impl Dispatcher {
             Blocker::Topic(topic) => &mut self.topics[topic.0].blocked,
             Blocker::Queue(queue) => &mut self.queues[queue.0].bound.blocked,
             Blocker::Recall => &mut self.flow.recall,
+            Blocker::Burst => &mut self.flow.burst,
             Blocker::Memory => &mut self.flow.memory,
             Blocker::Disk => &mut self.flow.disk,
             Blocker::Log => &mut self.flow.log,
@@ -179,6 +183,7 @@ impl Dispatcher {
             Blocker::Topic(topic) => self.topics[topic.0].name.to_string(),
             Blocker::Queue(queue) => self.queues[queue.0].name.to_string(),
             Blocker::Recall => "duplicate detection".to_owned(),
+            Blocker::Burst => "copies for many queues".to_owned(),
             Blocker::Memory => "limits.memory_bytes".to_owned(),
             Blocker::Disk => "store.disk_bytes_max".to_owned(),
             Blocker::Log => "store.wal_bytes_max".to_owned(),

@@ -263,7 +263,7 @@ impl Dispatcher {
                     }
                 }
                 // What was refused with its firing stays scheduled.
-                Operation::Unschedule(_) => self.agenda.came_back(),
+                Operation::Unschedule(id) => self.agenda.came_back(*id),
                 Operation::Reschedule { .. } => {}
                 Operation::Move(_)
                 | Operation::Create(_)
@@ -377,7 +377,7 @@ impl Dispatcher {
             }
             Placed::Topic(key, number) => {
                 if let Some(topic) = self.topics.get_mut(key.0) {
-                    topic.held.retain(|(_, held, ..)| *held != number);
+                    topic.held.retain(|(_, (_, held), ..)| *held != number);
                 }
             }
         }

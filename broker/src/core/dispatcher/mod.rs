@@ -12,12 +12,14 @@ mod advisory;
 mod agenda;
 mod bound;
 mod browse;
+mod burst;
 mod claim;
 mod connect;
 mod consume;
 mod consumer;
 mod crowd;
 mod cursor;
+mod deferred;
 mod delivery;
 mod directory;
 mod dispatch;
@@ -223,6 +225,7 @@ pub struct Dispatcher {
     /// Whether the memory was at its limit when the last requests came.
     is_memory_over: bool,
     crowd: Crowd,
+    burst: burst::Burst,
     revocable: VecDeque<full::Revocable>,
     withheld: withheld::Withheld,
     /// What the messages that came in last have replaced in last-value queues.
@@ -302,6 +305,7 @@ impl Dispatcher {
             is_disk_full: false,
             is_memory_over: false,
             crowd,
+            burst: burst::Burst::default(),
             revocable: VecDeque::new(),
             withheld: withheld::Withheld::default(),
             replaced: Vec::new(),
@@ -366,7 +370,8 @@ impl Dispatcher {
                 continue;
             }
             let Some(peer) = peer else { return };
-            if !self.peers[peer.0].deferred.is_empty() {
+            let waits = !self.peers[peer.0].deferred.is_empty();
+            if waits && !self.overtakes_burst(peer, &request) {
                 self.peers[peer.0].deferred.push_back(request);
             } else if !self.perform(peer, request, now) {
                 return;
@@ -440,6 +445,7 @@ impl Dispatcher {
     /// Ends a turn: hands out what can be handed out and returns what the store is asked for.
     pub fn finish_turn(&mut self, now: Now) -> Turn {
         self.uptime = now.uptime;
+        self.go_on_with_burst(now);
         self.run_timers(now);
         self.look_at_agenda(now);
         self.watch_consumers(now);

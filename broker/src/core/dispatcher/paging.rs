@@ -403,6 +403,10 @@ impl Dispatcher {
             page.through
         };
         let queue = &mut self.queues[key.0];
+        if let Some(cursor) = queue.cursor_mut() {
+            // What returns to the disk makes others be read again that were not wanted.
+            cursor.slept.0 = cursor.slept.0.max(looked_at);
+        }
         let rest = queue.lane(LOG_RANK).paged().map(|range| Range {
             first: range.first.max(looked_at.next()),
             last: range.last,

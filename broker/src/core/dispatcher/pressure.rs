@@ -14,6 +14,7 @@ use super::full::NOBODY;
 use super::key::QueueKey;
 use super::paging::{PageOut, Window};
 use crate::core::clock::Now;
+use crate::core::memory::MESSAGE_OVERHEAD_BYTES;
 use crate::core::message::DeliveryMode;
 
 /// Shares of the memory limit, in percent: from the first on memory is short, until it is under the second. Producers
@@ -28,6 +29,12 @@ const HEAD: Window = Window {
     page_messages: 256,
     page_bytes: 512 * 1024,
 };
+
+/// And at the least.
+const HEAD_MESSAGES_MIN: usize = 2;
+
+/// The part of the memory limit that the entries of all heads may take then, in eighths.
+const HEADS_EIGHTHS: usize = 2;
 
 /// Queues and entries that one turn looks at, and bytes that it writes: others must not wait for it.
 const STEPS_MAX: usize = 4_096;
@@ -78,10 +85,14 @@ impl Dispatcher {
         if !self.pressure.is_on {
             return usual;
         }
+        // Of very many queues not even that much.
+        let share = self.eighths_of_memory(HEADS_EIGHTHS)
+            / (self.queues.len().max(1) * MESSAGE_OVERHEAD_BYTES);
+        let messages = HEAD.messages.min(share.max(HEAD_MESSAGES_MIN));
         Window {
-            messages: usual.messages.min(HEAD.messages),
+            messages: usual.messages.min(messages),
             bytes: usual.bytes.min(HEAD.bytes),
-            page_messages: usual.page_messages.min(HEAD.page_messages),
+            page_messages: usual.page_messages.min(messages),
             page_bytes: usual.page_bytes.min(HEAD.page_bytes),
         }
     }
@@ -93,6 +104,11 @@ impl Dispatcher {
         }
         let queue = &self.queues[key.0];
         queue.is_deep(&self.window()) || queue.paged_count() > 0
+    }
+
+    /// Whether what is on its way to the store is enough for now.
+    pub(super) fn is_store_behind(&self) -> bool {
+        self.next_ticket.0 - self.watermark.0 > IN_FLIGHT_MAX + 1
     }
 
     pub(super) fn has_room_on_disk(&self) -> bool {
@@ -126,7 +142,7 @@ impl Dispatcher {
             self.pressure.is_scratch_full = false;
             self.pressure.cursor = self.arrive(0);
         }
-        if self.next_ticket.0 - self.watermark.0 > IN_FLIGHT_MAX + 1 {
+        if self.is_store_behind() {
             return;
         }
         let (mut steps, mut written) = (0, 0);
@@ -227,6 +243,7 @@ impl Dispatcher {
             Durability::Volatile => {
                 entry.durability = Durability::Pending(ticket);
                 let append = entry.to_append(entry_key, Box::default(), NOBODY);
+                queue.parked_is_stored((rank, sequence));
                 self.store(key, Operation::Append(append));
                 (ticket, passed)
             }

@@ -50,6 +50,13 @@ impl Dispatcher {
             return self.send_specially(peer, &places, publication, receipt, now);
         }
         let places = self.forward(places, &publication);
+        if self.waits_in_burst(&places) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.wait_for_turn(peer, send);
+        }
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
@@ -131,12 +138,19 @@ impl Dispatcher {
             self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
         }
+        if self.all_wait_in_burst(std::slice::from_ref(&publication)) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.wait_for_turn(peer, send);
+        }
         if !self.can_judge(&publication, places, now) {
             let send = Request::Send {
                 publication,
                 receipt,
             };
-            return self.defer(peer, send);
+            return self.wait_for_window(peer, send);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),
@@ -292,7 +306,7 @@ impl Dispatcher {
     pub(super) fn publish_as(
         &mut self,
         places: &[Place],
-        publication: Publication,
+        mut publication: Publication,
         (sequence, number): (Sequence, MessageNumber),
         routing: Routing,
         placed: &mut AllPlaced,
@@ -310,6 +324,7 @@ impl Dispatcher {
             let identity = (sequence, number);
             return self.publish_to_topic(*key, identity, publication, routing, now);
         }
+        self.begin_copies(&mut publication, self.queue_count(places));
         let mut next = Some(sequence);
         let mut promise = Promise::Kept;
         for place in places {
@@ -414,7 +429,7 @@ impl Dispatcher {
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
         let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
-        self.publish_in_turn(key, number, publication, routing, now);
+        self.publish_in_turn(key, (sequence, number), publication, routing, now);
         promise
     }
 
@@ -422,7 +437,7 @@ impl Dispatcher {
     fn publish_in_turn(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        identity: (Sequence, MessageNumber),
         publication: Publication,
         Routing {
             sender,
@@ -434,7 +449,7 @@ impl Dispatcher {
         let is_visible = visible_after <= self.watermark && topic.held.is_empty();
         let is_crowded = self.is_crowded(key);
         if is_visible && !is_crowded {
-            return self.fan_out(key, number, publication, sender, now);
+            return self.fan_out(key, identity, publication, sender, now);
         }
         let topic = &mut self.topics[key.0];
         let visible_after = match topic.held.back() {
@@ -443,7 +458,7 @@ impl Dispatcher {
         };
         topic
             .held
-            .push_back((visible_after, number, sender, publication));
+            .push_back((visible_after, identity, sender, publication));
         if visible_after <= self.watermark {
             self.wait_in_crowd(key);
         } else {
@@ -462,8 +477,8 @@ impl Dispatcher {
                 return self.wait_in_crowd(key);
             }
             let held = self.topics[key.0].held.pop_front();
-            if let Some((_, number, sender, publication)) = held {
-                self.fan_out(key, number, publication, sender, now);
+            if let Some((_, identity, sender, publication)) = held {
+                self.fan_out(key, identity, publication, sender, now);
             }
         }
     }

@@ -350,6 +350,13 @@ impl Queue {
         }
     }
 
+    /// An entry that waits in memory is in the store from here on: one that is parked is held.
+    pub(super) fn parked_is_stored(&mut self, (rank, sequence): Position) {
+        if !self.lane(rank).contains(sequence) {
+            self.hold(rank, sequence);
+        }
+    }
+
     fn unhold(&mut self, rank: Rank, sequence: Sequence) {
         self.held.remove(&(rank, sequence));
         if let Role::Durable(cursor) = &mut self.role {

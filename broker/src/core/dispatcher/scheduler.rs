@@ -9,7 +9,7 @@ use std::sync::Arc;
 use stompbox_protocol::canonical;
 use stompbox_store::{
     Due, DueKey, DueRequest, DueRow, PageId, ScheduleFilter, ScheduleId, ScheduleList,
-    ScheduleListRequest, Sequence,
+    ScheduleListRequest, ScheduleListRow, Sequence,
 };
 
 use super::effect::Read;
@@ -223,10 +223,13 @@ impl Dispatcher {
             Some(Job::Inquiry(id, wanted)) => return self.found_for_inquiry(id, wanted, list),
             Some(Job::List { .. }) | None => return,
         };
-        for row in &list.rows {
-            if (from_ms..=until_ms).contains(&row.key.due_ms) {
-                self.unschedule(row.key.id);
-            }
+        let is_meant = |row: &&ScheduleListRow| {
+            let is_there = !self.agenda.is_gone(row.key.id);
+            is_there && (from_ms..=until_ms).contains(&row.key.due_ms)
+        };
+        let meant = list.rows.iter().filter(is_meant);
+        for id in meant.map(|row| row.key.id).collect::<Vec<_>>() {
+            self.unschedule(id);
         }
         let last = list.rows.last().map(|row| row.key);
         let goes_on = last.is_some_and(|last| last.due_ms <= until_ms);

@@ -74,10 +74,16 @@ impl Dispatcher {
             .then(|| now.uptime + MEMORY_RECHECK);
         let is_unfinished = !(self.unfinished.is_empty() && self.walks_unfinished.is_empty());
         let unfinished = is_unfinished.then_some(now.uptime);
+        let pause = match self.settings.budget.is_over() {
+            true => MEMORY_RECHECK,
+            false => Duration::ZERO,
+        };
+        let burst = self.goes_on_with_burst().then_some(now.uptime + pause);
         let wakes = [
             self.timers.next(),
             memory,
             unfinished,
+            burst,
             self.next_pressure(now),
             self.next_sweep(),
             self.next_firing(now),

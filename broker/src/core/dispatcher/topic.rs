@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stompbox_store::{DestinationId, MessageNumber, Sender, Ticket};
+use stompbox_store::{DestinationId, MessageNumber, Sender, Sequence, Ticket};
 
 use super::idle::LastUse;
 use super::key::{PeerKey, SubscriptionKey};
@@ -41,7 +41,7 @@ pub(super) struct Topic {
     pub(super) audience_at: Option<Generation>,
     /// Published when the watermark has reached the ticket and the topic is not crowded: what a COMMIT sent, and
     /// whatever came behind it.
-    pub(super) held: VecDeque<(Ticket, MessageNumber, Sender, Publication)>,
+    pub(super) held: VecDeque<(Ticket, (Sequence, MessageNumber), Sender, Publication)>,
     /// Subscriptions at their pending limit, and one more while `is_crowded`.
     pub(super) full_count: usize,
     /// Whether it keeps its messages back because there are too many copies.

@@ -14,7 +14,7 @@ use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
 use crate::core::message::{DeliveryMode, Publication};
 use crate::core::port::{ReceiptId, Refusal, Request, TransactionHandle};
-use stompbox_store::Sender;
+use stompbox_store::{Haste, Sender};
 
 impl Dispatcher {
     pub(super) fn commit(
@@ -29,6 +29,17 @@ impl Dispatcher {
         if let Err(refusal) = self.check_unknown(names) {
             return self.refuse(peer, refusal, receipt);
         }
+        if let Err(refusal) = self.check_copies(&sends) {
+            return self.refuse(peer, refusal, receipt);
+        }
+        if self.all_wait_in_burst(&sends) {
+            let commit = Request::Commit {
+                transaction,
+                sends,
+                receipt,
+            };
+            return self.wait_for_turn(peer, commit);
+        }
         match self.can_judge_all(&sends, now) {
             Ok(true) => {}
             Ok(false) => {
@@ -37,7 +48,7 @@ impl Dispatcher {
                     sends,
                     receipt,
                 };
-                return self.defer(peer, commit);
+                return self.wait_for_window(peer, commit);
             }
             Err(refusal) => return self.refuse(peer, refusal, receipt),
         }
@@ -115,6 +126,10 @@ impl Dispatcher {
             for place in places {
                 self.hold_producer_back(peer, place, mode);
             }
+        }
+        if is_stored && self.batch.operations.is_empty() {
+            // Nothing but repeats was stored: what else was sent waits for the batch all the same.
+            self.batch.haste = Haste::Awaited;
         }
         if may_be_refused {
             acknowledged.append(&mut self.replaced);

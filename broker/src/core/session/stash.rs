@@ -1,5 +1,6 @@
-//! Frames of a producer that is held back (dialect, Flow control). ACK and NACK pass them, unless frames of the same
-//! transaction wait; everything else keeps its order.
+//! Frames of a producer that is held back (dialect, Flow control). ACK and NACK pass them, also in a transaction, which
+//! may begin then: what it sends takes effect at its end, as they do. Behind the end of a transaction of the same name they
+//! wait; everything else keeps its order. An acknowledgement that waited would be overtaken by later ones, which may cover it.
 //!
 //! *Invariant*: every frame that waits counts in the share of all stashes.
 
@@ -18,7 +19,7 @@ const SMALL_BYTES: usize = 4 * 1024;
 #[derive(Debug)]
 pub(super) struct Stash {
     frames: VecDeque<Frame>,
-    /// How many of them belong to a transaction.
+    /// How many of them begin, end or acknowledge in a transaction.
     transactions: HashMap<Box<[u8]>, usize>,
     bytes: usize,
     frames_max: usize,
@@ -70,8 +71,11 @@ impl Stash {
         if !self.is_held_back && self.frames.is_empty() {
             return false;
         }
-        let is_ack = matches!(frame.command(), Command::Ack | Command::Nack);
-        !is_ack
+        let may_pass = matches!(
+            frame.command(),
+            Command::Ack | Command::Nack | Command::Begin
+        );
+        !may_pass
             || frame
                 .header("transaction")
                 .is_some_and(|id| self.transactions.contains_key(&*id))
@@ -80,7 +84,7 @@ impl Stash {
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.wire_bytes();
         self.held.grow(cost(&frame));
-        if let Some(id) = frame.header("transaction") {
+        if let Some(id) = transaction_of(&frame) {
             *self.transactions.entry(id.as_ref().into()).or_default() += 1;
         }
         self.frames.push_back(frame);
@@ -94,7 +98,7 @@ impl Stash {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.wire_bytes();
         self.held.shrink(cost(&frame));
-        if let Some(id) = frame.header("transaction")
+        if let Some(id) = transaction_of(&frame)
             && let Some(count) = self.transactions.get_mut(&*id)
         {
             *count -= 1;
@@ -111,6 +115,12 @@ impl Stash {
         self.transactions.clear();
         self.bytes = 0;
     }
+}
+
+/// The transaction whose course a frame changes.
+fn transaction_of(frame: &Frame) -> Option<std::borrow::Cow<'_, [u8]>> {
+    let sends = frame.command() == Command::Send;
+    frame.header("transaction").filter(|_| !sends)
 }
 
 fn cost(frame: &Frame) -> usize {

@@ -348,7 +348,12 @@ fn acknowledgements_pass_a_producer_that_is_held_back_and_all_else_waits_in_orde
         "SEND\ndestination:/queue/a\ntransaction:t\n\nx\0",
     );
     assert_eq!(send, "");
-    let late = answer(&mut bench, "ACK\nid:i-1-7.2.3\ntransaction:t\n\n\0");
+    let own = answer(&mut bench, "ACK\nid:i-1-7.2.3\ntransaction:t\n\n\0");
+    assert!(own.contains("Acknowledge"), "{own}");
+    assert_eq!(answer(&mut bench, "COMMIT\ntransaction:t\n\n\0"), "");
+    assert_eq!(answer(&mut bench, "BEGIN\ntransaction:t\n\n\0"), "");
+    bench.deliver(0, 1);
+    let late = answer(&mut bench, "ACK\nid:i-1-7.3.3\ntransaction:t\n\n\0");
     assert!(!late.contains("Acknowledge"), "{late}");
     assert_eq!(answer(&mut bench, "DISCONNECT\n\n\0"), "");
     bench.reply(Reply::Unblock);
@@ -356,7 +361,12 @@ fn acknowledgements_pass_a_producer_that_is_held_back_and_all_else_waits_in_orde
     let begin: Vec<_> = requests.iter().map(|text| text.split(' ').next()).collect();
     assert_eq!(
         begin,
-        [Some("Send"), Some("Acknowledge"), Some("Disconnect")]
+        [
+            Some("Send"),
+            Some("Commit"),
+            Some("Acknowledge"),
+            Some("Disconnect")
+        ]
     );
 }
 

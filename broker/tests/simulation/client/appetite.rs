@@ -18,6 +18,8 @@ pub(crate) struct Appetite {
     pub(super) unsubscribe: usize,
     /// Deleting a durable subscription that it does not use.
     pub(super) delete: usize,
+    /// Taking off what is scheduled.
+    pub(super) thin_out: usize,
     pub(super) transact: usize,
     pub(super) leave: usize,
     /// Of a hundred messages, those that expire.
@@ -49,6 +51,10 @@ pub(super) struct Taste {
     /// Subscriptions with a consumer priority.
     pub(super) rank: usize,
     pub(super) browser: usize,
+    /// Messages that are to come later.
+    pub(super) later: usize,
+    /// Messages with an id by which repeats are known.
+    pub(super) duplicate: usize,
     /// Subscriptions that are durable or shared.
     pub(super) lasting: usize,
     /// Subscriptions that do not hear their own connection.
@@ -71,6 +77,7 @@ impl Appetite {
             } else {
                 0
             },
+            thin_out: if taste.later > 0 { pick([0, 3, 10]) } else { 0 },
             transact: pick([0, 80, 200]),
             leave: pick([0, 1, 10]),
             expiry: pick([0, 12, 50]),
@@ -104,6 +111,8 @@ impl Taste {
             exclusive: pick([0, 0, 15, 60]),
             rank: pick([0, 0, 20, 80]),
             browser: pick([0, 0, 10, 30]),
+            later: pick([0, 0, 15, 50]),
+            duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
@@ -124,6 +133,8 @@ impl Taste {
                 "exclusive" => self.exclusive = 0,
                 "rank" => self.rank = 0,
                 "browser" => self.browser = 0,
+                "later" => self.later = 0,
+                "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
                 "pending" => self.pending = 0,
                 _ => {}

@@ -83,6 +83,13 @@ impl Client {
             };
             return messages.into_iter().for_each(|id| judge.went_nowhere(id));
         }
+        if frame.text("x-duplicate").is_some() {
+            trace::count("wire: RECEIPT x-duplicate:true");
+            let Some(Asked::Sent(messages)) = asked else {
+                panic!("client {}: {id} asked for no SEND", self.name);
+            };
+            return messages.into_iter().for_each(|id| judge.was_repeat(id));
+        }
         match asked {
             None => panic!(
                 "client {}: receipt {id} was not asked for, or came twice",
@@ -124,7 +131,11 @@ impl Client {
         assert_eq!(frame.body().len(), sent.body_bytes, "{id:?}: body");
         assert!(rest.iter().all(|byte| *byte == 0), "{id:?}: body");
         check_headers(frame, id, sent);
-        let place = self.place(frame, sent, &subscription, browses);
+        let mut place = self.place(frame, sent, &subscription, browses);
+        if sent.comes_again {
+            let name = text(frame, "message-id").unwrap_or_default();
+            place = Place::Firing(Box::new(place), name);
+        }
         let is_only_copy = sent.is_for_one_queue();
         let deliveries = text(frame, "JMSXDeliveryCount").and_then(|count| count.parse().ok());
         let deliveries = deliveries.expect("a count");
@@ -212,7 +223,16 @@ fn check_headers(frame: &Frame, id: MessageId, sent: &Sent) {
     let priority = sent.priority.unwrap_or(4).to_string();
     assert_eq!(text(frame, "priority"), Some(priority));
     assert_eq!(frame.text("JMSXGroupID").as_deref(), sent.group);
-    for leaked in ["receipt", "transaction", "ttl", "expiration"] {
+    for leaked in [
+        "receipt",
+        "transaction",
+        "ttl",
+        "expiration",
+        "x-delay",
+        "AMQ_SCHEDULED_DELAY",
+        "AMQ_SCHEDULED_PERIOD",
+        "AMQ_SCHEDULED_REPEAT",
+    ] {
         assert_eq!(text(frame, leaked), None, "{leaked} leaked");
     }
     let reply_to = text(frame, "reply-to");

@@ -11,6 +11,11 @@ use crate::wire::{Sent, Wire};
 /// What clients call the temporary destinations that they make.
 pub(super) const OWN: [&str; 2] = ["/temp-queue/answers", "/temp-topic/events"];
 
+const REPEAT: &str = "AMQ_SCHEDULED_REPEAT";
+
+/// Where the schedule is managed.
+const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
+
 impl Client {
     pub(super) fn send(
         &mut self,
@@ -24,14 +29,20 @@ impl Client {
         } else {
             random.between(8, 90)
         };
+        let targets = self.targets(random);
+        let times = self.times(&targets, random);
+        let comes_again = times.iter().any(|(name, _)| *name == REPEAT);
         let sent = Sent {
-            targets: self.targets(random),
+            targets,
+            is_later: !times.is_empty(),
+            comes_again,
             priority: random.percent(30).then(|| random.below(10) as u8),
             group: random
                 .percent(self.appetite.taste.group)
                 .then(|| GROUPS[random.below(GROUPS.len())]),
-            is_persistent: random.percent(70),
+            is_persistent: random.percent(70) || comes_again,
             may_expire: random.percent(self.appetite.expiry),
+            may_repeat: random.percent(self.appetite.taste.duplicate),
             body_bytes,
         };
         let message = judge.register(sent.clone());
@@ -39,6 +50,12 @@ impl Client {
             .with("destination", header_of(&sent.targets, random))
             .with("x-id", message.0);
         let mut draft = with_properties(draft, &sent, random, now_ms);
+        for (name, value) in times {
+            draft = draft.with(name, value);
+        }
+        if sent.may_repeat {
+            draft = with_duplicate_id(draft, judge, random);
+        }
         draft.body = message.0.to_le_bytes().to_vec();
         draft.body.resize(body_bytes, 0);
         if random.percent(self.appetite.taste.temporary) {
@@ -55,6 +72,60 @@ impl Client {
             }
             None => self.ask(draft, Asked::Sent(vec![message]), random),
         };
+        self.write(draft, wire);
+    }
+
+    /// When it is to come, if not at once. Nothing of temporary destinations is kept until then.
+    fn times(&self, targets: &[String], random: &mut Random) -> Vec<(&'static str, i64)> {
+        let is_temporary = targets.iter().any(|target| target.contains("temp-"));
+        if is_temporary || !random.percent(self.appetite.taste.later) {
+            return Vec::new();
+        }
+        let mut times = Vec::new();
+        if random.percent(80) {
+            trace::count("op: SEND delayed");
+            let header = ["AMQ_SCHEDULED_DELAY", "x-delay"][random.below(2)];
+            times.push((header, random.between(0, 2_000) as i64));
+        }
+        // Which firing a message is of that was never stored nobody can tell.
+        let is_told = targets.iter().all(|target| target.starts_with("/queue/"));
+        if (is_told || self.appetite.taste.lasting == 0) && random.percent(30) {
+            trace::count("op: SEND repeatedly");
+            times.push(("AMQ_SCHEDULED_PERIOD", random.between(300, 2_000) as i64));
+            let times_left = if random.percent(10) {
+                trace::count("op: SEND repeatedly for ever");
+                -1
+            } else {
+                random.below(4) as i64
+            };
+            times.push((REPEAT, times_left));
+        }
+        times
+    }
+
+    /// Takes off what is scheduled: all of it, or what fires within a while.
+    pub(super) fn thin_out(&mut self, random: &mut Random, now_ms: i64, wire: &mut Vec<u8>) {
+        trace::count("op: SEND REMOVEALL");
+        let mut draft = Draft::new(Command::Send)
+            .with("destination", MANAGEMENT)
+            .with("AMQ_SCHEDULER_ACTION", "REMOVEALL");
+        if random.percent(80) {
+            trace::count("op: SEND REMOVEALL within a span");
+            let from_ms = now_ms + random.below(1_000) as i64;
+            let until_ms = from_ms + random.below(1_000) as i64;
+            draft = draft
+                .with("AMQ_SCHEDULER_ACTION_START_TIME", from_ms)
+                .with("AMQ_SCHEDULER_ACTION_END_TIME", until_ms);
+        }
+        let draft = self.ask(draft, Asked::Nothing, random);
+        self.write(draft, wire);
+    }
+
+    /// Takes off all that is scheduled.
+    pub(crate) fn clear_schedule(&mut self, wire: &mut Vec<u8>) {
+        let draft = Draft::new(Command::Send)
+            .with("destination", MANAGEMENT)
+            .with("AMQ_SCHEDULER_ACTION", "REMOVEALL");
         self.write(draft, wire);
     }
 
@@ -150,6 +221,20 @@ fn with_properties(mut draft: Draft, sent: &Sent, random: &mut Random, now_ms: i
         draft = draft.with("JMSXGroupSeq", -1);
     }
     draft
+}
+
+/// A new id, or one that was given lately.
+fn with_duplicate_id(draft: Draft, judge: &mut Wire, random: &mut Random) -> Draft {
+    let id = if random.percent(50) || judge.ids == 0 {
+        judge.ids += 1;
+        judge.ids
+    } else {
+        trace::count("op: SEND repeated");
+        judge.ids - random.below(judge.ids.min(20))
+    };
+    trace::count("op: SEND duplicate id");
+    let header = ["_AMQ_DUPL_ID", "x-dedup-id"][random.below(2)];
+    draft.with(header, format!("id-{id}"))
 }
 
 fn with_expiry(draft: Draft, random: &mut Random, now_ms: i64) -> Draft {

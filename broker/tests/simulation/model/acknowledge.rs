@@ -123,7 +123,8 @@ impl Model {
             ticket = self.ticket;
         }
         for send in sends {
-            self.publish(connection, send, ticket);
+            // Nothing is said of repeats.
+            let _ = self.publish(connection, send, ticket);
         }
         ticket
     }

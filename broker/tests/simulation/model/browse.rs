@@ -71,6 +71,7 @@ impl Model {
                 .as_deref()
                 .is_none_or(|origin| *entry.origin == *origin);
             entry.queue == browse.queue
+                && self.may_be(entry, delivery.number)
                 && is_there
                 && is_it
                 && entry.dead.is_some() == origin.is_some()

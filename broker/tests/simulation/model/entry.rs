@@ -7,7 +7,7 @@ use stompbox_broker::core::clock::Now;
 use stompbox_broker::core::message::{DeliveryMode, Message, Publication};
 use stompbox_broker::core::port::ConnectionId;
 use stompbox_protocol::canonical;
-use stompbox_store::{EntryKey, Sequence, SubscriptionId};
+use stompbox_store::{EntryKey, MessageNumber, Sequence, SubscriptionId};
 
 use super::{Model, QueueIndex};
 use crate::catalogue::Traits;
@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) traits: Traits,
     pub(super) group: Option<Group>,
     pub(super) publisher: ConnectionId,
+    /// Counts the firings of what comes again and again; 0 is the message itself.
+    pub(super) firing: u32,
 }
 
 /// What a message says of its group.
@@ -62,7 +64,30 @@ impl Facts {
                 closes: property(message, b"JMSXGroupSeq").is_some(),
             }),
             publisher,
+            firing: 0,
         })
+    }
+}
+
+impl Facts {
+    /// The same as it comes out of the schedule: of no connection.
+    pub(super) fn as_fired(&self, firing: u32) -> Self {
+        Self {
+            id: self.id,
+            rank: self.rank,
+            bytes: self.bytes,
+            is_persistent: self.is_persistent,
+            expires_ms: self.expires_ms,
+            traits: self.traits.clone(),
+            group: self.group.clone(),
+            publisher: ConnectionId(u64::MAX),
+            firing,
+        }
+    }
+
+    /// What its number goes by.
+    pub(super) fn key(&self) -> (MessageId, u32) {
+        (self.id, self.firing)
     }
 }
 
@@ -264,6 +289,18 @@ impl Model {
         all.copied()
             .filter(|id| is_meant(self.entry(*id)))
             .collect()
+    }
+
+    /// Whether an entry may be of the message with this number: firings of one message look alike otherwise.
+    pub(super) fn may_be(&self, entry: &Entry, number: MessageNumber) -> bool {
+        let known = self.numbers.get(&entry.facts.key());
+        known.is_none_or(|known| *known == number)
+    }
+
+    /// A message has this number, here as everywhere.
+    pub(super) fn is_numbered(&mut self, key: (MessageId, u32), number: MessageNumber) {
+        let known = *self.numbers.entry(key).or_insert(number);
+        assert_eq!(known, number, "{key:?} changed its number");
     }
 
     /// A message takes its place in its lane.

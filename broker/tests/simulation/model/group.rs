@@ -56,11 +56,19 @@ impl Model {
             }
         }
         let mut firsts = Vec::new();
-        for (group, mut handed) in by_group {
-            // What waited for its owner is given before what stands in the queue; who chooses may look ahead.
+        for (group, handed) in by_group {
+            // What waited for its owner is given before what stands in the queue, unless that closes the group and its owner
+            // is the next one again; who chooses may look ahead.
             let owner = self.queues[queue].groups.get(&group).copied();
-            handed.sort_by_key(|one| (Some(one.seat) != owner, self.entry(one.id).place()));
-            let Some((owner, first)) = self.claim_group(queue, owner, &handed) else {
+            let claimed = [true, false].into_iter().find_map(|has_waited| {
+                let mut handed = handed.clone();
+                handed.sort_by_key(|one| {
+                    let is_others = has_waited && Some(one.seat) != owner;
+                    (is_others, self.entry(one.id).place())
+                });
+                self.claim_group(queue, owner, &handed)
+            });
+            let Some((owner, first)) = claimed else {
                 let name = &self.queues[queue].name;
                 panic!(
                     "{handed:?} of {name} did not go to owners of {group:?}, {owner:?} at first"

@@ -115,6 +115,7 @@ impl Model {
                 .as_deref()
                 .is_none_or(|origin| *entry.origin == *origin);
             entry.queue == queue
+                && self.may_be(entry, delivery.number)
                 && entry.whereabouts == Whereabouts::Waiting
                 && entry.dead.is_some() == origin.is_some()
                 && is_it
@@ -127,11 +128,23 @@ impl Model {
             };
             !is_it
         };
-        let rank = |id: &EntryId| (looks_else(self.entry(*id)), self.entry(*id).place());
+        // And of the firings of one message the one that has this number.
+        let is_other =
+            |entry: &Entry| self.numbers.get(&entry.facts.key()) != Some(&delivery.number);
+        let rank = |id: &EntryId| {
+            let entry = self.entry(*id);
+            (looks_else(entry), is_other(entry), entry.place())
+        };
         let first = choices.into_iter().min_by_key(rank);
         let copies = self.copies(id, |_| true);
         let story = || copies.iter().map(|id| self.entry(*id)).collect::<Vec<_>>();
-        first.unwrap_or_else(|| panic!("{id:?} does not wait in {name}: {:?}", story()))
+        first.unwrap_or_else(|| {
+            panic!(
+                "{id:?}, {:?} does not wait in {name}: {:?}",
+                delivery.number,
+                story()
+            )
+        })
     }
 
     fn deliver(&mut self, id: EntryId, delivery: &Delivery) {
@@ -168,12 +181,24 @@ impl Model {
         let id = message_of(delivery.message.body());
         trace::note(|| {
             format!(
-                "  deliver {} to {:?}: {id:?} as {} in slot {}, delivery {}",
-                seat.0.0, seat.1, delivery.tag.counter.0, delivery.tag.slot, delivery.deliveries
+                "  deliver {} to {:?}: {id:?} as {} in slot {}, delivery {}, number {}",
+                seat.0.0,
+                seat.1,
+                delivery.tag.counter.0,
+                delivery.tag.slot,
+                delivery.deliveries,
+                delivery.number.0
             )
         });
-        let number = *self.numbers.entry(id).or_insert(delivery.number);
-        assert_eq!(number, delivery.number, "{id:?} changed its number");
+        let number = delivery.number;
+        let key = match &what {
+            What::Entry(id) => Some(self.entry(*id).facts.key()),
+            What::Copy(copy) => Some(copy.facts.key()),
+            What::Shown => None,
+        };
+        if let Some(key) = key {
+            self.is_numbered(key, number);
+        }
         let counter = delivery.tag.counter.0;
         let peer = self.peer(seat.0);
         peer.last_counter += 1;

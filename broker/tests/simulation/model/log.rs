@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use stompbox_store::{
-    LogAppend, LogPageRequest, PageId, Recovered, Sequence, SubscriptionId, SubscriptionRecord,
+    LogAppend, LogPageRequest, MessageNumber, PageId, Recovered, Sequence, SubscriptionId,
+    SubscriptionRecord,
 };
 
 use super::entry::{Entry, EntryId, Facts, Reason, Spot, Stored, Whereabouts, message_of};
@@ -165,6 +166,7 @@ impl Model {
                 failures: 0,
             };
             self.remember(id, Some(stored));
+            self.is_numbered(self.entry(id).facts.key(), append.number);
         }
     }
 
@@ -180,10 +182,8 @@ impl Model {
             }
             trace::count("lasting: expired unseen");
             if self.becomes_a_letter(entry) {
-                let key = (entry.facts.id, Rc::clone(&entry.origin));
-                let letters = self.expired_copies.entry(key).or_default();
-                assert!(*letters > 0, "{id:?} has expired and became no dead letter");
-                *letters -= 1;
+                let key = (entry.facts.id, entry.facts.firing, Rc::clone(&entry.origin));
+                *self.expired_copies.entry(key).or_default() -= 1;
             }
             self.take(id, Whereabouts::Gone);
         }
@@ -194,27 +194,27 @@ impl Model {
         entry.is_persistent && rules.keeps_expired && rules.dead_letter.is_some()
     }
 
-    /// The dead letter of a copy that has expired while it waited.
-    pub(super) fn expired_unseen(&mut self, message: MessageId, topic: &str) -> Option<EntryId> {
+    /// The dead letter of a copy that has expired while it waited, and goes in the same batch.
+    pub(super) fn expired_unseen(
+        &mut self,
+        message: MessageId,
+        number: MessageNumber,
+        topic: &str,
+    ) -> Option<EntryId> {
         let expired = self.copies(message, |entry| {
             self.queues[entry.queue].lasting.is_some()
                 && *entry.origin == *topic
-                && entry.whereabouts.may_expire()
                 && entry.is_expired(self.now)
+                && self.may_be(entry, number)
                 && self.becomes_a_letter(entry)
         });
         let first = self.entry(*expired.first()?);
         let (facts, origin) = (Rc::clone(&first.facts), Rc::clone(&first.origin));
         let queue = first.queue;
         let grave = self.queues[queue].dead_letter?;
-        let letters = self.expired_copies.entry((message, Rc::clone(&origin)));
-        let letters = letters.or_default();
-        *letters += 1;
+        let key = (message, facts.firing, Rc::clone(&origin));
+        *self.expired_copies.entry(key).or_default() += 1;
         self.passing.push((self.ticket, queue));
-        assert!(
-            *letters <= expired.len(),
-            "{message:?}: too many dead letters"
-        );
         let mut letter = Entry::new(facts, origin, grave);
         letter.is_persistent = false;
         letter.is_stored = false;

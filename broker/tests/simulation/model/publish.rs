@@ -7,6 +7,7 @@ use stompbox_broker::core::port::{ConnectionId, ReceiptId};
 use stompbox_store::DestinationKind;
 
 use super::entry::{Entry, Facts};
+use super::schedule::MANAGEMENT;
 use super::{Model, Promise, QueueIndex};
 use crate::catalogue::is_consumer_queue_of;
 
@@ -18,10 +19,13 @@ impl Model {
         receipt: Option<&ReceiptId>,
     ) {
         let targets = publication.target.names();
+        if *targets[0].wire() == *MANAGEMENT {
+            self.thin_out(&publication.message);
+            return self.owe(publisher, receipt, 0);
+        }
         let goes_nowhere = targets
             .iter()
             .all(|name| name.is_temporary() && !self.is_there(name.wire()));
-        let ticket = self.publish(publisher, publication, 0);
         if goes_nowhere {
             if let Some(receipt) = receipt {
                 let key = (publisher, receipt.0.to_vec());
@@ -29,10 +33,21 @@ impl Model {
             }
             return;
         }
+        self.make_named_queues(publication);
+        let ticket = match self.publish(publisher, publication, 0) {
+            Ok(ticket) => ticket,
+            Err(repeat) => {
+                if let Some(receipt) = receipt {
+                    let key = (publisher, receipt.0.to_vec());
+                    self.owed.insert(key, repeat);
+                }
+                return;
+            }
+        };
         self.owe(publisher, receipt, ticket);
     }
 
-    fn is_there(&self, name: &str) -> bool {
+    pub(super) fn is_there(&self, name: &str) -> bool {
         let queue = self.by_name.get(name);
         self.topics.contains_key(name) || queue.is_some_and(|queue| self.queues[*queue].exists)
     }
@@ -40,49 +55,72 @@ impl Model {
     /// Whether a message has to be stored for one of its destinations.
     pub(super) fn is_stored(&self, publication: &Publication) -> bool {
         let facts = Facts::of(publication, ConnectionId(0));
-        facts.is_persistent
-            && publication.target.names().iter().any(|name| {
-                let is_queue = name.kind() == DestinationKind::Queue;
-                let has_queues = !self.consumer_queues_of(name.wire()).is_empty();
-                let is_kept = self.is_kept(name.wire());
-                (is_queue && !name.is_temporary()) || has_queues || is_kept
-            })
+        let is_special = publication.duplicate_id.is_some() || publication.later.is_some();
+        is_special
+            || facts.is_persistent
+                && publication.target.names().iter().any(|name| {
+                    let is_queue = name.kind() == DestinationKind::Queue;
+                    let has_queues = !self.consumer_queues_of(name.wire()).is_empty();
+                    let is_kept = self.is_kept(name.wire());
+                    (is_queue && !name.is_temporary()) || has_queues || is_kept
+                })
     }
 
-    /// Answers when that is durable.
-    pub(super) fn publish(
-        &mut self,
-        publisher: ConnectionId,
-        publication: &Publication,
-        visible_after: u64,
-    ) -> u64 {
-        let facts = Facts::of(publication, publisher);
-        let mut ticket = 0;
-        // All that it names is there before any of it gets a copy.
+    /// All that a message names is there before any of it gets a copy.
+    pub(super) fn make_named_queues(&mut self, publication: &Publication) {
         for name in publication.target.names() {
             if name.kind() == DestinationKind::Queue && !name.is_temporary() {
                 self.make_queue(name.wire());
             }
         }
-        for name in publication.target.names() {
-            let wire = name.wire();
-            if name.is_temporary() && !self.is_there(wire) {
-                continue;
-            }
-            match name.kind() {
-                DestinationKind::Queue => {
-                    let queue = self.queue(wire);
-                    ticket = ticket.max(self.enqueue(queue, &facts, visible_after));
-                }
-                DestinationKind::Topic => {
-                    for queue in self.consumer_queues_of(wire) {
-                        ticket = ticket.max(self.enqueue(queue, &facts, visible_after));
-                    }
-                    ticket = ticket.max(self.feed_lasting(wire, &facts, visible_after));
-                    self.publish_in_turn(wire, &facts, visible_after);
-                }
+    }
+
+    /// Answers when that is durable, or that it repeats another one.
+    pub(super) fn publish(
+        &mut self,
+        publisher: ConnectionId,
+        publication: &Publication,
+        visible_after: u64,
+    ) -> Result<u64, Promise> {
+        let facts = Facts::of(publication, publisher);
+        let mut ticket = 0;
+        self.make_named_queues(publication);
+        let fresh = self.sift(publication)?;
+        if publication.duplicate_id.is_some() {
+            self.remember_id(publication, &fresh);
+            let is_kept = fresh
+                .iter()
+                .any(|place| !place.starts_with("/remote-temp-"));
+            if facts.is_persistent && is_kept {
+                ticket = self.ticket;
             }
         }
+        if publication.later.is_some() {
+            self.schedule(publication, &facts, &fresh);
+            return Ok(if facts.is_persistent {
+                self.ticket
+            } else {
+                ticket
+            });
+        }
+        for name in fresh {
+            ticket = ticket.max(self.route(&name, &facts, visible_after));
+        }
+        Ok(ticket)
+    }
+
+    /// One message to one of its destinations. Answers when that is durable.
+    pub(super) fn route(&mut self, name: &str, facts: &Rc<Facts>, visible_after: u64) -> u64 {
+        if !name.contains("topic/") {
+            let queue = self.queue(name);
+            return self.enqueue(queue, facts, visible_after);
+        }
+        let mut ticket = 0;
+        for queue in self.consumer_queues_of(name) {
+            ticket = ticket.max(self.enqueue(queue, facts, visible_after));
+        }
+        ticket = ticket.max(self.feed_lasting(name, facts, visible_after));
+        self.publish_in_turn(name, facts, visible_after);
         ticket
     }
 
@@ -97,7 +135,10 @@ impl Model {
 
     fn enqueue(&mut self, queue: QueueIndex, facts: &Rc<Facts>, visible_after: u64) -> u64 {
         let id = facts.id;
-        let others = self.copies(id, |other| other.queue == queue && other.dead.is_none());
+        let others = self.copies(id, |other| {
+            let is_same = other.facts.firing == facts.firing && other.arrived == self.turn;
+            other.queue == queue && other.dead.is_none() && is_same
+        });
         assert!(others.is_empty(), "{id:?} was routed twice to one queue");
         let to = &self.queues[queue];
         let origin = Rc::clone(&to.name);

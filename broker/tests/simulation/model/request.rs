@@ -14,11 +14,13 @@ impl Model {
     pub(crate) fn requests(&mut self, connection: ConnectionId, requests: &[Request]) {
         for request in requests {
             trace::note(|| match request {
-                Request::Send { publication, .. } => format!(
-                    "  request {}: Send {:?}",
-                    connection.0,
-                    message_of(publication.message.body())
-                ),
+                Request::Send { publication, .. } if !publication.message.body().is_empty() => {
+                    format!(
+                        "  request {}: Send {:?}",
+                        connection.0,
+                        message_of(publication.message.body())
+                    )
+                }
                 request => format!("  request {}: {request:?}", connection.0),
             });
             if let Request::Open(opening) = request {
@@ -30,6 +32,8 @@ impl Model {
                     is_open: !is_taken,
                     must_be_refused: is_taken,
                     may_close_after: None,
+                    deferred: Default::default(),
+                    is_blocked: false,
                     last_counter: 0,
                     last_ticket: 0,
                     subscriptions: Default::default(),
@@ -39,20 +43,28 @@ impl Model {
                 self.peers.insert(connection, peer);
                 continue;
             }
-            let Some(peer) = self.peers.get(&connection) else {
+            let Some(peer) = self.peers.get_mut(&connection) else {
                 return;
             };
-            if let Request::Closed { ending, written } = request {
-                self.release(connection, *ending, written.0);
-                self.peers.remove(&connection);
-                self.owed.retain(|(owner, _), _| *owner != connection);
-            } else if peer.is_open || matches!(request, Request::Written { .. }) {
-                self.act(connection, request);
+            if !peer.deferred.is_empty() {
+                peer.deferred.push_back(request.clone());
+            } else {
+                self.perform(connection, request);
             }
         }
     }
 
-    fn act(&mut self, connection: ConnectionId, request: &Request) {
+    pub(super) fn perform(&mut self, connection: ConnectionId, request: &Request) {
+        if let Request::Closed { ending, written } = request {
+            self.release(connection, *ending, written.0);
+            self.peers.remove(&connection);
+            self.owed.retain(|(owner, _), _| *owner != connection);
+        } else if self.peers[&connection].is_open || matches!(request, Request::Written { .. }) {
+            self.act_or_wait(connection, request);
+        }
+    }
+
+    pub(super) fn act(&mut self, connection: ConnectionId, request: &Request) {
         match request {
             Request::Open(_) | Request::Closed { .. } => {}
             Request::MakeTemporary(name) => match name.kind() {

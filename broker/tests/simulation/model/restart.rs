@@ -92,6 +92,8 @@ impl Model {
             self.ids.insert(queue, record.id);
         }
         self.restart_lasting(recovered);
+        self.restart_duplicates();
+        self.restart_schedule(recovered);
         let committed = self.committed;
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
         for id in ids {

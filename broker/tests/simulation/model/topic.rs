@@ -12,7 +12,6 @@ use super::failure::Outcome;
 use super::{Model, Seat};
 use crate::policy::Rules;
 use crate::trace;
-use crate::wire::MessageId;
 
 /// A topic.
 #[derive(Debug, Default)]
@@ -141,18 +140,25 @@ impl Model {
     /// A subscription is given a message of a topic.
     pub(super) fn topic_delivery(&mut self, seat: Seat, topic: &str, delivery: &Delivery) -> Copy {
         let now_ms = self.now.wall_ms;
-        let peer = self.peer(seat.0);
+        let peer = self.peers.get_mut(&seat.0).expect("a live connection");
         let live = match peer.subscriptions.get_mut(&seat.1) {
             Some(live) => live,
             None => peer.ended.get_mut(&seat.1).expect("looked up before"),
         };
         let id = super::entry::message_of(delivery.message.body());
         let pending = &mut live.pending;
-        let doubtful = pending.take_doubtful(id, topic);
+        let numbers = &self.numbers;
+        let is_it = |copy: &Copy| {
+            let known = numbers.get(&copy.facts.key());
+            copy.facts.id == id
+                && &*copy.topic == topic
+                && known.is_none_or(|known| *known == delivery.number)
+        };
+        let doubtful = pending.take_doubtful(is_it);
         let mut copy = match doubtful.or_else(|| pending.sent.pop_front()) {
             Some(copy) => copy,
             None => loop {
-                let next = pending.next(topic);
+                let next = pending.next(is_it);
                 let Some(copy) = next else {
                     panic!("{delivery:?} was not published, or not to this subscription");
                 };
@@ -242,12 +248,12 @@ impl Pending {
     }
 
     /// The next one. Of a message that was sent to several topics the copies return in any order.
-    fn next(&mut self, topic: &str) -> Option<Copy> {
+    fn next(&mut self, is_it: impl Fn(&Copy) -> bool) -> Option<Copy> {
         let Some((_, first)) = self.returned.first_key_value() else {
             return self.fresh.pop_front();
         };
-        let message = first.facts.id;
-        let named = |copy: &Copy| copy.facts.id == message && &*copy.topic == topic;
+        let message = first.facts.key();
+        let named = |copy: &Copy| copy.facts.key() == message && is_it(copy);
         let mut extracted = self.returned.extract_if(.., |_, copy| named(copy));
         let found = extracted.next().map(|(_, copy)| copy);
         drop(extracted);
@@ -272,8 +278,7 @@ impl Pending {
         }
     }
 
-    fn take_doubtful(&mut self, message: MessageId, topic: &str) -> Option<Copy> {
-        let is_it = |copy: &Copy| copy.facts.id == message && &*copy.topic == topic;
+    fn take_doubtful(&mut self, is_it: impl Fn(&Copy) -> bool) -> Option<Copy> {
         let at = self.doubtful.iter().position(is_it)?;
         let copy = self.doubtful.remove(at);
         self.doubtful.retain(|other| other.order > copy.order);

@@ -87,6 +87,7 @@ impl Model {
         }
         self.check_lasting(dispatcher, &recounts);
         let overview = dispatcher.overview();
+        self.check_schedule(overview.scheduled, false);
         let subscriptions: usize = self
             .peers
             .values()
@@ -110,6 +111,10 @@ impl Model {
             "receipts that never came: {:?}",
             self.owed
         );
+        for (connection, peer) in &self.peers {
+            let waits = peer.is_blocked || !peer.deferred.is_empty();
+            assert!(!waits, "{connection:?} is held back without reason");
+        }
         for (id, entry) in self.all() {
             let is_hidden = entry.visible_after > self.watermark;
             let is_waiting = entry.whereabouts == Whereabouts::Waiting;
@@ -119,6 +124,7 @@ impl Model {
             );
         }
         self.check_nobody_waits();
+        self.check_schedule(dispatcher.overview().scheduled, true);
         self.check_views(dispatcher);
     }
 

@@ -430,7 +430,7 @@ impl Dispatcher {
         let topic = match blocker {
             Blocker::Topic(topic) => topic,
             Blocker::Queue(key) => return self.queues[key.0].limit_reached().to_owned(),
-            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall => {
+            Blocker::Memory | Blocker::Disk | Blocker::Log | Blocker::Recall | Blocker::Burst => {
                 return self.name_of(blocker);
             }
         };

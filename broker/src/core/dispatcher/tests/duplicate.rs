@@ -200,3 +200,65 @@ fn a_connection_that_ends_while_its_send_waits_has_sent_it() {
     bench.rest();
     assert_eq!(depth(&bench), 1);
 }
+
+#[test]
+fn the_receipt_of_a_repeat_to_several_waits_for_the_last_that_knew_it() {
+    let mut bench = bench();
+    bench.send(1, "/queue/early", draft("a").id("x"));
+    bench.send(1, "/queue/late", draft("b").id("w"));
+    bench.rest();
+    bench.send(1, "/queue/late", draft("a").id("x"));
+    bench.heard();
+    bench.send(
+        1,
+        "/queue/late,/queue/early",
+        draft("a").id("x").receipt("r"),
+    );
+    bench.turn();
+    assert!(bench.heard().is_empty(), "one of the first is not durable");
+    bench.commit();
+    assert_eq!(bench.heard(), ["1<duplicate r"]);
+}
+
+#[test]
+fn a_commit_that_stores_nothing_but_repeats_shows_what_else_was_sent_in_it() {
+    let mut bench = bench();
+    bench.subscribe(2, 0, "/queue/other", AckMode::Auto, 10);
+    bench.send(1, QUEUE, draft("a").id("x"));
+    bench.rest();
+    said(&mut bench);
+    let sends = vec![
+        bench.publication(QUEUE, &draft("a").id("x")),
+        bench.publication("/queue/other", &draft("b").non_persistent()),
+    ];
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends,
+        receipt: None,
+    };
+    bench.ask(1, commit);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#1"]);
+}
+
+#[test]
+fn disconnect_leaves_no_receipt_of_nothing_but_repeats_behind() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").id("x"));
+    bench.rest();
+    said(&mut bench);
+    let sends = vec![bench.publication(QUEUE, &draft("a").id("x"))];
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends,
+        receipt: Some(ReceiptId(b"done"[..].into())),
+    };
+    bench.ask(1, commit);
+    let disconnect = Request::Disconnect {
+        given: DeliveryCounter(u64::MAX),
+        receipt: None,
+    };
+    bench.ask(1, disconnect);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt done", "1<close"]);
+}

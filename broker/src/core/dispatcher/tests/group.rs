@@ -486,6 +486,49 @@ fn non_persistent_messages_that_are_parked_spill_when_memory_is_short() {
 }
 
 #[test]
+fn parked_messages_that_have_spilled_come_once_although_a_page_of_the_lane_spans_them() {
+    let window = Window {
+        messages: 0,
+        page_messages: 10,
+        ..Window::default()
+    };
+    let mut bench = opened(Bench::with_memory(window, Policies::default(), 1_800));
+    consume(&mut bench, 1, 1);
+    send(&mut bench, "a", RED);
+    // It finds what is parked behind what it leaves in the lane, and before more of that.
+    bench.subscribe_with(2, 0, QUEUE, AckMode::ClientIndividual, 100, |wish| {
+        let selector = crate::core::selector::Selector::parse("kind = 'x'");
+        wish.selector = selector.expect("a selector").map(Arc::new);
+    });
+    send(&mut bench, "b", "");
+    let texts = ["c", "d", "e", "f", "g", "h"];
+    for text in texts {
+        bench.send(9, QUEUE, draft(text).head(X).non_persistent());
+        for _ in 0..3 {
+            bench.pass(100);
+            bench.rest();
+        }
+    }
+    send(&mut bench, "i", "");
+    assert_eq!(bench.heard(), ["1<a#1"]);
+    assert_eq!(bench.view("q").parked, 6);
+    let used = bench.budget.used_bytes();
+    assert!(used < 6 * 250, "some have spilled: {used}");
+    bench.ack(1, "a");
+    let mut heard = Vec::new();
+    for _ in 0..20 {
+        bench.pass(100);
+        heard.extend(drain(&mut bench));
+    }
+    heard.sort_unstable();
+    let expected = ["b", "c", "d", "e", "f", "g", "h", "i"].map(|text| format!("1<{text}#1"));
+    assert_eq!(heard, expected);
+    let view = bench.view("q");
+    assert_eq!((view.depth, view.parked, view.in_flight), (0, 0, 0));
+    assert!(bench.disk.tallies().is_empty());
+}
+
+#[test]
 fn what_waits_for_a_busy_owner_comes_one_by_one_while_a_later_consumer_takes_other_groups() {
     let mut bench = opened(Bench::new());
     consume(&mut bench, 1, 1);

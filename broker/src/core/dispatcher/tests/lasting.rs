@@ -781,3 +781,41 @@ fn what_a_subscription_has_not_read_is_never_said_to_be_less() {
         assert!(pending >= 9 - at as u64, "{pending} behind {text}");
     }
 }
+
+#[test]
+fn what_a_subscription_passes_over_is_counted_out_once_however_often_it_is_read() {
+    let mut bench = Bench::paging(8, 8);
+    bench.open(9);
+    open_as(&mut bench, 1, "c");
+    let look = |bench: &mut Bench, subscription| {
+        let text = "n = 2";
+        let selector = Selector::parse(text).expect("a selector").map(Arc::new);
+        bench.subscribe_with(
+            1,
+            subscription,
+            TOPIC,
+            AckMode::ClientIndividual,
+            1,
+            |wish| {
+                wish.lasting = Some(Lasting::Durable("n".into()));
+                wish.selector = selector;
+                wish.selector_text = Some(text.into());
+            },
+        );
+        bench.rest();
+        unsubscribe(bench, 1, subscription);
+        bench.rest();
+    };
+    look(&mut bench, 0);
+    for number in 0..40 {
+        let head = if number % 4 == 0 { "n:2\n" } else { "n:1\n" };
+        bench.send(9, TOPIC, draft("a").head(head));
+    }
+    bench.rest();
+    for subscription in 1..6 {
+        look(&mut bench, subscription);
+        let views = bench.dispatcher.list_subscriptions(&ListQuery::default());
+        let pending = views.items[0].pending;
+        assert!(pending >= 10, "{pending}");
+    }
+}

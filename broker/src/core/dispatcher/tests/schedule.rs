@@ -305,3 +305,91 @@ fn what_is_scheduled_follows_its_routes_when_it_comes() {
     bench.rest();
     assert_eq!(views(&bench), (2, 2));
 }
+
+#[test]
+fn what_is_cancelled_while_it_is_read_does_not_come() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.send(1, QUEUE, draft("b").schedule("delay=100"));
+    bench.rest();
+    bench.pass(100);
+    bench.turn();
+    bench.disk.begin_read(0);
+    let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\n";
+    bench.send(
+        1,
+        "/topic/ActiveMQ.Scheduler.Management",
+        draft("").head(all),
+    );
+    bench.turn();
+    // The removal is found first, and is durable, before what is due comes.
+    assert!(bench.disk.finish_read(1));
+    bench.hear();
+    bench.commit();
+    bench.rest();
+    assert!(bench.heard().is_empty());
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+}
+
+#[test]
+fn what_has_fired_while_a_removal_looked_for_it_is_counted_once() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.send(1, QUEUE, draft("b").schedule("delay=9000"));
+    bench.rest();
+    let soon = "AMQ_SCHEDULER_ACTION:REMOVEALL\nAMQ_SCHEDULER_ACTION_END_TIME:1000100\n";
+    bench.send(
+        1,
+        "/topic/ActiveMQ.Scheduler.Management",
+        draft("").head(soon),
+    );
+    bench.turn();
+    bench.disk.begin_read(0);
+    bench.pass(100);
+    bench.turn();
+    assert!(bench.disk.finish_read(1), "what is due comes first");
+    bench.turn();
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+}
+
+#[test]
+fn what_returns_to_a_topics_subscription_stands_where_it_fired() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.open(2);
+    bench.subscribe(2, 0, "/topic/t", AckMode::Client, 10);
+    bench.send(1, "/topic/t", draft("a").schedule("delay=100"));
+    bench.send(1, "/topic/t", draft("b"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#1"]);
+    assert_eq!(wait(&mut bench, 100), ["2<a#1"]);
+    let nack = Verdict::Nack {
+        delay: Some(Duration::ZERO),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(2, "a", nack, None);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#2", "2<a#2"]);
+}
+
+#[test]
+fn what_is_scheduled_while_the_next_one_is_looked_for_comes_in_time() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    bench.pass(100);
+    bench.turn();
+    bench.answer();
+    bench.turn();
+    // The firing is not durable yet, and the next one is scheduled behind it.
+    bench.send(1, QUEUE, draft("b").schedule("delay=50"));
+    bench.turn();
+    bench.disk.commit(bench.disk.pending_batches() - 1);
+    bench.hear();
+    bench.disk.begin_read(0);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+    assert_eq!(wait(&mut bench, 50), ["2<b#1"]);
+}

@@ -1,0 +1,149 @@
+//! Turns of the dispatcher, and what the disk does meanwhile.
+
+use std::sync::PoisonError;
+
+use stompbox_broker::core::dispatcher::{Read, Turn};
+use stompbox_store::{Store, StoreEvent};
+
+use super::World;
+use crate::trace;
+
+impl World {
+    pub(super) fn some_turn(&mut self) {
+        let events = if self.random.percent(70) {
+            usize::MAX
+        } else {
+            self.random.below(3)
+        };
+        let requests = self.random.below(6);
+        self.turn(events, requests);
+    }
+
+    /// One turn of the dispatcher, with at most so much of what waits for it.
+    pub(super) fn turn(&mut self, events_max: usize, requests_max: usize) {
+        trace::count("turn");
+        let now = self.now;
+        trace::note(|| format!("turn at {:?}", now.uptime));
+        self.model.begin_turn(now);
+        let mut events = Vec::new();
+        {
+            let mut waiting = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = events_max.min(waiting.len());
+            events.extend(waiting.drain(..count));
+        }
+        let life = self.life.as_mut().expect("a broker that runs");
+        for mut event in events {
+            match &event {
+                StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
+                StoreEvent::Page(page) => self.model.page_came(page.id),
+                StoreEvent::Due(due) => self.model.due_came(due),
+                StoreEvent::Schedule(list) => self.model.schedule_came(list),
+                StoreEvent::Duplicates(found) => self.model.window_came(found.id),
+                _ => {}
+            }
+            self.plant.spoil_event(&mut event, &mut self.random);
+            trace::note(|| describe(&event));
+            life.dispatcher.store_event(event, now);
+        }
+        for _ in 0..requests_max {
+            let Some((id, mut requests)) = life.inbox.pop_front() else {
+                break;
+            };
+            self.model.requests(id, &requests);
+            self.plant.spoil_requests(&mut requests, &mut self.random);
+            life.dispatcher.handle(id, requests, now);
+        }
+        let Turn { batch, reads } = life.dispatcher.finish_turn(now);
+        let mut replies = Vec::new();
+        life.dispatcher
+            .drain_replies(|id, turn| replies.push((id, turn)));
+        let expected = batch.as_ref().map(|(_, batch)| batch);
+        self.model.end_turn(expected, &replies);
+        if let Some((ticket, mut batch)) = batch {
+            trace::count("batch");
+            self.plant.spoil_batch(&mut batch, &mut self.random);
+            assert_eq!(life.store.submit(batch), ticket, "tickets are dense");
+        }
+        for read in reads {
+            trace::note(|| format!("  read {read:?}"));
+            match read {
+                Read::Page(request) => {
+                    trace::count("page asked for");
+                    life.store.read_page(request);
+                }
+                Read::Log(request) => {
+                    trace::count("log asked for");
+                    self.model.log_asked_for(&request);
+                    life.store.read_log(request);
+                }
+                Read::Due(mut request) => {
+                    trace::count("due asked for");
+                    self.plant.spoil_due(&mut request, &mut self.random);
+                    life.store.read_due(request);
+                }
+                Read::Schedule(request) => {
+                    self.model.schedule_asked_for(&request);
+                    life.store.read_schedule(request);
+                }
+                Read::Duplicates(request) => {
+                    trace::count("ids asked for");
+                    self.model.window_asked_for(&request);
+                    life.store.read_duplicates(request);
+                }
+                Read::Expired { now_ms, rows_max } => {
+                    trace::count("expired asked for");
+                    life.store.read_expired(now_ms, rows_max);
+                }
+            }
+        }
+        self.plant.spoil_replies(&mut replies, &mut self.random);
+        for (id, replies) in replies {
+            if let Some(connection) = self.connections.iter_mut().find(|own| own.id == id) {
+                connection.inbox.push_back(replies);
+            }
+        }
+    }
+
+    pub(super) fn drive_disk(&mut self) {
+        match self.random.below(4) {
+            0 | 1 => {
+                let most = if self.random.percent(50) {
+                    usize::MAX
+                } else {
+                    self.random.between(1, 3)
+                };
+                self.commit(most);
+            }
+            2 => {
+                let index = self.random.below(self.disk.pending_reads());
+                self.disk.begin_read(index);
+            }
+            _ => {
+                let index = self.random.below(self.disk.pending_reads());
+                if self.disk.finish_read(index) {
+                    trace::count("read answered");
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self, batches_max: usize) {
+        let count = self.disk.commit(batches_max);
+        if count > 0 {
+            trace::count("commit");
+            self.model.committed += count as u64;
+            trace::note(|| format!("committed up to {}", self.model.committed));
+        }
+    }
+}
+
+fn describe(event: &StoreEvent) -> String {
+    match event {
+        StoreEvent::Page(page) => {
+            let rows: Vec<_> = page.rows.iter().map(|row| row.sequence.counter()).collect();
+            let exhausted = page.exhausted;
+            format!("  page {:?}: {rows:?}, exhausted {exhausted}", page.id)
+        }
+        event => format!("  event {event:?}"),
+    }
+}
