@@ -1,7 +1,7 @@
 //! The whole system from outside: what the tests in `tests/` stand on.
 //!
 //! Nothing here uses the product's own codec or client: a test that shares code with what it tests shares its bugs. The
-//! one test of the client itself is `tests/rust_client.rs`.
+//! one test of the client itself is `tests/rust_client`.
 //! A failed expectation panics and shows the connection's transcript and the broker's output.
 
 pub mod broker;

@@ -74,8 +74,8 @@ async fn run(line: &str) -> (String, Result<(), Failure>) {
     (String::from_utf8(out).expect("UTF-8"), result)
 }
 
-/// For whom SUBSCRIBE has said.
-fn message(number: u32, subscribe: &Frame) -> String {
+/// A message for the subscription that a SUBSCRIBE has made.
+fn message(subscribe: &Frame, number: u32) -> String {
     let id = subscribe.text("id").expect("an id");
     format!("MESSAGE\nmessage-id:m{number}\nsubscription:{id}\nack:k{number}\n\nbody {number}^@")
 }
@@ -136,7 +136,7 @@ async fn receive_acknowledges_what_it_has_printed() {
             Some("1")
         );
         for number in 1..=2 {
-            peer.say(&message(number, &subscribe)).await;
+            peer.say(&message(&subscribe, number)).await;
             let ack = peer.expect(FrameCommand::Ack).await;
             assert_eq!(ack.text("id"), Some(format!("k{number}").into()));
         }
@@ -154,18 +154,16 @@ async fn receive_takes_what_is_there_and_prints_headers_if_asked() {
     let broker = async {
         let mut peer = Peer::accept(listener).await;
         let subscribe = peer.expect(FrameCommand::Subscribe).await;
-        peer.say(&message(1, &subscribe)).await;
+        peer.say(&message(&subscribe, 1)).await;
         peer.expect(FrameCommand::Ack).await;
         peer.expect(FrameCommand::Disconnect).await;
         subscribe.text("id").expect("an id").into_owned()
     };
-    let line = format!("stompbox receive orders --headers --timeout 2s --from {address}");
+    let line = format!("stompbox receive orders --headers --timeout 500ms --from {address}");
     let ((out, result), id) = tokio::join!(run(&line), broker);
     result.expect("received");
-    assert_eq!(
-        out,
-        format!("message-id: m1\nsubscription: {id}\nack: k1\n\nbody 1\n")
-    );
+    let expected = format!("message-id: m1\nsubscription: {id}\nack: k1\n\nbody 1\n");
+    assert_eq!(out, expected);
 }
 
 #[tokio::test]

@@ -187,6 +187,7 @@ impl Driver {
         let may_read = !self.exchange.is_stalled();
         let may_take = !self.is_abandoned
             && !self.exchange.is_closing()
+            && !self.exchange.is_doomed()
             && self.exchange.output.len() < OUTPUT_BYTES_MAX;
         let Wire { io, timer } = wire;
         // Not biased: neither a flood of messages nor one of commands may shut out the other.

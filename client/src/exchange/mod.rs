@@ -163,6 +163,11 @@ impl Exchange {
         self.stalled.is_some()
     }
 
+    /// Whether the broker has said that it will close the connection: what is written now is not heard.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.refusal.is_some() && self.agreement.dialect == Dialect::Stompbox
+    }
+
     /// What the broker said last, if that was an ERROR.
     pub(crate) fn take_refusal(&mut self) -> Option<ClientError> {
         self.refusal.take()

@@ -200,3 +200,33 @@ async fn a_broker_that_drops_every_connection_is_not_asked_as_fast_as_can_be() {
         began.elapsed()
     );
 }
+
+#[tokio::test]
+async fn what_is_asked_for_after_an_error_is_asked_of_the_next_connection() {
+    let (connection, mut peer, host) = connected().await;
+    let session = connection.session(AcknowledgeMode::Auto);
+    let calls = async {
+        let refused = session.producer("/queue/a").send("x").await;
+        assert!(
+            matches!(refused, Err(ClientError::Refused { .. })),
+            "{refused:?}"
+        );
+        let durable = Subscription::to("/topic/a").durable("d");
+        session.unsubscribe(&durable).await.unwrap();
+    };
+    let broker = async {
+        let frame = peer.expect(Command::Send).await;
+        let receipt = text(&frame, "receipt");
+        peer.say(&format!("ERROR\nmessage:no\nreceipt-id:{receipt}\n\n^@"))
+            .await;
+        // It closes as soon as nobody has said more for a while.
+        let more = tokio::time::timeout(Duration::from_millis(50), peer.next_frame()).await;
+        assert!(more.is_err(), "it will not be heard: {more:?}");
+        drop(peer);
+        let mut peer = host.welcome().await;
+        peer.confirm(Command::Unsubscribe).await;
+        // Stays until the call has its answer.
+        peer
+    };
+    let ((), _peer) = within(async { tokio::join!(calls, broker) }).await;
+}

@@ -1,25 +1,22 @@
-//! The Rust client against the broker: it survives that the broker is killed, and its examples run.
+//! The broker is killed under the client, and nobody notices.
 //!
 //! `STOMPBOX_CLIENT_KILLS` sets the number of kills (default 20).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use stompbox_client::{AcknowledgeMode, ClientError, Connection, Producer, Reconnect, blocking};
-use stompbox_tests::broker::{Console, Launch};
-use stompbox_tests::process::within;
+use stompbox_tests::broker::{Broker, Console, Launch};
 use stompbox_tests::relay::Relay;
 use stompbox_tests::say;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_stompbox-under-test");
+use crate::{PATIENCE, PROGRAM};
 
-/// Spent only by failing tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing is delivered that a crash could forget.
+const DURABLE: &str = "[policy]\ndispatch = \"durable\"\n";
 
 /// Confirmed messages in each life of the broker.
 const LIFE_MESSAGES: usize = 150;
@@ -41,6 +38,13 @@ struct Outcome {
     again: usize,
     /// Came more than once, and did not say so.
     doubled: usize,
+}
+
+fn kill(broker: &mut Broker, relay: &Relay) {
+    relay.lead_to(None);
+    broker.kill();
+    broker.start_again();
+    relay.lead_to(Some(broker.stomp()));
 }
 
 /// A listener and a producer on one connection while the broker is killed and started again.
@@ -82,10 +86,7 @@ fn under_kills(kills: usize, configuration: &str) -> Result<Outcome> {
     for life in 1..=kills {
         let wanted = life * LIFE_MESSAGES - LIFE_MESSAGES / 2;
         until(|| (confirmed.load(Ordering::Relaxed), wanted), "confirmed")?;
-        relay.lead_to(None);
-        broker.kill();
-        broker.start_again();
-        relay.lead_to(Some(broker.stomp()));
+        kill(&mut broker, &relay);
     }
     runtime.block_on(sender)??;
     until(|| (lock(&seen).len(), total), "received")?;
@@ -141,7 +142,7 @@ fn until(count: impl Fn() -> (usize, usize), what: &str) -> Result<()> {
 fn a_listener_and_a_producer_do_not_notice_that_the_broker_is_killed() -> Result<()> {
     let kills = std::env::var("STOMPBOX_CLIENT_KILLS").ok();
     let kills = kills.map_or(Ok(20), |text| text.parse())?;
-    let outcome = under_kills(kills, "[policy]\ndispatch = \"durable\"\n")?;
+    let outcome = under_kills(kills, DURABLE)?;
     let Outcome {
         total,
         again,
@@ -182,10 +183,7 @@ fn blocking_calls_do_not_notice_that_the_broker_is_killed() -> Result<()> {
         let message = consumer.receive()?;
         ensure!(message.text()? == format!("{life}"), "{message:?}");
         consumer.ack_confirmed(&message)?;
-        relay.lead_to(None);
-        broker.kill();
-        broker.start_again();
-        relay.lead_to(Some(broker.stomp()));
+        kill(&mut broker, &relay);
     }
     ensure!(
         consumer
@@ -197,41 +195,65 @@ fn blocking_calls_do_not_notice_that_the_broker_is_killed() -> Result<()> {
     Ok(())
 }
 
-/// What each example says at its end.
-const EXAMPLES: [(&str, &str); 7] = [
-    ("blocking_worker", "the sum is 7"),
-    ("durable_subscriber", "event 3"),
-    ("failover", "tick 9"),
-    ("listener", "8 parcels packed"),
-    ("producer", "101 orders sent"),
-    ("request_reply", "tea is 3.20, coffee 4.10"),
-    ("transacted_bridge", "20 orders moved"),
-];
+/// Messages that a transacted listener moves in each life of the broker.
+const LIFE_MOVES: usize = 20;
 
 #[test]
-fn every_example_runs() -> Result<()> {
-    let broker = Launch::new(PROGRAM).console(Console::None).start();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (example, says) in EXAMPLES {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "stompbox-client",
-                "--example",
-                example,
-            ])
-            .args(["--", &broker.stomp().to_string()])
-            .current_dir(&root);
-        let output = within(cargo, PATIENCE * 3).with_context(|| example.to_owned())?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let said = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            output.status.success() && said.contains(says),
-            "{example} did not say {says:?}: {said}\n{complaint}"
-        );
+fn a_transacted_listener_moves_each_message_once_while_the_broker_is_killed() -> Result<()> {
+    const KILLS: usize = 5;
+    let relay = Relay::start()?;
+    let launch = Launch::new(PROGRAM).console(Console::None);
+    let mut broker = launch.configuration(DURABLE).start();
+    relay.lead_to(Some(broker.stomp()));
+    let reconnect = Reconnect::default().initial_delay(Duration::from_millis(10));
+    let connection = blocking::Connection::builder(relay.address().to_string())
+        .reconnect(reconnect.longest_delay(Duration::from_millis(100)));
+    let runtime = tokio::runtime::Runtime::new()?;
+    let connection = runtime.block_on(connection.connect())?;
+    let total = (KILLS + 1) * LIFE_MOVES;
+    let producer = connection
+        .session(AcknowledgeMode::Auto)
+        .producer("/queue/here");
+    let sent = send_all(producer, total, Arc::default());
+    runtime.block_on(sent)?;
+
+    let session = connection.session(AcknowledgeMode::Transacted);
+    let target = session.producer("/queue/there");
+    let consumer = runtime.block_on(session.consumer("/queue/here"))?;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let listener = {
+        let _guard = runtime.enter();
+        consumer.listen(move |message| {
+            let target = target.clone();
+            count.fetch_add(1, Ordering::Relaxed);
+            async move { target.send(message.text()?).await.map(|_| ()) }
+        })
+    };
+    for life in 1..=KILLS {
+        let wanted = life * LIFE_MOVES - LIFE_MOVES / 2;
+        until(|| (calls.load(Ordering::Relaxed), wanted), "moved")?;
+        kill(&mut broker, &relay);
     }
+    let mut moved = runtime.block_on(
+        connection
+            .session(AcknowledgeMode::Auto)
+            .consumer("/queue/there"),
+    )?;
+    let mut numbers = Vec::new();
+    while numbers.len() < total {
+        let message = runtime.block_on(moved.receive_timeout(PATIENCE))?;
+        let Some(message) = message else { break };
+        numbers.push(message.text()?.parse::<usize>()?);
+    }
+    let surplus = runtime.block_on(moved.receive_timeout(Duration::from_millis(300)))?;
+    ensure!(surplus.is_none(), "one too many: {surplus:?}");
+    runtime.block_on(listener.stop());
+    numbers.sort_unstable();
+    ensure!(
+        numbers == (0..total).collect::<Vec<_>>(),
+        "not each once: {numbers:?}"
+    );
+    runtime.block_on(connection.close())?;
     Ok(())
 }
