@@ -131,9 +131,11 @@ impl Dispatcher {
         self.batch.operations.push(operation);
     }
 
-    /// Whether everything that was asked of the store so far is durable.
+    /// Whether everything that was asked of the store so far is durable, and nothing is to be asked when the turn ends.
     pub(super) fn is_all_durable(&self) -> bool {
-        self.batch.operations.is_empty() && self.watermark.0 + 1 == self.next_ticket.0
+        self.batch.operations.is_empty()
+            && self.unsettled.is_empty()
+            && self.watermark.0 + 1 == self.next_ticket.0
     }
 
     /// The watermark has risen.
@@ -160,6 +162,7 @@ impl Dispatcher {
         {}
         self.passes_hold(ticket);
         self.logs_hold(ticket);
+        self.departures_hold(ticket);
         self.go_on_with_agenda(now);
         self.inquiries_hold(ticket);
         self.page_out_durable();
