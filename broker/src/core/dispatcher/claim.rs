@@ -41,12 +41,39 @@ impl Dispatcher {
         position: Position,
         entry: &Entry,
         taker: ConsumerKey,
+        now: Now,
     ) -> Claim {
         // The table is taken out, as the fitness of an owner is asked for while it changes.
         let mut groups = std::mem::take(&mut self.queues[key.0].groups);
+        let chooses = self.consumers[taker.0].scan.is_some();
+        let is_new = chooses && groups.owner_of(id).is_none();
         let claim = groups.claim(id, position, taker, |owner| self.fitness_of(owner, entry));
         self.queues[key.0].groups = groups;
+        if is_new && claim == Claim::To(taker) {
+            self.let_strangers_go(key, id, taker, now);
+        }
         claim
+    }
+
+    /// A group with something parked has got an owner that chooses: what that does not choose waits for the owner no more.
+    /// What is parked by name only is looked at again from where it stood.
+    fn let_strangers_go(&mut self, key: QueueKey, id: &GroupId, owner: ConsumerKey, now: Now) {
+        for position in self.queues[key.0].groups.all_parked(id) {
+            let parked = self.queues[key.0].groups.parked();
+            let entry = parked.get(position);
+            if entry.is_some_and(|entry| self.is_meant(owner, entry)) {
+                continue;
+            }
+            let (rank, sequence) = position;
+            match entry.map(|entry| entry.not_before) {
+                Some(due) if due > now.uptime => {
+                    if let Some(Unparked::Resident(entry)) = self.queues[key.0].unpark(position) {
+                        self.put_off(key, rank, sequence, entry, due, now);
+                    }
+                }
+                _ => self.return_to_lane(key, position),
+            }
+        }
     }
 
     fn fitness_of(&self, owner: ConsumerKey, entry: &Entry) -> Fitness {

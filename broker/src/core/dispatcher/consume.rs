@@ -389,6 +389,7 @@ impl Dispatcher {
             }
         }
         for consumer in &subscription.consumers {
+            self.departs(subscription.peer, *consumer);
             self.leave(*consumer);
         }
         self.places_bytes -= subscription.places_charge.bytes();

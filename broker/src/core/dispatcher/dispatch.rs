@@ -256,7 +256,7 @@ impl Dispatcher {
         };
         let id = Arc::clone(&group.id);
         let position = (rank, sequence);
-        match self.claim_group(key, &id, position, &entry, consumer) {
+        match self.claim_group(key, &id, position, &entry, consumer, now) {
             Claim::Park => self.park(key, &id, position, entry),
             Claim::Past => {
                 self.queues[key.0].round.rotate();

@@ -163,6 +163,7 @@ impl Dispatcher {
         {}
         self.passes_hold(ticket);
         self.logs_hold(ticket);
+        self.departures_hold(ticket);
         self.go_on_with_agenda(now);
         self.inquiries_hold(ticket);
         self.page_out_durable();

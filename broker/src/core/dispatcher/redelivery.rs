@@ -169,7 +169,8 @@ impl Dispatcher {
         self.mark(key);
     }
 
-    fn put_off(
+    /// It waits until it is due, with its group or by itself.
+    pub(super) fn put_off(
         &mut self,
         key: QueueKey,
         rank: Rank,

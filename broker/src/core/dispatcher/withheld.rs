@@ -4,14 +4,14 @@
 //! them again. *Invariant*: nobody gets a receipt for it. Bounded by the messages that are in logs already: there
 //! is one place for each of them and subscription, and a full disk takes no more messages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use stompbox_store::{Operation, Sequence, SubscriptionId};
+use stompbox_store::{Operation, Sequence, SubscriptionId, Ticket};
 
 use super::Dispatcher;
-use super::key::PeerKey;
+use super::key::{ConsumerKey, PeerKey};
 use super::peer::Standing;
-use crate::core::port::Refusal;
+use crate::core::port::{ConnectionId, Refusal};
 
 /// What the store is to be told.
 #[derive(Debug, Default)]
@@ -19,6 +19,16 @@ pub(super) struct Withheld {
     passed: BTreeSet<(SubscriptionId, Sequence)>,
     /// Deliveries and failures.
     counts: BTreeMap<(SubscriptionId, Sequence), (u32, u32)>,
+    departed: VecDeque<Departed>,
+}
+
+/// Who has left a subscription while the store may still refuse what was acknowledged before.
+#[derive(Debug)]
+struct Departed {
+    /// The last batch that may have something of that.
+    ticket: Ticket,
+    subscription: SubscriptionId,
+    connection: ConnectionId,
 }
 
 /// Whether it was refused for itself: a full disk carries these out for as long as the reserve has room for them.
@@ -83,15 +93,58 @@ impl Dispatcher {
         );
         for peer in self.peers_of(&subscriptions) {
             if self.peers[peer.0].standing == Standing::Open {
-                let refusal = Refusal::new(
-                    "disk is full",
-                    "the disk that holds the data folder is full, and what this subscription acknowledged before older \
-                     messages could not be kept: acknowledge the older ones first, or connect again when \
-                     store.disk_resume bytes are free",
-                );
-                self.refuse(peer, refusal, None);
+                self.refuse_withheld(peer);
             }
         }
+        // One that has disconnected meanwhile waits for the receipt of that, which promises as much.
+        for peer in self.departed_from(&subscriptions) {
+            self.refuse_withheld(peer);
+        }
+    }
+
+    fn refuse_withheld(&mut self, peer: PeerKey) {
+        let refusal = Refusal::new(
+            "disk is full",
+            "the disk that holds the data folder is full, and what this subscription acknowledged before older \
+             messages could not be kept: acknowledge the older ones first, or connect again when \
+             store.disk_resume bytes are free",
+        );
+        self.refuse(peer, refusal, None);
+    }
+
+    /// A consumer of this connection leaves its queue: if that is a durable subscription's, it may still be told that
+    /// what it has acknowledged could not be kept.
+    pub(super) fn departs(&mut self, peer: PeerKey, consumer: ConsumerKey) {
+        let queue = self.consumers[consumer.0].queue;
+        let Some(cursor) = self.queues[queue.0].cursor() else {
+            return;
+        };
+        if self.is_all_durable() {
+            return;
+        }
+        self.withheld.departed.push_back(Departed {
+            ticket: self.next_ticket,
+            subscription: cursor.subscription,
+            connection: self.peers[peer.0].connection,
+        });
+    }
+
+    /// Up to this batch nothing will be refused any more.
+    pub(super) fn departures_hold(&mut self, ticket: Ticket) {
+        // A turn that asks nothing of the store has no batch: the one before was the last.
+        let last = match self.is_all_durable() {
+            true => self.next_ticket,
+            false => ticket,
+        };
+        let departed = &mut self.withheld.departed;
+        while departed.pop_front_if(|one| one.ticket <= last).is_some() {}
+    }
+
+    fn departed_from(&self, subscriptions: &BTreeSet<SubscriptionId>) -> Vec<PeerKey> {
+        let departed = self.withheld.departed.iter();
+        let meant = departed.filter(|one| subscriptions.contains(&one.subscription));
+        let peers = meant.filter_map(|one| self.connections.get(&one.connection));
+        peers.copied().collect()
     }
 
     /// There is room again.

@@ -68,13 +68,15 @@ impl Model {
     }
 
     /// What keeps an entry from a consumer because it waits in the same group before it: what that consumer may have,
-    /// of the same priority, or waiting out a delay. What a COMMIT hides holds back its own lane only.
+    /// of the same priority, or waiting out a delay; where nobody has the group, what waits out a delay holds back all of
+    /// it. What a COMMIT hides holds back its own lane only.
     fn group_before(&self, seat: Seat, line: &Line, entry: &Entry) -> Option<EntryId> {
         let group = entry.facts.group.as_ref()?;
         if self.is_stranger(entry.queue, entry) {
             return None;
         }
         let live = self.subscription(seat)?;
+        let is_ownerless = self.owner_of_group(entry.queue, entry).is_none();
         let waiting = line.waiting.iter().map(|(id, _)| *id);
         waiting.chain(line.aside.iter().copied()).find(|other| {
             let other = self.entry(*other);
@@ -84,7 +86,7 @@ impl Model {
             is_mate
                 && waits
                 && other.visible_after <= self.watermark
-                && live.chooses(&other.facts)
+                && (live.chooses(&other.facts) || (holds && is_ownerless))
                 && other.place() < entry.place()
         })
     }

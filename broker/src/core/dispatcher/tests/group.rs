@@ -303,6 +303,30 @@ fn a_redelivery_that_waits_holds_its_group_back_although_nobody_has_it() {
 }
 
 #[test]
+fn what_a_new_owner_does_not_choose_waits_for_it_no_more() {
+    let mut bench = opened(Bench::new());
+    consume(&mut bench, 1, 100);
+    send(&mut bench, "a", X);
+    send(&mut bench, "b", X);
+    send(&mut bench, "c", Y);
+    bench.acknowledge(1, "b", LATER, None);
+    bench.acknowledge(1, "c", LATER, None);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#1", "1<b#1", "1<c#1"]);
+    // `a` makes the next one that wants an `x` the owner, and that is busy with it; `b` is its own and waits for it.
+    select(&mut bench, 2, "kind = 'x'", 1);
+    bench.lose(1, 3);
+    consume(&mut bench, 3, 100);
+    bench.pass(5_000);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#2", "3<c#2"]);
+    assert_eq!(drain(&mut bench), Vec::<String>::new());
+    bench.ack(2, "a");
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#2"]);
+}
+
+#[test]
 fn a_message_before_a_redelivery_that_waits_is_not_held_back_by_it() {
     let mut bench = opened(Bench::new());
     consume(&mut bench, 1, 2);

@@ -526,6 +526,53 @@ fn an_acknowledgement_out_of_turn_that_the_full_disk_has_no_room_for_has_no_rece
 }
 
 #[test]
+fn who_has_left_since_gets_no_receipt_for_what_the_full_disk_has_no_room_for() {
+    for leave in [unsubscribe_it, disconnect_it] {
+        let mut bench = asleep();
+        send_all(&mut bench, &["a", "b", "c"]);
+        durable(&mut bench, 1, 1, "n", 10);
+        bench.rest();
+        bench.heard();
+        bench.disk.fill(Medium::Database);
+        bench.disk.tighten();
+        bench.acknowledge_receipted(1, "b", "rb");
+        leave(&mut bench);
+        bench.rest();
+        let heard = bench.heard();
+        assert_eq!(heard[0], "1<refused: disk is full", "{heard:?}");
+        bench.restart();
+        assert_eq!(wake(&mut bench), ["2<a#2", "2<b#2", "2<c#2"]);
+    }
+}
+
+#[test]
+fn the_receipt_of_a_disconnect_waits_for_what_a_durable_subscription_has_acknowledged() {
+    let mut bench = asleep();
+    send_all(&mut bench, &["a"]);
+    durable(&mut bench, 1, 1, "n", 10);
+    bench.rest();
+    bench.heard();
+    bench.ack(1, "a");
+    disconnect_it(&mut bench);
+    bench.turn();
+    assert_eq!(bench.heard(), Vec::<String>::new());
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt rd", "1<close"]);
+}
+
+fn unsubscribe_it(bench: &mut Bench) {
+    unsubscribe(bench, 1, 1);
+}
+
+fn disconnect_it(bench: &mut Bench) {
+    let request = Request::Disconnect {
+        given: DeliveryCounter(3),
+        receipt: Some(ReceiptId(b"rd"[..].into())),
+    };
+    bench.ask(1, request);
+}
+
+#[test]
 fn an_acknowledgement_out_of_turn_is_kept_when_the_disk_has_room() {
     let mut bench = withheld();
     // It holds in this life; d was refused and is still here.
