@@ -8,11 +8,13 @@ use stompbox_broker::core::selector::Selector;
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 8] = [
+pub(crate) const QUEUES: [&str; 10] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
     "/queue/careless",
+    "/queue/ring",
+    "/queue/narrow",
     "/queue/orders.eu",
     "/queue/orders.us.east",
     "/queue/Consumer.a.VirtualTopic.v",

@@ -149,6 +149,10 @@ impl Connection {
         }
     }
 
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.phase == Phase::HalfClosed
+    }
+
     /// The broker stops.
     pub(crate) fn stop(&mut self) {
         if self.phase == Phase::Running {

@@ -145,6 +145,7 @@ fn planted_bugs_are_found() {
         Plant::IdIsLost,
         Plant::DelayIsShort,
         Plant::FiringIsKept,
+        Plant::UnblockIsLost,
     ] {
         check_found(plant);
     }

@@ -6,6 +6,7 @@
 //! to: it says who may have it, and who must not be passed over.
 
 mod acknowledge;
+mod bound;
 mod browse;
 mod consume;
 mod duplicate;
@@ -37,6 +38,7 @@ use stompbox_store::{DestinationId, MessageNumber, PageId, SubscriptionId};
 
 use crate::policy::Rules;
 use crate::wire::MessageId;
+use bound::Dropped;
 use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
@@ -148,6 +150,9 @@ pub(crate) struct Model {
     client_ids: HashMap<Box<str>, ConnectionId>,
     windows: Windows,
     agenda: Agenda,
+    dropped: Vec<Dropped>,
+    /// The queues in which something has expired in this turn, once for each message.
+    expired_now: Vec<QueueIndex>,
     /// Durable and shared subscriptions by identity.
     lasting: BTreeMap<String, QueueIndex>,
     /// Those that may have lost their last consumer.
@@ -198,6 +203,8 @@ impl Model {
             client_ids: HashMap::new(),
             windows: Windows::default(),
             agenda: Agenda::default(),
+            dropped: Vec::new(),
+            expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),
             expired_copies: BTreeMap::new(),
@@ -286,6 +293,7 @@ impl Model {
     pub(crate) fn begin_turn(&mut self, now: Now) {
         self.now = now;
         self.turn += 1;
+        self.expired_now.clear();
         self.peers.values_mut().for_each(|peer| peer.ended.clear());
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum Plant {
     FiringIsKept,
     /// The store forgets the ids by which repeats are known.
     IdIsLost,
+    /// Who was held back is not told to go on.
+    UnblockIsLost,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -62,6 +64,7 @@ impl Plant {
         match self {
             Plant::CountIsLost
             | Plant::FloorIsLost
+            | Plant::UnblockIsLost
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
             | Plant::PriorityIsLost
@@ -195,6 +198,9 @@ impl Plant {
             let is_receipt = |reply: &Reply| matches!(reply, Reply::Receipt(_));
             if self.strikes(Plant::ReceiptIsLost, random) {
                 replies.retain(|reply| !is_receipt(reply));
+            }
+            if self.strikes(Plant::UnblockIsLost, random) {
+                replies.retain(|reply| !matches!(reply, Reply::Unblock));
             }
             if self.strikes(Plant::ReceiptComesTwice, random)
                 && let Some(Reply::Receipt(id)) = replies.iter().find(|reply| is_receipt(reply))

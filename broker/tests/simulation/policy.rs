@@ -28,7 +28,20 @@ match = "careless"
 redeliveries_max = 0
 dead_letter_expired = false
 dead_letter_non_persistent = false
+
+[[destination]]
+match = "ring"
+max_messages = 5
+when_full = "drop-oldest"
+
+[[destination]]
+match = "narrow"
+max_messages = 6
+when_full = "block"
 "#;
+
+/// What waits in the ring, and where producers are held back.
+pub(crate) const RING: &str = "/queue/ring";
 
 const SHARED: &str = "ActiveMQ.DLQ";
 
@@ -56,7 +69,18 @@ pub(crate) struct Rules {
     pub(crate) dead_letter: Option<&'static str>,
     pub(crate) keeps_expired: bool,
     pub(crate) keeps_failed_non_persistent: bool,
+    /// How much may wait in it, and who pays beyond that.
+    pub(crate) bound: Option<(usize, WhenFull)>,
     delays_ms: [u64; 3],
+}
+
+/// Who pays when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// Producers wait until a quarter is free.
+    Block,
+    /// The oldest message of the lowest priority goes.
+    DropOldest,
 }
 
 impl Rules {
@@ -68,6 +92,7 @@ impl Rules {
             dead_letter: Some(SHARED),
             keeps_expired: true,
             keeps_failed_non_persistent: true,
+            bound: None,
             delays_ms: [0, 400, 800],
         };
         match name {
@@ -86,6 +111,14 @@ impl Rules {
                 redeliveries_max: 0,
                 keeps_expired: false,
                 keeps_failed_non_persistent: false,
+                ..common
+            },
+            "ring" => Self {
+                bound: Some((5, WhenFull::DropOldest)),
+                ..common
+            },
+            "narrow" => Self {
+                bound: Some((6, WhenFull::Block)),
                 ..common
             },
             SHARED | "DLQ.durable" => Self {

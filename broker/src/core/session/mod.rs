@@ -236,7 +236,8 @@ impl Session {
 
     /// Acts on a frame.
     pub fn frame(&mut self, frame: &FrameRef<'_>, now: Now, output: &mut Output) {
-        if self.stash.must_wait(frame) {
+        let may_begin = self.transactions.len() < self.settings.limits.transactions;
+        if self.stash.must_wait(frame, may_begin) {
             return self.stash.push(frame.to_frame());
         }
         self.act(frame, now, output);

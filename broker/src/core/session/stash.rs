@@ -67,14 +67,16 @@ impl Stash {
     }
 
     /// Whether this frame has to wait for those before it.
-    pub(super) fn must_wait(&self, frame: &FrameRef<'_>) -> bool {
+    /// One that begins a transaction has, too, while as many are open as may be: what ends some waits itself.
+    pub(super) fn must_wait(&self, frame: &FrameRef<'_>, may_begin: bool) -> bool {
         if !self.is_held_back && self.frames.is_empty() {
             return false;
         }
-        let may_pass = matches!(
-            frame.command(),
-            Command::Ack | Command::Nack | Command::Begin
-        );
+        let may_pass = match frame.command() {
+            Command::Ack | Command::Nack => true,
+            Command::Begin => may_begin,
+            _ => false,
+        };
         !may_pass
             || frame
                 .header("transaction")

@@ -371,6 +371,24 @@ fn acknowledgements_pass_a_producer_that_is_held_back_and_all_else_waits_in_orde
 }
 
 #[test]
+fn a_producer_that_is_held_back_begins_no_more_transactions_than_may_be_open() {
+    let limits = Limits {
+        transactions: 2,
+        ..Limits::default()
+    };
+    let mut bench = Bench::open_with(Version::V1_2, limits);
+    bench.reply(Reply::Block);
+    for name in ["t", "u", "v"] {
+        for frame in ["BEGIN", "COMMIT"] {
+            let frame = format!("{frame}\ntransaction:{name}\n\n\0");
+            assert_eq!(answer(&mut bench, &frame), "");
+        }
+    }
+    bench.reply(Reply::Unblock);
+    assert_eq!(bench.requests().len(), 3, "all are committed");
+}
+
+#[test]
 fn a_full_stash_stops_reading_until_it_is_replayed() {
     let limits = Limits {
         stash_frames: 2,

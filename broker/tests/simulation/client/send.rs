@@ -4,6 +4,7 @@ use stompbox_protocol::Command;
 
 use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
+use crate::policy::RING;
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Sent, Wire};
@@ -31,6 +32,7 @@ impl Client {
         };
         let targets = self.targets(random);
         let times = self.times(&targets, random);
+        let is_to_ring = targets.iter().any(|target| target == RING);
         let comes_again = times.iter().any(|(name, _)| *name == REPEAT);
         let sent = Sent {
             targets,
@@ -40,7 +42,8 @@ impl Client {
             group: random
                 .percent(self.appetite.taste.group)
                 .then(|| GROUPS[random.below(GROUPS.len())]),
-            is_persistent: random.percent(70) || comes_again,
+            // What a ring drops is seen only where it was stored.
+            is_persistent: random.percent(70) || comes_again || is_to_ring,
             may_expire: random.percent(self.appetite.expiry),
             may_repeat: random.percent(self.appetite.taste.duplicate),
             body_bytes,
@@ -175,8 +178,13 @@ impl Client {
             });
             return topic.to_owned();
         }
-        trace::count("op: SEND to a queue");
-        palette.queues[random.below(palette.queues.len())].to_owned()
+        let queue = palette.queues[random.below(palette.queues.len())];
+        trace::count(match queue {
+            RING => "op: SEND to a ring",
+            "/queue/narrow" => "op: SEND to a queue that holds back",
+            _ => "op: SEND to a queue",
+        });
+        queue.to_owned()
     }
 }
 

@@ -54,6 +54,7 @@ impl Model {
         let with_id = sends.iter().filter(|send| send.duplicate_id.is_some());
         let mut names: Vec<Rc<str>> = Vec::new();
         for send in with_id {
+            self.make_named_queues(send);
             names.extend(self.places(send));
         }
         for name in &names {

@@ -62,6 +62,17 @@ impl Model {
             }
         }
         self.check_order(&handed);
+        let of = |queue: QueueIndex| {
+            let own = handed
+                .iter()
+                .filter(|one| self.entry(one.id).queue == queue);
+            own.count()
+        };
+        let counts: Vec<usize> = match self.dropped.is_empty() {
+            true => Vec::new(),
+            false => (0..self.queues.len()).map(of).collect(),
+        };
+        self.check_dropped(|queue| counts[queue]);
     }
 
     /// Which copy of its message a delivery is of.

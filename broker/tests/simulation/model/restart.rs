@@ -93,6 +93,7 @@ impl Model {
         }
         self.restart_lasting(recovered);
         self.restart_duplicates();
+        self.dropped.clear();
         self.restart_schedule(recovered);
         let committed = self.committed;
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();

@@ -222,9 +222,10 @@ impl Model {
         self.remember(id, None);
         let entry = self.entry(id);
         let rules = self.queues[entry.queue].rules;
-        if entry.whereabouts == Whereabouts::Gone {
+        if entry.whereabouts == Whereabouts::Gone || self.is_dropped(id) {
             return;
         }
+        let entry = self.entry(id);
         let may_go = entry.whereabouts.may_expire()
             && entry.is_expired(self.now)
             && !(rules.keeps_expired && rules.dead_letter.is_some());
@@ -252,6 +253,7 @@ impl Model {
             let may_go = entry.is_expired(self.now) && rules.keeps_expired;
             assert!(may_go, "{id:?} was moved without cause: {entry:?}");
             trace::count("expired: dead letter");
+            self.expired_now.push(self.entry(id).queue);
             self.take(id, Whereabouts::Burying(Reason::Expired));
         }
         self.buried(id, change.to, change.expires_ms, &change.annotations);

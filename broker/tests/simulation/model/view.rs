@@ -111,10 +111,7 @@ impl Model {
             "receipts that never came: {:?}",
             self.owed
         );
-        for (connection, peer) in &self.peers {
-            let waits = peer.is_blocked || !peer.deferred.is_empty();
-            assert!(!waits, "{connection:?} is held back without reason");
-        }
+        self.check_bounds();
         for (id, entry) in self.all() {
             let is_hidden = entry.visible_after > self.watermark;
             let is_waiting = entry.whereabouts == Whereabouts::Waiting;

@@ -14,6 +14,7 @@ use stompbox_store::memory::MemoryStore;
 
 use super::World;
 use super::rest::REST_ROUNDS_MAX;
+use crate::connection::Outcome;
 use crate::model::LifeEnd;
 use crate::policy;
 use crate::trace;
@@ -94,6 +95,15 @@ impl World {
         self.start(LifeEnd::Crash);
     }
 
+    /// Peers that have shut their side are not waited for longer.
+    fn end_half_closed(&mut self) {
+        for index in (0..self.connections.len()).rev() {
+            if self.connections[index].is_half_closed() {
+                self.close(index, Outcome::Gone);
+            }
+        }
+    }
+
     /// Drops a life, and looks whether anything of it stays.
     fn check_memory(&mut self, life: Option<Life>, last: Option<stompbox_store::Batch>) {
         if let Some(life) = life {
@@ -129,6 +139,9 @@ impl World {
                 break;
             }
             self.exchange();
+            if round > 50 {
+                self.end_half_closed();
+            }
         }
         let life = self.life();
         assert!(

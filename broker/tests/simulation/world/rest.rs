@@ -51,7 +51,9 @@ impl World {
         }
         for connection in &self.connections {
             assert!(
-                !connection.client.is_owed() || !connection.listens(),
+                !connection.client.is_owed()
+                    || !connection.listens()
+                    || self.model.is_held_back(connection.id),
                 "receipts got lost: {:?}",
                 connection.client.owed()
             );
