@@ -253,6 +253,9 @@ fn what_waits_with_its_group_is_replaced_in_memory_and_on_disk() {
         send_all(&mut bench, others);
         send_all(&mut bench, [red("f"), red("g"), red("h")]);
         assert_eq!(bench.heard(), ["1<a#1"]);
+        if window == Window::default() {
+            assert_eq!(bench.view("q").parked, 5, "at once");
+        }
         let mut heard = Vec::new();
         for text in ["a", "b", "c", "d", "e"] {
             bench.ack(1, text);
