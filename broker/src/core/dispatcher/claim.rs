@@ -159,10 +159,13 @@ impl Dispatcher {
 
     fn return_to_lane(&mut self, key: QueueKey, position: Position) {
         let (rank, sequence) = position;
-        match self.queues[key.0].unpark(position) {
-            Some(Unparked::Resident(entry)) => self.put_in_lane(key, rank, sequence, entry),
-            Some(Unparked::Stored) => self.queues[key.0].return_to_disk(rank, sequence),
-            None => {}
+        let entry = match self.queues[key.0].unpark(position) {
+            Some(Unparked::Resident(entry)) => entry,
+            Some(Unparked::Stored) => return self.queues[key.0].return_to_disk(rank, sequence),
+            None => return,
+        };
+        if !self.drop_superseded(key, rank, sequence, &entry) {
+            self.put_in_lane(key, rank, sequence, entry);
         }
     }
 
@@ -265,7 +268,9 @@ impl Dispatcher {
         }
         if let Some(Unparked::Resident(entry)) = self.queues[key.0].unpark(head) {
             let (rank, sequence) = head;
-            self.give(key, owner, rank, sequence, entry, Membership::Member);
+            if !self.drop_superseded(key, rank, sequence, &entry) {
+                self.give(key, owner, rank, sequence, entry, Membership::Member);
+            }
         }
     }
 

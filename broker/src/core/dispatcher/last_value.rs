@@ -200,7 +200,8 @@ impl Dispatcher {
         self.queues[key.0].counters.replaced += 1;
     }
 
-    /// The older message goes, unless a consumer has it or its group's owner waits for it.
+    /// The older message goes, unless a consumer has it. One that waits with its group and is on disk only goes when it
+    /// would be given.
     fn replace(&mut self, key: QueueKey, old: Newest) {
         let (rank, sequence) = (old.rank, old.sequence);
         let queue = &mut self.queues[key.0];
@@ -208,7 +209,7 @@ impl Dispatcher {
             return self.replace_stored(key, rank, sequence, stored);
         }
         let row = queue.key(rank, sequence);
-        let waiting = queue.take_at(rank, sequence);
+        let waiting = queue.take_waiting((rank, sequence));
         let Some(entry) = waiting.or_else(|| queue.delayed.remove(&(rank, sequence))) else {
             return;
         };

@@ -109,7 +109,8 @@ impl Number {
                 Arithmetic::Add => left.checked_add(right),
                 Arithmetic::Subtract => left.checked_sub(right),
                 Arithmetic::Multiply => left.checked_mul(right),
-                Arithmetic::Remainder => left.checked_rem(right),
+                // What is left of the least integer divided by -1 is 0, although the quotient does not fit.
+                Arithmetic::Remainder => (right != 0).then(|| left.wrapping_rem(right)),
                 Arithmetic::Divide => None,
             };
             if let Some(exact) = exact {

@@ -236,3 +236,37 @@ fn what_has_expired_on_disk_is_not_replaced_a_second_time() {
     assert_eq!(heard, ["2<a#1", "2<b#1", "2<d#1", "2<f#1"]);
     assert_eq!(bench.view("q").paged, 0);
 }
+
+fn red(text: &'static str) -> Draft {
+    draft(text).head("key:x\nJMSXGroupID:red\n")
+}
+
+#[test]
+fn what_waits_with_its_group_is_replaced_in_memory_and_on_disk() {
+    for window in [Window::default(), paging()] {
+        let mut bench = keeping(window, "");
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe(1, 1, QUEUE, mode, 1);
+        send_all(&mut bench, [draft("a").head("JMSXGroupID:red\n")]);
+        bench.subscribe(2, 1, QUEUE, mode, 100);
+        let others = ["b", "c", "d", "e"].map(|text| draft(text).head("JMSXGroupID:red\n"));
+        send_all(&mut bench, others);
+        send_all(&mut bench, [red("f"), red("g"), red("h")]);
+        assert_eq!(bench.heard(), ["1<a#1"]);
+        if window == Window::default() {
+            assert_eq!(bench.view("q").parked, 5, "at once");
+        }
+        let mut heard = Vec::new();
+        for text in ["a", "b", "c", "d", "e"] {
+            bench.ack(1, text);
+            bench.rest();
+            heard.extend(bench.heard());
+        }
+        assert_eq!(heard, ["1<b#1", "1<c#1", "1<d#1", "1<e#1", "1<h#1"]);
+        bench.ack(1, "h");
+        bench.rest();
+        let view = bench.view("q");
+        assert_eq!((view.depth, view.parked, view.replaced_total), (0, 0, 2));
+        assert_eq!(stored(&bench), 0);
+    }
+}

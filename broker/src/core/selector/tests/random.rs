@@ -2,6 +2,8 @@
 //!
 //! `STOMPBOX_SELECTOR_SEED` repeats a run, `STOMPBOX_SELECTOR_CASES` makes it longer.
 
+use std::time::SystemTime;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -70,7 +72,7 @@ where
             .ok()
             .and_then(|value| value.parse::<u64>().ok())
     };
-    let seed = given("STOMPBOX_SELECTOR_SEED").unwrap_or(1);
+    let seed = given("STOMPBOX_SELECTOR_SEED").unwrap_or_else(fresh_seed);
     let cases = given("STOMPBOX_SELECTOR_CASES").map_or(cases, |cases| cases as u32);
     eprintln!("STOMPBOX_SELECTOR_SEED={seed}, {cases} cases");
     let mut seed_bytes = [0; 32];
@@ -90,6 +92,12 @@ where
     if let Err(error) = result {
         panic!("STOMPBOX_SELECTOR_SEED={seed}: {error}");
     }
+}
+
+/// Another one each time.
+fn fresh_seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("a clock after 1970").as_nanos() as u64
 }
 
 fn name() -> impl Strategy<Value = String> {

@@ -213,3 +213,21 @@ fn a_condition_made_of_a_property_alone_holds_if_that_is_true() {
         ],
     );
 }
+
+#[test]
+fn the_remainder_of_the_least_integer_by_minus_one_is_an_integer() {
+    check(
+        &Sample::of("least:-9223372036854775808|max:9223372036854775807|one:1"),
+        &[
+            ("-9223372036854775808 % -1 = 0", T),
+            ("least % -one = 0", T),
+            // As floating point it would swallow the difference of the two, and 1 / 0 is unknown.
+            ("1 / (least % -one + max - 9223372036854775806) = 1", T),
+            (
+                "NOT 1 / (-9223372036854775808 % -1 + max - 9223372036854775806) = 0",
+                T,
+            ),
+            ("least % 0 = 0", U),
+        ],
+    );
+}
