@@ -78,6 +78,16 @@ impl Palette {
     }
 }
 
+impl Palette {
+    /// Nobody names this queue; somebody names some queue.
+    pub(crate) fn leave_out(&mut self, queue: &str) {
+        self.queues.retain(|own| *own != queue);
+        if self.queues.is_empty() {
+            self.queues.push(QUEUES[0]);
+        }
+    }
+}
+
 /// Whether a name, with its prefix, matches a pattern, with its own.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (Some((kind, pattern)), Some((own_kind, name))) = (split(pattern), split(name)) else {

@@ -64,6 +64,9 @@ impl Plant {
         match self {
             Plant::CountIsLost
             | Plant::FloorIsLost
+            | Plant::FloorIsHigh
+            | Plant::DeletionIsLost
+            | Plant::IdIsLost
             | Plant::UnblockIsLost
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares

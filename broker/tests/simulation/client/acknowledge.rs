@@ -148,6 +148,8 @@ impl Client {
         if random.percent(10) {
             trace::count("op: ACK stale with a receipt");
             let receipt = self.fresh("stale");
+            // It may pass what takes the delivery back, where that is held back; otherwise the answer is ERROR.
+            self.owed.insert(receipt.clone(), Asked::Nothing);
             draft = draft.with("receipt", receipt);
             self.may_be_refused = true;
         }

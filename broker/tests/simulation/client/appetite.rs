@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
+use crate::policy::RING;
 use crate::random::Random;
 
-/// What runs leave out that name nothing else: the order within message groups is not kept yet in every case.
-const LEFT_OUT: &str = "group";
+/// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
+/// hands out has been seen to pass what is of a higher priority.
+const LEFT_OUT: &str = "group,ring";
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -129,6 +131,7 @@ impl Taste {
                 "pattern" => self.pattern = 0,
                 "temporary" => self.temporary = 0,
                 "group" => self.group = 0,
+                "ring" => self.palette.leave_out(RING),
                 "selector" => self.selector = 0,
                 "exclusive" => self.exclusive = 0,
                 "rank" => self.rank = 0,
