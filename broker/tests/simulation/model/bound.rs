@@ -1,6 +1,6 @@
 //! Queues that hold but so much: what they drop, and whom they hold back.
 
-use super::entry::{EntryId, Whereabouts};
+use super::entry::{Entry, EntryId, Whereabouts};
 use super::{Model, QueueIndex};
 use crate::policy::WhenFull;
 use crate::trace;
@@ -71,7 +71,14 @@ impl Model {
                     assert!(waiting <= max || is_empty, "{waiting} wait in {}", own.name);
                     holds_back |= waiting > max;
                 }
-                Some((max, WhenFull::Block)) => holds_back |= waiting > max - max.div_ceil(4),
+                Some((max, WhenFull::Block)) => {
+                    // What has expired and was never stored may be there still.
+                    let is_fading = |entry: &Entry| {
+                        entry.queue == queue && entry.whereabouts == Whereabouts::Fading
+                    };
+                    let fading = self.all().filter(|(_, entry)| is_fading(entry)).count();
+                    holds_back |= waiting + fading > max - max.div_ceil(4);
+                }
                 None => {}
             }
         }
