@@ -154,7 +154,13 @@ impl Model {
                 && &*copy.topic == topic
                 && known.is_none_or(|known| *known == delivery.number)
         };
-        let doubtful = pending.take_doubtful(is_it);
+        let is_known = |copy: &Copy| numbers.get(&copy.facts.key()) == Some(&delivery.number);
+        // Firings of one schedule look alike: one that nobody has seen is not taken for one that waits.
+        let waits = pending.waiting().any(is_known);
+        let doubtful = match waits {
+            true => None,
+            false => pending.take_doubtful(is_it),
+        };
         let mut copy = match doubtful.or_else(|| pending.sent.pop_front()) {
             Some(copy) => copy,
             None => loop {
@@ -240,6 +246,12 @@ impl Model {
 impl Pending {
     fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.returned.is_empty()
+    }
+
+    /// What waits, or was handed over at once.
+    fn waiting(&self) -> impl Iterator<Item = &Copy> {
+        let waiting = self.sent.iter().chain(&self.fresh);
+        waiting.chain(self.returned.values())
     }
 
     fn put_back(&mut self, copy: Copy) {
