@@ -171,11 +171,19 @@ impl Connection {
 ///     .heart_beat(HeartBeat::NONE)
 ///     .reconnect(Reconnect::never());
 /// ```
-#[derive(Debug)]
 #[must_use = "it connects when `connect` is called"]
 pub struct ConnectionBuilder {
-    url: String,
+    pub(crate) url: String,
     options: Options,
+}
+
+impl std::fmt::Debug for ConnectionBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionBuilder")
+            .field("url", &crate::url::without_login(&self.url))
+            .field("options", &self.options)
+            .finish()
+    }
 }
 
 impl ConnectionBuilder {

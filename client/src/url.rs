@@ -134,7 +134,7 @@ pub(crate) fn parse(url: &str, reconnect: &Reconnect) -> Result<Target, ClientEr
 }
 
 /// Errors are printed; passwords should not be.
-fn without_login(url: &str) -> String {
+pub(crate) fn without_login(url: &str) -> String {
     match (url.rfind('@'), url.find("://")) {
         (Some(at), Some(scheme)) if at > scheme => {
             format!("{}://..{}", &url[..scheme], &url[at..])

@@ -1,7 +1,10 @@
 //! Connections.
 
+use std::sync::Arc;
+
 use super::Session;
-use super::runtime::block_on;
+use super::runtime::{block_on, start};
+use crate::url::without_login;
 use crate::{AcknowledgeMode, ClientError, ConnectionBuilder};
 
 /// A connection to a broker: [`crate::Connection`] without async.
@@ -90,8 +93,13 @@ impl ConnectionBuilder {
     ///
     /// # Errors
     ///
-    /// The address is none, the broker cannot be reached, does not answer in time, or refuses.
+    /// The address is none, the broker cannot be reached, does not answer in time, or refuses; the system has no thread or
+    /// no file handle left for the thread in the background.
     pub fn connect_blocking(self) -> Result<Connection, ClientError> {
+        start().map_err(|error| ClientError::Unreachable {
+            address: without_login(&self.url),
+            source: Arc::new(error),
+        })?;
         let inner = block_on(self.connect())?;
         Ok(Connection { inner })
     }

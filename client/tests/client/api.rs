@@ -54,6 +54,16 @@ fn every_future_may_be_spawned(
 }
 
 #[test]
+fn a_builder_that_is_printed_hides_the_passcode() {
+    let builder = Connection::builder("stomp://billing:secret@broker").login("billing", "secret");
+    let text = format!("{builder:?}");
+    assert!(
+        text.contains("broker") && !text.contains("secret"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_error_says_what_it_is_in_one_line() {
     let errors = [
         ClientError::Stale,

@@ -158,7 +158,7 @@ impl Dispatcher {
             return Ok(());
         }
         Err(Refusal::new(
-            "transaction too large",
+            "transaction is too large",
             format!(
                 "its messages go to so many queues that {copies} copies would be made at once, and \
                  limits.transaction_frames is {limit}: send fewer messages in a transaction, or raise the limit"

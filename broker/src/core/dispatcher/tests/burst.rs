@@ -171,7 +171,7 @@ fn a_commit_that_would_make_too_many_copies_is_refused() {
     assert!(
         heard
             .iter()
-            .any(|reply| reply.contains("transaction too large")),
+            .any(|reply| reply.contains("transaction is too large")),
         "{:?}",
         heard.first()
     );
