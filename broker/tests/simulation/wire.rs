@@ -53,6 +53,8 @@ pub(crate) struct Sent {
     pub(crate) group: Option<&'static str>,
     pub(crate) is_persistent: bool,
     pub(crate) may_expire: bool,
+    /// Whether it says that it was sent before.
+    pub(crate) is_resent: bool,
     /// Whether it may repeat another one, so that nobody gets it.
     pub(crate) may_repeat: bool,
     /// Whether it is to come later, and may be taken off before that.
@@ -128,6 +130,10 @@ impl Wire {
             is_redelivered,
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
+        );
+        assert!(
+            is_redelivered || !self.sent[copy.0.0].is_resent,
+            "{copy:?} was sent again and says that it is new"
         );
         assert!(
             !self.repeats.contains(&copy.0),

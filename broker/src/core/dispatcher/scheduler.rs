@@ -21,7 +21,9 @@ use super::publish::{AllPlaced, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName, reply_name};
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
+use crate::core::message::{
+    Body, DeliveryMode, Message, Priority, Publication, Target, without_mark,
+};
 use crate::core::port::{ReceiptId, Refusal};
 
 /// Where requests are sent.
@@ -185,7 +187,7 @@ impl Dispatcher {
         if let Some(correlation_id) = correlation_id {
             canonical::push_decoded(&mut lines, b"correlation-id", correlation_id);
         }
-        lines.extend_from_slice(head);
+        lines.extend_from_slice(without_mark(head));
         let charge = self.settings.budget.charge(lines.len() + body.len());
         let priority = Priority::of(row.rank);
         let body = Body::Borrowed(body);

@@ -22,6 +22,7 @@ mod last_value;
 mod lasting;
 mod paging;
 mod pressure;
+mod resent;
 mod retained;
 mod route;
 mod schedule;

@@ -12,6 +12,9 @@ use crate::wire::{Sent, Wire};
 /// What clients call the temporary destinations that they make.
 pub(super) const OWN: [&str; 2] = ["/temp-queue/answers", "/temp-topic/events"];
 
+/// One in so many messages says that it was sent before.
+const RESENT_EVERY: usize = 16;
+
 const REPEAT: &str = "AMQ_SCHEDULED_REPEAT";
 
 /// Where the schedule is managed.
@@ -46,6 +49,8 @@ impl Client {
             is_persistent: random.percent(70) || comes_again || is_to_ring,
             may_expire: random.percent(self.appetite.expiry),
             may_repeat: random.percent(self.appetite.taste.duplicate),
+            // One that is not random, so that it changes nothing else of a seed.
+            is_resent: judge.sent.len().is_multiple_of(RESENT_EVERY),
             body_bytes,
         };
         let message = judge.register(sent.clone());
@@ -55,6 +60,10 @@ impl Client {
         let mut draft = with_properties(draft, &sent, random, now_ms);
         for (name, value) in times {
             draft = draft.with(name, value);
+        }
+        if sent.is_resent {
+            trace::count("op: SEND x-resent");
+            draft = draft.with("x-resent", true);
         }
         if sent.may_repeat {
             draft = with_duplicate_id(draft, judge, random);

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) traits: Traits,
     pub(super) group: Option<Group>,
     pub(super) publisher: ConnectionId,
+    /// Deliveries that may have been made before it came.
+    pub(super) deliveries_before: u32,
     /// Counts the firings of what comes again and again; 0 is the message itself.
     pub(super) firing: u32,
 }
@@ -64,6 +66,7 @@ impl Facts {
                 closes: property(message, b"JMSXGroupSeq").is_some(),
             }),
             publisher,
+            deliveries_before: message.deliveries_before(),
             firing: 0,
         })
     }
@@ -81,6 +84,7 @@ impl Facts {
             traits: self.traits.clone(),
             group: self.group.clone(),
             publisher: ConnectionId(u64::MAX),
+            deliveries_before: self.deliveries_before,
             firing,
         }
     }
@@ -221,13 +225,13 @@ impl Entry {
             is_persistent: facts.is_persistent,
             is_stored: facts.is_persistent,
             expires_ms: facts.expires_ms,
+            deliveries: facts.deliveries_before,
             facts,
             origin,
             queue,
             whereabouts: Whereabouts::Gone,
             moved: 0,
             order: 0,
-            deliveries: 0,
             failures: 0,
             is_uncertain: false,
             visible_after: 0,

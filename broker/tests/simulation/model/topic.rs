@@ -85,7 +85,7 @@ impl Model {
             facts: Rc::clone(facts),
             topic: name.into(),
             order,
-            deliveries: 0,
+            deliveries: facts.deliveries_before,
             failures: 0,
         };
         let now_ms = self.now.wall_ms;
