@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub(super) publisher: ConnectionId,
     /// Counts the firings of what comes again and again; 0 is the message itself.
     pub(super) firing: u32,
+    /// What an answer to a BROWSE says before the message's own headers.
+    pub(super) lines: Option<Vec<u8>>,
 }
 
 /// What a message says of its group.
@@ -65,6 +67,7 @@ impl Facts {
             }),
             publisher,
             firing: 0,
+            lines: None,
         })
     }
 }
@@ -82,7 +85,29 @@ impl Facts {
             group: self.group.clone(),
             publisher: ConnectionId(u64::MAX),
             firing,
+            lines: None,
         }
+    }
+
+    /// The same as an answer to a BROWSE, which says this of it.
+    pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        Self {
+            bytes: self.bytes + lines.len(),
+            is_persistent: false,
+            expires_ms: 0,
+            lines: Some(lines),
+            ..self.as_fired(firing)
+        }
+    }
+
+    /// Whether this is what an answer has to say, if it is one.
+    pub(super) fn check_lines(&self, message: &Message) {
+        let lines = self.lines.as_deref().unwrap_or_default();
+        assert!(
+            message.head().starts_with(lines),
+            "{:?}: what a listing says of it",
+            self.id
+        );
     }
 
     /// What its number goes by.
