@@ -85,6 +85,7 @@ impl Dispatcher {
             handle,
             counter,
         } = self.deal(to, message.bytes());
+        self.counters.dispatched += 1;
         self.crowd.set_out();
         let tag = DeliveryTag {
             slot: NO_SLOT,

@@ -100,7 +100,7 @@ impl Dispatcher {
         now: Now,
     ) {
         if Self::is_for_scheduler(&publication.target) {
-            return self.manage_schedule(peer, &publication.message, receipt);
+            return self.manage_schedule(peer, publication, receipt);
         }
         if let Some(query) = Self::query_in(&publication.target) {
             return self.query(peer, &query, &publication.message, receipt, now);

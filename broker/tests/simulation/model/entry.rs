@@ -32,6 +32,8 @@ pub(super) struct Facts {
     pub(super) deliveries_before: u32,
     /// Counts the firings of what comes again and again; 0 is the message itself.
     pub(super) firing: u32,
+    /// What an answer to a BROWSE says before the message's own headers.
+    pub(super) lines: Option<Vec<u8>>,
 }
 
 /// What a message says of its group.
@@ -68,6 +70,7 @@ impl Facts {
             publisher,
             deliveries_before: message.deliveries_before(),
             firing: 0,
+            lines: None,
         })
     }
 }
@@ -86,7 +89,29 @@ impl Facts {
             publisher: ConnectionId(u64::MAX),
             deliveries_before: self.deliveries_before,
             firing,
+            lines: None,
         }
+    }
+
+    /// The same as an answer to a BROWSE, which says this of it.
+    pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        Self {
+            bytes: self.bytes + lines.len(),
+            is_persistent: false,
+            expires_ms: 0,
+            lines: Some(lines),
+            ..self.as_fired(firing)
+        }
+    }
+
+    /// Whether this is what an answer has to say, if it is one.
+    pub(super) fn check_lines(&self, message: &Message) {
+        let lines = self.lines.as_deref().unwrap_or_default();
+        assert!(
+            message.head().starts_with(lines),
+            "{:?}: what a listing says of it",
+            self.id
+        );
     }
 
     /// What its number goes by.
