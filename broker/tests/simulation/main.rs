@@ -146,6 +146,9 @@ fn planted_bugs_are_found() {
         Plant::DelayIsShort,
         Plant::FiringIsKept,
         Plant::UnblockIsLost,
+        Plant::RoomIsIgnored,
+        Plant::RoomIsDenied,
+        Plant::WeightIsIgnored,
     ] {
         check_found(plant);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::policy::RING;
+use crate::policy::is_ring;
 use crate::trace;
 
 /// Names a message in all its copies: the first bytes of its body.
@@ -179,7 +179,7 @@ impl Wire {
             for target in sent
                 .targets
                 .iter()
-                .filter(|name| name.starts_with("/queue/") && **name != RING)
+                .filter(|name| name.starts_with("/queue/") && !is_ring(name))
             {
                 let places = [
                     Place::Queue(target.clone()),

@@ -42,7 +42,9 @@ impl World {
         let (store, recovered) = opened.expect("a disk that is free");
         self.now.uptime = Duration::ZERO;
         self.model.restart(end, &recovered, self.now);
-        let config = policy::config();
+        let wrong = self.plant.wrong_policy();
+        let wrong = wrong.map(|(right, wrong)| policy::wrong_config(right, wrong));
+        let config = wrong.as_ref().unwrap_or(policy::config());
         let budget = MemoryBudget::new(MEMORY_BYTES);
         let settings = Settings {
             policies: config.policies.clone(),
