@@ -149,6 +149,9 @@ fn planted_bugs_are_found() {
         Plant::FiringIsLate,
         Plant::JobIsHidden,
         Plant::UnblockIsLost,
+        Plant::RoomIsIgnored,
+        Plant::RoomIsDenied,
+        Plant::WeightIsIgnored,
     ] {
         check_found(plant);
     }

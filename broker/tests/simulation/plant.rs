@@ -57,11 +57,27 @@ pub(crate) enum Plant {
     IdIsLost,
     /// Who was held back is not told to go on.
     UnblockIsLost,
+    /// A queue's limit is not heeded that it should refuse at.
+    RoomIsIgnored,
+    /// A queue refuses before it is full.
+    RoomIsDenied,
+    /// A limit in bytes is not heeded.
+    WeightIsIgnored,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
 
 impl Plant {
+    /// What the policies say, and what the broker reads instead.
+    pub(crate) fn wrong_policy(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
+            Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
+            Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            _ => None,
+        }
+    }
+
     /// Of a thousand chances. A lost count shows only when the message has failed again after a restart, a lost floor after one; what a frame
     /// asks for is misunderstood always or not at all.
     fn odds(self) -> usize {

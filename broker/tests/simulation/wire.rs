@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::policy::RING;
+use crate::policy::is_ring;
 use crate::trace;
 
 /// Scheduled messages that clients remember.
@@ -205,7 +205,7 @@ impl Wire {
             for target in sent
                 .targets
                 .iter()
-                .filter(|name| name.starts_with("/queue/") && **name != RING)
+                .filter(|name| name.starts_with("/queue/") && !is_ring(name))
             {
                 let places = [
                     Place::Queue(target.clone()),

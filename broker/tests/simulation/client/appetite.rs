@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::RING;
+use crate::policy::{BYTE_NARROW, BYTE_RING, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
@@ -142,7 +142,15 @@ impl Taste {
                 "pattern" => self.pattern = 0,
                 "temporary" => self.temporary = 0,
                 "group" => self.group = 0,
-                "ring" => self.palette.leave_out(RING),
+                "ring" => [RING, BYTE_RING]
+                    .into_iter()
+                    .for_each(|ring| self.palette.leave_out(ring)),
+                "reject" => [STRICT, STRICT_CONSUMER]
+                    .into_iter()
+                    .for_each(|strict| self.palette.leave_out(strict)),
+                "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
+                    .into_iter()
+                    .for_each(|queue| self.palette.leave_out(queue)),
                 "selector" => self.selector = 0,
                 "exclusive" => self.exclusive = 0,
                 "rank" => self.rank = 0,

@@ -5,7 +5,7 @@ use stompbox_protocol::Command;
 use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
 use crate::cron::CRONS;
-use crate::policy::RING;
+use crate::policy::{BYTE_NARROW, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Sent, Wire};
@@ -36,7 +36,7 @@ impl Client {
         };
         let targets = self.targets(random);
         let times = self.times(&targets, random);
-        let is_to_ring = targets.iter().any(|target| target == RING);
+        let is_to_ring = targets.iter().any(|target| is_ring(target));
         let comes_again = times.iter().any(|(name, _)| [REPEAT, CRON].contains(name));
         let sent = Sent {
             targets,
@@ -75,14 +75,19 @@ impl Client {
             trace::count("op: SEND reply-to");
             draft = draft.with("reply-to", OWN[random.below(2)]);
         }
+        let may_be_refused = sent.targets.iter().any(|target| may_refuse(target));
+        self.may_be_refused |= may_be_refused;
         let index = random.below(self.transactions.len() * 2 + 1);
         let draft = match self.transactions.get_mut(index) {
             Some(transaction) => {
                 trace::count("op: SEND in a transaction");
                 transaction.sends.push(message);
+                transaction.may_be_refused |= may_be_refused;
                 let draft = draft.with("transaction", &transaction.id);
                 self.ask(draft, Asked::Nothing, random)
             }
+            // Which one was refused is seen by its receipt.
+            None if may_be_refused => self.ask_always(draft, Asked::Sent(vec![message])),
             None => self.ask(draft, Asked::Sent(vec![message]), random),
         };
         self.write(draft, wire);
@@ -171,8 +176,10 @@ impl Client {
         }
         let queue = palette.queues[random.below(palette.queues.len())];
         trace::count(match queue {
-            RING => "op: SEND to a ring",
-            "/queue/narrow" => "op: SEND to a queue that holds back",
+            ring if is_ring(ring) => "op: SEND to a ring",
+            NARROW => "op: SEND to a queue that holds back",
+            BYTE_NARROW => "op: SEND to a queue that holds back by bytes",
+            STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
             _ => "op: SEND to a queue",
         });
         queue.to_owned()

@@ -33,6 +33,9 @@ impl Model {
             return;
         }
         self.make_named_queues(publication);
+        if self.is_refused(publisher, std::slice::from_ref(publication), receipt) {
+            return self.refuse(publisher);
+        }
         let ticket = match self.publish(publisher, publication, 0) {
             Ok(ticket) => ticket,
             Err(repeat) => {
@@ -43,6 +46,7 @@ impl Model {
                 return;
             }
         };
+        self.note_filled(publisher, publication);
         self.owe(publisher, receipt, ticket);
     }
 
@@ -123,7 +127,7 @@ impl Model {
         ticket
     }
 
-    fn consumer_queues_of(&self, topic: &str) -> Vec<QueueIndex> {
+    pub(super) fn consumer_queues_of(&self, topic: &str) -> Vec<QueueIndex> {
         let all = self.queues.iter().enumerate();
         let is_one =
             |queue: &super::Queue| queue.exists && is_consumer_queue_of(topic, &queue.name);

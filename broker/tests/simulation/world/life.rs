@@ -43,7 +43,9 @@ impl World {
         let (store, recovered) = opened.expect("a disk that is free");
         self.now.uptime = Duration::ZERO;
         self.model.restart(end, &recovered, self.now);
-        let config = policy::config();
+        let wrong = self.plant.wrong_policy();
+        let wrong = wrong.map(|(right, wrong)| policy::wrong_config(right, wrong));
+        let config = wrong.as_ref().unwrap_or(policy::config());
         let zone_s = i32::try_from(self.plan.zone_s).expect("less than a day");
         let zone = TimeZone::fixed(Offset::from_seconds(zone_s).expect("less than a day"));
         let budget = MemoryBudget::new(MEMORY_BYTES);
