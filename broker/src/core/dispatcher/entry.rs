@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use stompbox_store::{Append, EntryKey, Medium, MessageNumber, Payload, Sender, Ticket};
 
+use super::key::ShortTopic;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message};
 
@@ -56,6 +57,8 @@ pub(super) struct Entry {
     /// ms since 1970; 0 is never.
     pub(super) expires_ms: i64,
     pub(super) durability: Durability,
+    /// The topic that it came from, where its queue does not tell.
+    pub(super) topic: Option<ShortTopic>,
     /// How often it was handed to a consumer, or may have been.
     pub(super) deliveries: u32,
     /// How often that failed.
@@ -84,6 +87,7 @@ impl Entry {
             mode,
             expires_ms,
             durability,
+            topic: None,
             failures: 0,
             visible_after: AT_ONCE,
             not_before: Duration::ZERO,
