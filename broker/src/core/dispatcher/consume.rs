@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Dispatcher;
 use super::browse::Walk;
+use super::burst::JOIN_STEPS;
 use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
@@ -25,11 +26,14 @@ use crate::core::destination::{
 };
 use crate::core::port::{
     AckMode, Deletion, DeliveryCounter, Intent, Lasting, Memory, Prefetch, ReceiptId, Refusal,
-    Source, Subscribing, SubscriptionHandle,
+    Request, Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if self.subscribes_in_burst(&subscribing) {
+            return self.wait_for_turn(peer, Request::Subscribe(Box::new(subscribing)));
+        }
         if let Err(refusal) = self.check_subscriptions() {
             return self.refuse(peer, refusal, subscribing.receipt);
         }
@@ -73,10 +77,14 @@ impl Dispatcher {
             })
             .collect();
         let place = place_bytes(subscribing.selector.is_some());
-        let matching = patterns
+        let of_queues = patterns
             .iter()
-            .map(|pattern| self.queues_matching(pattern).count());
-        if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
+            .filter(|pattern| pattern.kind() == DestinationKind::Queue);
+        let queues: Vec<QueueKey> = of_queues
+            .flat_map(|pattern| self.queues_matching(pattern))
+            .collect();
+        self.burst.spend(queues.len() * JOIN_STEPS);
+        if let Err(refusal) = self.check_places(queues.len() * place) {
             return self.refuse(peer, refusal, receipt);
         }
         let memory = subscribing.memory;
@@ -88,10 +96,16 @@ impl Dispatcher {
                 self.recall_of(key, topic, now);
             }
         }
-        for pattern in patterns {
-            self.take_from_matching(key, &pattern);
-            if memory == Memory::Retroactive {
-                self.recall_matching(key, &pattern, now);
+        // Topics are looked up when they are published to.
+        for pattern in &patterns {
+            self.patterns.insert(pattern, key);
+        }
+        for queue in queues {
+            self.join(key, queue);
+        }
+        if memory == Memory::Retroactive {
+            for pattern in &patterns {
+                self.recall_matching(key, pattern, now);
             }
         }
     }
@@ -208,22 +222,12 @@ impl Dispatcher {
         }
     }
 
-    /// The same for whatever matches a pattern, now and later. Topics are looked up when they are published to.
-    fn take_from_matching(&mut self, key: SubscriptionKey, pattern: &Pattern) {
-        self.patterns.insert(pattern, key);
-        if pattern.kind() == DestinationKind::Topic {
-            return;
-        }
-        let queues: Vec<QueueKey> = self.queues_matching(pattern).collect();
-        for queue in queues {
-            self.join(key, queue);
-        }
-    }
-
     fn queues_matching<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = QueueKey> + 'a {
-        names_matching(pattern, &self.ordered_names).filter_map(|(_, place)| match place {
-            Place::Queue(queue) => Some(*queue),
-            Place::Topic(_) => None,
+        names_matching(pattern, &self.ordered_names, self.burst.meter()).filter_map(|(_, place)| {
+            match place {
+                Place::Queue(queue) => Some(*queue),
+                Place::Topic(_) => None,
+            }
         })
     }
 

@@ -6,6 +6,7 @@ use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
 use super::Place::Topic;
+use super::burst::selection_steps;
 use super::delivery::Origin;
 use super::dispatch::{Dealt, NO_SLOT};
 use super::entry::{Durability, Entry};
@@ -53,6 +54,9 @@ impl Dispatcher {
                 continue;
             }
             let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+            if subscription.selector.is_some() {
+                self.burst.spend(selection_steps(&entry.message));
+            }
             if !self.is_wanted(key, to, &entry, publisher) {
                 continue;
             }

@@ -90,13 +90,14 @@ impl Dispatcher {
         if pattern.kind() != DestinationKind::Topic {
             return;
         }
-        let topics: Vec<TopicKey> = names_matching(pattern, &self.ordered_names)
-            .filter_map(|(_, place)| match place {
-                super::Place::Topic(topic) => Some(*topic),
-                super::Place::Queue(_) => None,
-            })
-            .filter(|topic| self.topics[topic.0].retained.is_some())
-            .collect();
+        let topics: Vec<TopicKey> =
+            names_matching(pattern, &self.ordered_names, self.burst.meter())
+                .filter_map(|(_, place)| match place {
+                    super::Place::Topic(topic) => Some(*topic),
+                    super::Place::Queue(_) => None,
+                })
+                .filter(|topic| self.topics[topic.0].retained.is_some())
+                .collect();
         for topic in topics {
             self.recall_of(to, topic, now);
         }

@@ -39,6 +39,8 @@ pub(super) struct Topic {
     pub(super) audience: Vec<SubscriptionKey>,
     /// None when `subscriptions` has changed since.
     pub(super) audience_at: Option<Generation>,
+    /// Whether any of them has a selector.
+    pub(super) is_selective: bool,
     /// Published when the watermark has reached the ticket and the topic is not crowded: what a COMMIT sent, and
     /// whatever came behind it.
     pub(super) held: VecDeque<(Ticket, (Sequence, MessageNumber), Sender, Publication)>,
@@ -64,6 +66,7 @@ impl Topic {
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,
+            is_selective: false,
             held: VecDeque::new(),
             full_count: 0,
             is_crowded: false,
