@@ -207,6 +207,8 @@ pub struct Dispatcher {
     dirty_subscriptions: Vec<SubscriptionKey>,
     /// Subscriptions that may have credit for more of their queues.
     offered: Vec<SubscriptionKey>,
+    /// The highest priority among them.
+    offered_priority: ConsumerPriority,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
     page_outs: VecDeque<paging::PageOut>,
@@ -295,6 +297,7 @@ impl Dispatcher {
             walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
             offered: Vec::new(),
+            offered_priority: ConsumerPriority::NOBODYS,
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
             page_waits: VecDeque::new(),
