@@ -249,6 +249,9 @@ impl Dispatcher {
         };
         if let Some(id) = topic.id {
             self.forget_window(id);
+            if self.topic_ids.remove(&id).is_some() {
+                self.batch.operations.push(Operation::Remove(id));
+            }
         }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);

@@ -159,7 +159,7 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
-    /// Topics that somebody is durably subscribed to, or was.
+    /// Topics that have a row in the store.
     topic_ids: FxHashMap<DestinationId, TopicKey>,
     feeds: feed::Feeds,
     /// Queues of durable and shared subscriptions, by identity.
@@ -361,6 +361,9 @@ impl Dispatcher {
         for tally in &recovered.scheduled {
             if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
                 self.queues[queue].is_scheduled_for = true;
+            }
+            if let Some(&TopicKey(topic)) = self.topic_ids.get(&tally.destination) {
+                self.topics[topic].is_scheduled_for = true;
             }
         }
         self.recover_subscriptions(recovered);
