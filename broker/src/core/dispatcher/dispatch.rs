@@ -328,8 +328,10 @@ impl Dispatcher {
         mut entry: Entry,
     ) {
         entry.deliveries = entry.deliveries.saturating_add(1);
-        if entry.deliveries > 1 {
-            self.counters.redelivered += 1;
+        // Who looks at a message does not get it.
+        if origin != Origin::Walk {
+            self.counters.dispatched += 1;
+            self.counters.redelivered += u64::from(entry.deliveries > 1);
         }
         let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
@@ -401,7 +403,6 @@ impl Dispatcher {
 
     /// Counts a delivery of so many bytes.
     pub(super) fn deal(&mut self, to: SubscriptionKey, message_bytes: usize) -> Dealt {
-        self.counters.dispatched += 1;
         let subscription = &mut self.subscriptions[to.0];
         subscription.credit.spend(message_bytes);
         let peer = &mut self.peers[subscription.peer.0];

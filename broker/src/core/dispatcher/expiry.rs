@@ -245,6 +245,7 @@ impl Dispatcher {
                     };
                     self.remember(to_key, undo);
                     let ticket = self.next_ticket;
+                    self.queues[target.0].counters.enqueued += 1;
                     self.queues[target.0].append_paged(rank, to, row.bytes, ticket);
                     self.mark(target);
                 }

@@ -259,7 +259,7 @@ impl Dispatcher {
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             let parked = queue.groups.parked().bodies_from_behind();
             for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
-                if entry.deliveries > 0 {
+                if !entry.is_untouched() {
                     let count = queue.count_of(rank, sequence, entry);
                     self.batch.operations.extend(count);
                 }

@@ -65,9 +65,7 @@ impl Queue {
             }
             None => (parked.get((rank, sequence)), parked.is_deep(window)),
         };
-        let may = entry.is_some_and(|entry| {
-            entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
-        });
+        let may = entry.is_some_and(|entry| entry.is_untouched() && entry.is_durable(watermark));
         let is_asleep = self.is_durable() && self.consumers.is_empty();
         if may && (is_far || is_asleep) {
             self.page_out(rank, sequence);
@@ -449,7 +447,10 @@ impl Dispatcher {
         let topic = origin.and_then(|id| self.topic_ids.get(&id));
         let message = Arc::new(Message::from_page(row, priority, &self.settings.budget));
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
-        entry.deliveries = deliveries.max(u32::from(is_uncertain));
+        entry.deliveries = entry
+            .deliveries
+            .max(deliveries)
+            .max(u32::from(is_uncertain));
         entry.failures = failures;
         entry.annotations = annotations;
         entry.topic = topic.and_then(|topic| ShortTopic::of(*topic));

@@ -100,7 +100,7 @@ impl Dispatcher {
         now: Now,
     ) {
         if Self::is_for_scheduler(&publication.target) {
-            return self.manage_schedule(peer, &publication.message, receipt);
+            return self.manage_schedule(peer, publication, receipt);
         }
         if let Some(query) = Self::query_in(&publication.target) {
             return self.query(peer, &query, &publication.message, receipt, now);
@@ -128,12 +128,6 @@ impl Dispatcher {
         {
             return self.refuse(peer, refusal, receipt);
         }
-        let bytes = publication.message.bytes();
-        if publication.later.is_none()
-            && let Err(refusal) = self.check_room(places, bytes, now)
-        {
-            return self.refuse(peer, refusal, receipt);
-        }
         if self.is_disk_full {
             self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
@@ -151,6 +145,9 @@ impl Dispatcher {
                 receipt,
             };
             return self.wait_for_window(peer, send);
+        }
+        if let Err(refusal) = self.check_room_for_all(std::slice::from_ref(&publication), now) {
+            return self.refuse(peer, refusal, receipt);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),

@@ -307,6 +307,7 @@ impl Dispatcher {
             self.store(key, settle);
         }
         self.counters.dead_lettered += 1;
+        self.queues[target.0].counters.enqueued += 1;
         self.add(target, to_rank, to, arrived);
     }
 
@@ -417,6 +418,7 @@ impl Dispatcher {
         let append = arrived.to_append(to_key, annotations, NOBODY);
         self.store(target, Operation::Append(append));
         self.counters.dead_lettered += 1;
+        self.queues[target.0].counters.enqueued += 1;
         self.add(target, rank, to, arrived);
     }
 }

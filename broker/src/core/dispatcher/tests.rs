@@ -23,6 +23,7 @@ mod last_value;
 mod lasting;
 mod paging;
 mod pressure;
+mod resent;
 mod retained;
 mod route;
 mod schedule;
