@@ -123,7 +123,9 @@ impl Dispatcher {
             [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
                 Err(advisories_are_not_kept())
             }
-            [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+            [Place::Topic(topic)]
+                if subscribing.sources.len() == 1 && !self.topics[topic.0].name.is_temporary() =>
+            {
                 self.ensure_lasting(peer, Fed::By(topic), lasting, subscribing, now)
             }
             _ => {

@@ -184,15 +184,15 @@ impl Dispatcher {
     /// Whether so many more destinations may be made.
     pub(super) fn check_destinations(&self, more: usize) -> Result<(), Refusal> {
         let limit = self.settings.limits.destinations;
-        if self.names.len() + more <= limit {
+        let held = self.names.len() + self.lasting.len();
+        if held + more <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many destinations",
             format!(
-                "the broker holds {} destinations and limits.destinations is {limit}: use one that \
-                 exists, or raise the limit",
-                self.names.len()
+                "the broker holds {held} destinations, durable and shared subscriptions included, and \
+                 limits.destinations is {limit}: use one that exists, or raise the limit"
             ),
         ))
     }
@@ -253,6 +253,9 @@ impl Dispatcher {
         };
         if let Some(id) = topic.id {
             self.forget_window(id);
+            if self.topic_ids.remove(&id).is_some() {
+                self.batch.operations.push(Operation::Remove(id));
+            }
         }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);

@@ -26,7 +26,7 @@ pub(super) struct TopicCounters {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<DestinationName>,
-    /// Its row in the store, once somebody was durably subscribed to it.
+    /// Its row in the store, once something that is stored refers to it.
     pub(super) id: Option<DestinationId>,
     /// For subscriptions that last, while there are any.
     pub(super) log: Option<Box<TopicLog>>,
@@ -50,6 +50,8 @@ pub(super) struct Topic {
     pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// Whether something may be scheduled for it.
+    pub(super) is_scheduled_for: bool,
     /// When it was last seen to be used.
     pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
@@ -71,6 +73,7 @@ impl Topic {
             full_count: 0,
             is_crowded: false,
             blocked: Vec::new(),
+            is_scheduled_for: false,
             last_use: None,
             counters: TopicCounters::default(),
         }

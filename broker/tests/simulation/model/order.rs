@@ -242,7 +242,7 @@ impl Model {
     }
 
     /// A consumer of a lower priority gets only what nobody of a higher one with credit may have. One that chooses may
-    /// not have looked at it yet, one that takes from several places may not have been told of its credit yet.
+    /// not have looked at it yet.
     fn check_priorities(&self, queue: QueueIndex, handed: &[Handed], new_owners: &[EntryId]) {
         if self.exclusive(queue).is_some() {
             return;
@@ -261,7 +261,6 @@ impl Model {
                 assert!(
                     live.priority <= taker.priority
                         || live.choice.is_some()
-                        || live.only_origin().is_none()
                         || !self.has_credit(*other),
                     "{:?} of {} went to {:?} although {other:?} is of a higher priority",
                     entry.facts.id,
