@@ -149,6 +149,8 @@ fn planted_bugs_are_found() {
         Plant::RoomIsIgnored,
         Plant::RoomIsDenied,
         Plant::WeightIsIgnored,
+        Plant::LessIsRetained,
+        Plant::NothingIsRecalled,
     ] {
         check_found(plant);
     }

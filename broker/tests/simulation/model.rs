@@ -20,6 +20,7 @@ mod order;
 mod publish;
 mod request;
 mod restart;
+mod retained;
 mod room;
 mod schedule;
 mod store;

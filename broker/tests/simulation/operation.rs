@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 72] = [
+pub(crate) const OPERATIONS: [&str; 74] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -48,6 +48,8 @@ pub(crate) const OPERATIONS: [&str; 72] = [
     "op: SUBSCRIBE priority",
     "op: SUBSCRIBE no-local",
     "op: SUBSCRIBE pending limit",
+    "op: SUBSCRIBE retroactive",
+    "topic: recalled",
     "op: SUBSCRIBE browser",
     "op: SUBSCRIBE option in the destination",
     "op: CONNECT client-id",

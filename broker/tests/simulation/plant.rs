@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
 use stompbox_broker::core::message::Target;
-use stompbox_broker::core::port::{ConnectionId, Intent, Locality, Reply, Request, Subscribing};
+use stompbox_broker::core::port::{
+    ConnectionId, Intent, Locality, Memory, Reply, Request, Subscribing,
+};
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
 use crate::random::Random;
@@ -59,6 +61,10 @@ pub(crate) enum Plant {
     RoomIsDenied,
     /// A limit in bytes is not heeded.
     WeightIsIgnored,
+    /// A topic keeps less than its policy says for those that begin with it.
+    LessIsRetained,
+    /// A subscription does not begin with what its topic has kept.
+    NothingIsRecalled,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -70,6 +76,7 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }
     }
@@ -89,6 +96,7 @@ impl Plant {
             | Plant::PriorityIsLost
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
+            | Plant::NothingIsRecalled
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -127,6 +135,9 @@ impl Plant {
         }
         if self.strikes(Plant::OwnIsHeard, random) {
             subscribing.locality = Locality::All;
+        }
+        if self.strikes(Plant::NothingIsRecalled, random) {
+            subscribing.memory = Memory::Prospective;
         }
         if self.strikes(Plant::BrowserTakes, random) {
             subscribing.intent = Intent::Consume;

@@ -59,6 +59,11 @@ when_full = "reject"
 match = "Consumer.c.VirtualTopic.v"
 max_messages = 4
 when_full = "reject"
+
+[[destination]]
+match = "prices.>"
+retained_messages = 3
+retained_bytes = "1 KiB"
 "#;
 
 /// What waits in the rings.
@@ -119,6 +124,8 @@ pub(crate) struct Rules {
     pub(crate) keeps_failed_non_persistent: bool,
     /// How much may wait in it, and who pays beyond that.
     pub(crate) bound: Option<Bound>,
+    /// What a topic keeps for those that begin with it.
+    pub(crate) retained: Amount,
     delays_ms: [u64; 3],
 }
 
@@ -199,6 +206,7 @@ impl Rules {
             keeps_expired: true,
             keeps_failed_non_persistent: true,
             bound: None,
+            retained: Amount::default(),
             delays_ms: [0, 400, 800],
         };
         match name {
@@ -241,6 +249,13 @@ impl Rules {
             },
             "Consumer.c.VirtualTopic.v" => Self {
                 bound: Some(Bound::new(4, ANY, WhenFull::Reject)),
+                ..common
+            },
+            prices if prices.starts_with("prices.") => Self {
+                retained: Amount {
+                    messages: 3,
+                    bytes: 1_024,
+                },
                 ..common
             },
             SHARED | "DLQ.durable" => Self {

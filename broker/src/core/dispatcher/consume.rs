@@ -79,17 +79,14 @@ impl Dispatcher {
         let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
-        for place in places {
-            self.take_from(key, place);
-            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
-                self.recall_of(key, topic, now);
-            }
+        for place in &places {
+            self.take_from(key, *place);
         }
-        for pattern in patterns {
-            self.take_from_matching(key, &pattern);
-            if memory == Memory::Retroactive {
-                self.recall_matching(key, &pattern, now);
-            }
+        for pattern in &patterns {
+            self.take_from_matching(key, pattern);
+        }
+        if memory == Memory::Retroactive {
+            self.recall(key, &places, &patterns, now);
         }
     }
 

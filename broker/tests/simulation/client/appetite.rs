@@ -63,6 +63,8 @@ pub(super) struct Taste {
     pub(super) no_local: usize,
     /// Subscriptions that want but so much kept for them.
     pub(super) pending: usize,
+    /// Subscriptions that begin with what topics have kept.
+    pub(super) retroactive: usize,
 }
 
 impl Appetite {
@@ -118,6 +120,7 @@ impl Taste {
             lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
+            retroactive: pick([0, 0, 40, 90]),
         }
         .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or(LEFT_OUT.to_owned()))
     }
@@ -147,6 +150,7 @@ impl Taste {
                 "later" => self.later = 0,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "retained" => self.retroactive = 0,
                 "pending" => self.pending = 0,
                 _ => {}
             }
