@@ -4,6 +4,7 @@ mod acknowledge;
 mod appetite;
 mod draft;
 mod lasting;
+mod manage;
 mod receive;
 mod send;
 mod subscribe;
@@ -230,8 +231,8 @@ impl Client {
             self.unsubscribe(random, wire);
         } else if falls(wants.delete) {
             self.delete_unused(random, wire);
-        } else if falls(wants.thin_out) {
-            self.thin_out(random, now_ms, wire);
+        } else if falls(wants.manage) {
+            self.manage(random, now_ms, judge, wire);
         } else if falls(wants.transact) {
             if random.percent(50) {
                 self.begin(random, wire);

@@ -7,6 +7,7 @@
 mod catalogue;
 mod client;
 mod connection;
+mod cron;
 mod identity;
 mod model;
 mod operation;
@@ -145,6 +146,8 @@ fn planted_bugs_are_found() {
         Plant::IdIsLost,
         Plant::DelayIsShort,
         Plant::FiringIsKept,
+        Plant::FiringIsLate,
+        Plant::JobIsHidden,
         Plant::UnblockIsLost,
         Plant::RoomIsIgnored,
         Plant::RoomIsDenied,

@@ -16,6 +16,7 @@ mod group;
 mod handout;
 mod lasting;
 mod log;
+mod manage;
 mod order;
 mod publish;
 mod request;
@@ -28,6 +29,7 @@ mod topic;
 mod turn;
 mod view;
 
+pub(crate) use manage::is_listing;
 pub(crate) use restart::LifeEnd;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 74] = [
+pub(crate) const OPERATIONS: [&str; 79] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -16,6 +16,11 @@ pub(crate) const OPERATIONS: [&str; 74] = [
     "op: SEND delayed",
     "op: SEND repeatedly",
     "op: SEND repeatedly for ever",
+    "op: SEND by cron",
+    "op: SEND BROWSE",
+    "op: SEND BROWSE within a span",
+    "op: SEND REMOVE",
+    "op: SEND REMOVE unknown",
     "op: SEND REMOVEALL",
     "op: SEND REMOVEALL within a span",
     "op: SEND duplicate id",

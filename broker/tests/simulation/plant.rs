@@ -49,6 +49,10 @@ pub(crate) enum Plant {
     FloorIsHigh,
     /// What is scheduled comes before its time.
     DelayIsShort,
+    /// What is scheduled is booked for a minute later than it says.
+    FiringIsLate,
+    /// A look at what is scheduled lacks one.
+    JobIsHidden,
     /// What has fired stays in the schedule.
     FiringIsKept,
     /// The store forgets the ids by which repeats are known.
@@ -90,6 +94,7 @@ impl Plant {
             | Plant::FloorIsHigh
             | Plant::DeletionIsLost
             | Plant::IdIsLost
+            | Plant::JobIsHidden
             | Plant::UnblockIsLost
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
@@ -110,6 +115,11 @@ impl Plant {
     pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
         for request in requests {
             match request {
+                Request::Send { publication, .. } if self.strikes(Plant::FiringIsLate, random) => {
+                    if let Some(later) = &mut publication.later {
+                        later.firing.due_ms += 60_000;
+                    }
+                }
                 Request::Subscribe(subscribing) => self.spoil_subscribing(subscribing, random),
                 Request::Send { publication, .. } if self.strikes(Plant::CopyIsLost, random) => {
                     if let Target::Each(names) = &mut publication.target {
@@ -193,6 +203,9 @@ impl Plant {
     pub(crate) fn spoil_due(self, request: &mut DueRequest, random: &mut Random) {
         if self.strikes(Plant::DelayIsShort, random) {
             request.until_ms += 400;
+        }
+        if crate::model::is_listing(request) && self.strikes(Plant::JobIsHidden, random) {
+            request.rows_max = 1;
         }
     }
 

@@ -100,7 +100,7 @@ impl Dispatcher {
         now: Now,
     ) {
         if Self::is_for_scheduler(&publication.target) {
-            return self.manage_schedule(peer, &publication.message, receipt);
+            return self.manage_schedule(peer, publication, receipt);
         }
         if let Some(query) = Self::query_in(&publication.target) {
             return self.query(peer, &query, &publication.message, receipt, now);
@@ -278,9 +278,7 @@ impl Dispatcher {
         mode == DeliveryMode::Persistent
             && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => {
-                    self.topics[key.0].is_kept() || !self.virtual_queues_of(key).is_empty()
-                }
+                Place::Topic(key) => self.topics[key.0].is_kept() || self.queue_count(&[place]) > 0,
             }
     }
 
@@ -315,7 +313,7 @@ impl Dispatcher {
             return self.enqueue(*key, sequence, number, &publication, routing);
         }
         if let [Place::Topic(key)] = places
-            && self.virtual_queues_of(*key).is_empty()
+            && self.queue_count(places) == 0
         {
             placed.push(Placed::Topic(*key, number));
             let identity = (sequence, number);
@@ -340,6 +338,7 @@ impl Dispatcher {
                         promise = promise.and(own);
                     }
                     placed.push(Placed::Topic(key, number));
+                    self.place_in_feeds(key, number, publication.mode, placed);
                     let identity = (sequence, number);
                     let publication = publication.clone();
                     let own = self.publish_to_topic(key, identity, publication, routing, now);
@@ -425,7 +424,7 @@ impl Dispatcher {
         publication.expires_ms = topic
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
-        let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
+        let promise = self.feed_lasting(key, (sequence, number), &publication, routing, now);
         self.publish_in_turn(key, (sequence, number), publication, routing, now);
         promise
     }

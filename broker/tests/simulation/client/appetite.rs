@@ -20,8 +20,8 @@ pub(crate) struct Appetite {
     pub(super) unsubscribe: usize,
     /// Deleting a durable subscription that it does not use.
     pub(super) delete: usize,
-    /// Taking off what is scheduled.
-    pub(super) thin_out: usize,
+    /// Looking at what is scheduled, and taking it off.
+    pub(super) manage: usize,
     pub(super) transact: usize,
     pub(super) leave: usize,
     /// Of a hundred messages, those that expire.
@@ -55,6 +55,10 @@ pub(super) struct Taste {
     pub(super) browser: usize,
     /// Messages that are to come later.
     pub(super) later: usize,
+    /// Of those, the ones that come by the calendar.
+    pub(super) cron: usize,
+    /// Whether anybody looks at what is scheduled.
+    pub(super) manage: bool,
     /// Messages with an id by which repeats are known.
     pub(super) duplicate: usize,
     /// Subscriptions that are durable or shared.
@@ -81,7 +85,7 @@ impl Appetite {
             } else {
                 0
             },
-            thin_out: if taste.later > 0 { pick([0, 3, 10]) } else { 0 },
+            manage: if taste.later > 0 { pick([0, 8, 24]) } else { 0 },
             transact: pick([0, 80, 200]),
             leave: pick([0, 1, 10]),
             expiry: pick([0, 12, 50]),
@@ -94,6 +98,11 @@ impl Appetite {
 }
 
 impl Appetite {
+    /// Whether something comes by the calendar.
+    pub(crate) fn knows_calendar(&self) -> bool {
+        self.taste.later > 0 && self.taste.cron > 0
+    }
+
     /// Whether there are subscriptions that last.
     pub(crate) fn lasts(&self) -> bool {
         self.taste.lasting > 0
@@ -116,6 +125,8 @@ impl Taste {
             rank: pick([0, 0, 20, 80]),
             browser: pick([0, 0, 10, 30]),
             later: pick([0, 0, 15, 50]),
+            cron: pick([0, 0, 10, 30]),
+            manage: true,
             duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
@@ -148,6 +159,8 @@ impl Taste {
                 "rank" => self.rank = 0,
                 "browser" => self.browser = 0,
                 "later" => self.later = 0,
+                "cron" => self.cron = 0,
+                "manage" => self.manage = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
                 "retained" => self.retroactive = 0,

@@ -83,6 +83,9 @@ impl Model {
             Request::Commit { sends, .. } => self.can_judge(&sends.iter().collect::<Vec<_>>()),
             _ => true,
         };
+        if self.looks_first(connection, request) {
+            return self.peer(connection).deferred.push_back(request.clone());
+        }
         if can_judge {
             return self.act(connection, request);
         }
@@ -112,7 +115,7 @@ impl Model {
         }
     }
 
-    fn go_on(&mut self, connection: ConnectionId) {
+    pub(super) fn go_on(&mut self, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
         };

@@ -191,6 +191,7 @@ impl Model {
         let is_persistent = delivery.mode == DeliveryMode::Persistent;
         assert_eq!(is_persistent, entry.is_persistent, "{message:?}");
         assert_eq!(delivery.message.bytes(), entry.facts.bytes, "{message:?}");
+        entry.facts.check_lines(&delivery.message);
     }
 
     /// The delivery is with its subscription from now on.

@@ -20,8 +20,7 @@ impl Model {
     ) {
         let targets = publication.target.names();
         if *targets[0].wire() == *MANAGEMENT {
-            self.thin_out(&publication.message);
-            return self.owe(publisher, receipt, 0);
+            return self.manage(publisher, publication, receipt);
         }
         let goes_nowhere = targets
             .iter()

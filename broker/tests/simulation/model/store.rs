@@ -296,7 +296,7 @@ impl Model {
         entry.is_persistent = true;
         entry.is_stored = true;
         entry.expires_ms = 0;
-        entry.deliveries = 0;
+        entry.deliveries = entry.facts.deliveries_before;
         entry.failures = 0;
         entry.is_uncertain = false;
         entry.visible_after = ticket;

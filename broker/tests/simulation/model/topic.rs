@@ -176,6 +176,7 @@ impl Model {
         assert_eq!(delivery.expires_ms, copy.facts.expires_ms, "{id:?}");
         let is_persistent = delivery.mode == DeliveryMode::Persistent;
         assert_eq!(is_persistent, copy.facts.is_persistent, "{id:?}");
+        copy.facts.check_lines(&delivery.message);
         trace::count("topic: delivery");
         copy
     }
@@ -241,7 +242,7 @@ impl Copy {
             facts: Rc::clone(facts),
             topic: topic.into(),
             order,
-            deliveries: 0,
+            deliveries: facts.deliveries_before,
             failures: 0,
         }
     }

@@ -102,6 +102,7 @@ impl World {
                 }
                 Read::Due(mut request) => {
                     trace::count("due asked for");
+                    self.model.due_asked_for(&request);
                     self.plant.spoil_due(&mut request, &mut self.random);
                     life.store.read_due(request);
                 }
