@@ -153,6 +153,7 @@ fn planted_bugs_are_found() {
         Plant::RoomIsDenied,
         Plant::WeightIsIgnored,
         Plant::LessIsRetained,
+        Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
     ] {
         check_found(plant);

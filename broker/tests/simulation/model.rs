@@ -14,6 +14,7 @@ mod entry;
 mod failure;
 mod group;
 mod handout;
+mod last_value;
 mod lasting;
 mod log;
 mod manage;
@@ -47,6 +48,7 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
 use schedule::Agenda;
@@ -157,6 +159,7 @@ pub(crate) struct Model {
     agenda: Agenda,
     dropped: Vec<Dropped>,
     room: Room,
+    last_values: LastValues,
     /// The queues in which something has expired in this turn, once for each message, and its bytes.
     expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
@@ -211,6 +214,7 @@ impl Model {
             agenda: Agenda::default(),
             dropped: Vec::new(),
             room: Room::default(),
+            last_values: LastValues::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 79] = [
+pub(crate) const OPERATIONS: [&str; 81] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -35,6 +35,8 @@ pub(crate) const OPERATIONS: [&str; 79] = [
     "op: SEND to a queue that holds back by bytes",
     "op: SEND to a queue that refuses",
     "queue: refuses",
+    "op: SEND to a queue of last values",
+    "last value: replaced",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",

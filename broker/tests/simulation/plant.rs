@@ -69,6 +69,8 @@ pub(crate) enum Plant {
     LessIsRetained,
     /// A subscription does not begin with what its topic has kept.
     NothingIsRecalled,
+    /// Last values are told apart by another header.
+    ValueIsAnother,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -80,6 +82,7 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }

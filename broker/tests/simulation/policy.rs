@@ -61,6 +61,10 @@ max_messages = 4
 when_full = "reject"
 
 [[destination]]
+match = "levels"
+last_value = "colour"
+
+[[destination]]
 match = "prices.>"
 retained_messages = 3
 retained_bytes = "1 KiB"
@@ -78,7 +82,15 @@ pub(crate) const BYTE_NARROW: &str = "/queue/heavy";
 pub(crate) const STRICT: &str = "/queue/strict";
 pub(crate) const STRICT_CONSUMER: &str = "/queue/Consumer.c.VirtualTopic.v";
 
-/// Whether a queue may drop what it was sent.
+/// What keeps the last message of each colour.
+pub(crate) const LEVELS: &str = "/queue/levels";
+
+/// Whether a queue may drop what it was sent without anybody seeing it.
+pub(crate) fn may_drop(name: &str) -> bool {
+    is_ring(name) || name == LEVELS
+}
+
+/// Whether a queue keeps so much and no more.
 pub(crate) fn is_ring(name: &str) -> bool {
     [RING, BYTE_RING].contains(&name)
 }
@@ -126,6 +138,8 @@ pub(crate) struct Rules {
     pub(crate) bound: Option<Bound>,
     /// What a topic keeps for those that begin with it.
     pub(crate) retained: Amount,
+    /// Whether of each colour only the last message stays.
+    pub(crate) keeps_last_values: bool,
     delays_ms: [u64; 3],
 }
 
@@ -207,6 +221,7 @@ impl Rules {
             keeps_failed_non_persistent: true,
             bound: None,
             retained: Amount::default(),
+            keeps_last_values: false,
             delays_ms: [0, 400, 800],
         };
         match name {
@@ -249,6 +264,10 @@ impl Rules {
             },
             "Consumer.c.VirtualTopic.v" => Self {
                 bound: Some(Bound::new(4, ANY, WhenFull::Reject)),
+                ..common
+            },
+            "levels" => Self {
+                keeps_last_values: true,
                 ..common
             },
             prices if prices.starts_with("prices.") => Self {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, RING, STRICT, STRICT_CONSUMER};
+use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
@@ -151,6 +151,7 @@ impl Taste {
                 "reject" => [STRICT, STRICT_CONSUMER]
                     .into_iter()
                     .for_each(|strict| self.palette.leave_out(strict)),
+                "last" => self.palette.leave_out(LEVELS),
                 "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
                     .into_iter()
                     .for_each(|queue| self.palette.leave_out(queue)),

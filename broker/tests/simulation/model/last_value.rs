@@ -3,11 +3,13 @@
 //! What waits goes when a newer message of its value comes; what a consumer has goes when it comes back and a newer one is there. After a
 //! restart the broker learns behind its consumers what is there: until then an older one may still be handed out and come back.
 
+use std::collections::BTreeMap;
+
 use stompbox_store::{Batch, Operation};
 
-use super::Model;
 use super::entry::{Entry, EntryId, Spot, Whereabouts};
 use super::failure::Outcome;
+use super::{Model, QueueIndex};
 use crate::trace;
 
 /// See the module.
@@ -17,6 +19,8 @@ pub(super) struct LastValues {
     replaced: Vec<EntryId>,
     /// What came back and may have gone, with how.
     doubtful: Vec<(EntryId, Outcome)>,
+    /// What the broker knows as the newest of a colour; it may have gone.
+    newest: BTreeMap<(QueueIndex, String), EntryId>,
     /// What came since the start stands here or behind.
     first_order: i64,
 }
@@ -34,6 +38,7 @@ impl LastValues {
     pub(super) fn restart(&mut self, first_order: i64) {
         self.replaced.clear();
         self.doubtful.clear();
+        self.newest.clear();
         self.first_order = first_order;
     }
 }
@@ -47,53 +52,50 @@ impl Model {
         if !self.queues[entry.queue].rules.keeps_last_values {
             return Newer::None;
         }
-        let is_there = |other: &&Entry| {
-            let stands = other.whereabouts.may_expire() || other.whereabouts == Whereabouts::Held;
-            other.queue == entry.queue && other.order > entry.order && stands
+        let stands = |other: &Entry| {
+            let is_there = other.whereabouts.may_expire() || other.whereabouts == Whereabouts::Held;
+            other.queue == entry.queue && other.order > entry.order && is_there
         };
-        let same = self.all().map(|(_, other)| other);
-        let newest = same
-            .filter(|other| other.facts.traits.colour.as_ref() == Some(colour))
-            .filter(is_there)
-            .map(|other| other.order)
-            .max();
-        match newest {
-            None => Newer::None,
-            Some(order) if order >= self.last_values.first_order => Newer::Known,
-            Some(_) => Newer::Perhaps,
+        let newest = self.last_values.newest.get(&(entry.queue, colour.clone()));
+        if newest.is_some_and(|newest| stands(self.entry(*newest))) {
+            return Newer::Known;
+        }
+        // What it has not read yet of what it found on the disk it does not know.
+        let mut same = self.all().map(|(_, other)| other).filter(|other| {
+            other.facts.traits.colour.as_ref() == Some(colour)
+                && other.order < self.last_values.first_order
+        });
+        match same.any(stands) {
+            true => Newer::Perhaps,
+            false => Newer::None,
         }
     }
 
-    /// A message has come: what waits of its value goes.
+    /// A message takes its place: the one that was known of its value goes, if that waits.
     pub(super) fn replace_values(&mut self, id: EntryId) {
         let entry = self.entry(id);
-        let (queue, colour) = (entry.queue, entry.facts.traits.colour.clone());
-        if !self.queues[queue].rules.keeps_last_values || colour.is_none() {
+        let Some(colour) = entry.facts.traits.colour.clone() else {
+            return;
+        };
+        if !self.queues[entry.queue].rules.keeps_last_values {
             return;
         }
-        let is_older = |other: &Entry| {
-            let is_same = other.queue == queue && other.facts.traits.colour == colour;
-            is_same && other.whereabouts.may_expire()
+        let (queue, order) = (entry.queue, entry.order);
+        let before = self.last_values.newest.insert((queue, colour), id);
+        let Some(before) = before.filter(|before| *before != id) else {
+            return;
         };
-        let older: Vec<EntryId> = self
-            .all()
-            .filter(|(other, entry)| *other != id && is_older(entry))
-            .map(|(other, _)| other)
-            .collect();
-        for other in older {
-            let entry = self.entry(other);
-            let is_waiting = entry.whereabouts == Whereabouts::Waiting;
-            let is_known = entry.order >= self.last_values.first_order;
-            match (entry.is_stored, is_waiting) {
-                (true, true) if is_known => self.last_values.replaced.push(other),
-                (true, _) => {}
-                (false, true) => {
-                    trace::count("last value: replaced");
-                    self.take(other, Whereabouts::Gone);
-                }
-                // It goes now or when its delay is over.
-                (false, false) => self.take(other, Whereabouts::Fading),
+        let old = self.entry(before);
+        if old.queue != queue || old.order > order || !old.whereabouts.may_expire() {
+            return;
+        }
+        match (old.is_stored, old.whereabouts == Whereabouts::Waiting) {
+            (true, _) => self.last_values.replaced.push(before),
+            (false, true) => {
+                trace::count("last value: replaced");
+                self.take(before, Whereabouts::Gone);
             }
+            (false, false) => self.take(before, Whereabouts::Fading),
         }
     }
 
@@ -124,7 +126,7 @@ impl Model {
                 trace::count("last value: replaced");
                 self.set(id, Whereabouts::Gone);
             } else {
-                self.come_to_terms(id, outcome);
+                self.come_to_terms(id, outcome, self.ticket);
             }
         }
     }
@@ -134,7 +136,7 @@ impl Model {
         for id in std::mem::take(&mut self.last_values.replaced) {
             let entry = self.entry(id);
             assert!(
-                !entry.whereabouts.may_expire(),
+                !entry.whereabouts.may_expire() || entry.dead.is_some(),
                 "{id:?} stays although a newer message has its value: {entry:?}"
             );
         }
