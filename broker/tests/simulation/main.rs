@@ -152,6 +152,9 @@ fn planted_bugs_are_found() {
         Plant::RoomIsIgnored,
         Plant::RoomIsDenied,
         Plant::WeightIsIgnored,
+        Plant::LessIsRetained,
+        Plant::ValueIsAnother,
+        Plant::NothingIsRecalled,
     ] {
         check_found(plant);
     }

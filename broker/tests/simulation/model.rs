@@ -14,6 +14,7 @@ mod entry;
 mod failure;
 mod group;
 mod handout;
+mod last_value;
 mod lasting;
 mod log;
 mod manage;
@@ -21,6 +22,7 @@ mod order;
 mod publish;
 mod request;
 mod restart;
+mod retained;
 mod room;
 mod schedule;
 mod store;
@@ -46,6 +48,7 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
 use schedule::Agenda;
@@ -156,6 +159,7 @@ pub(crate) struct Model {
     agenda: Agenda,
     dropped: Vec<Dropped>,
     room: Room,
+    last_values: LastValues,
     /// The queues in which something has expired in this turn, once for each message, and its bytes.
     expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
@@ -210,6 +214,7 @@ impl Model {
             agenda: Agenda::default(),
             dropped: Vec::new(),
             room: Room::default(),
+            last_values: LastValues::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),

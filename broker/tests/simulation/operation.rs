@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 77] = [
+pub(crate) const OPERATIONS: [&str; 81] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -35,6 +35,8 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: SEND to a queue that holds back by bytes",
     "op: SEND to a queue that refuses",
     "queue: refuses",
+    "op: SEND to a queue of last values",
+    "last value: replaced",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",
@@ -53,6 +55,8 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: SUBSCRIBE priority",
     "op: SUBSCRIBE no-local",
     "op: SUBSCRIBE pending limit",
+    "op: SUBSCRIBE retroactive",
+    "topic: recalled",
     "op: SUBSCRIBE browser",
     "op: SUBSCRIBE option in the destination",
     "op: CONNECT client-id",

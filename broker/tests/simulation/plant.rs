@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
 use stompbox_broker::core::message::Target;
-use stompbox_broker::core::port::{ConnectionId, Intent, Locality, Reply, Request, Subscribing};
+use stompbox_broker::core::port::{
+    ConnectionId, Intent, Locality, Memory, Reply, Request, Subscribing,
+};
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
 use crate::random::Random;
@@ -63,6 +65,12 @@ pub(crate) enum Plant {
     RoomIsDenied,
     /// A limit in bytes is not heeded.
     WeightIsIgnored,
+    /// A topic keeps less than its policy says for those that begin with it.
+    LessIsRetained,
+    /// A subscription does not begin with what its topic has kept.
+    NothingIsRecalled,
+    /// Last values are told apart by another header.
+    ValueIsAnother,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -74,6 +82,8 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
+            Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }
     }
@@ -94,6 +104,7 @@ impl Plant {
             | Plant::PriorityIsLost
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
+            | Plant::NothingIsRecalled
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -137,6 +148,9 @@ impl Plant {
         }
         if self.strikes(Plant::OwnIsHeard, random) {
             subscribing.locality = Locality::All;
+        }
+        if self.strikes(Plant::NothingIsRecalled, random) {
+            subscribing.memory = Memory::Prospective;
         }
         if self.strikes(Plant::BrowserTakes, random) {
             subscribing.intent = Intent::Consume;

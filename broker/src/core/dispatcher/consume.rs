@@ -90,11 +90,8 @@ impl Dispatcher {
         let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
-        for place in places {
-            self.take_from(key, place);
-            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
-                self.recall_of(key, topic, now);
-            }
+        for place in &places {
+            self.take_from(key, *place);
         }
         // Topics are looked up when they are published to.
         for pattern in &patterns {
@@ -104,9 +101,7 @@ impl Dispatcher {
             self.join(key, queue);
         }
         if memory == Memory::Retroactive {
-            for pattern in &patterns {
-                self.recall_matching(key, pattern, now);
-            }
+            self.recall(key, &places, &patterns, now);
         }
     }
 

@@ -34,7 +34,7 @@ impl Dispatcher {
             self.advise_expired(Topic(key), number);
             return;
         }
-        self.retain(key, number, &publication);
+        self.retain(key, (sequence, number), &publication, publisher);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
         self.refresh_audience(key);
@@ -109,7 +109,7 @@ impl Dispatcher {
         self.reply(peer, Reply::Deliver(delivery));
     }
 
-    fn is_wanted(
+    pub(super) fn is_wanted(
         &self,
         key: TopicKey,
         to: SubscriptionKey,

@@ -180,6 +180,7 @@ impl Dispatcher {
         now: Now,
     ) {
         entry.not_before = due;
+        self.enter_value(key, rank, sequence, &entry);
         let queue = &self.queues[key.0];
         let order = match queue.exclusive {
             Some(_) => RedeliveryOrder::Hold,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, RING, STRICT, STRICT_CONSUMER};
+use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
@@ -67,6 +67,8 @@ pub(super) struct Taste {
     pub(super) no_local: usize,
     /// Subscriptions that want but so much kept for them.
     pub(super) pending: usize,
+    /// Subscriptions that begin with what topics have kept.
+    pub(super) retroactive: usize,
 }
 
 impl Appetite {
@@ -129,6 +131,7 @@ impl Taste {
             lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
+            retroactive: pick([0, 0, 40, 90]),
         }
         .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or(LEFT_OUT.to_owned()))
     }
@@ -148,6 +151,7 @@ impl Taste {
                 "reject" => [STRICT, STRICT_CONSUMER]
                     .into_iter()
                     .for_each(|strict| self.palette.leave_out(strict)),
+                "last" => self.palette.leave_out(LEVELS),
                 "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
                     .into_iter()
                     .for_each(|queue| self.palette.leave_out(queue)),
@@ -160,6 +164,7 @@ impl Taste {
                 "manage" => self.manage = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "retained" => self.retroactive = 0,
                 "pending" => self.pending = 0,
                 _ => {}
             }

@@ -29,6 +29,9 @@ impl Client {
         let mut wishes = Wishes::default();
         wishes.wish_prefetch(&random.between(1, 5).to_string(), random);
         self.wish_order(&mut wishes, random);
+        // Which is refused.
+        let forgets = usize::from(self.appetite.taste.retroactive > 0);
+        self.wish_memory(&mut wishes, forgets, random);
         if let Some(selector) = self.own_selector(&identity, random) {
             wishes.headers.push(("selector", selector.to_owned()));
         }

@@ -146,6 +146,9 @@ impl Client {
         let deliveries = text(frame, "JMSXDeliveryCount").and_then(|count| count.parse().ok());
         let deliveries = deliveries.expect("a count");
         let is_redelivered = frame.text("redelivered").as_deref() == Some("true");
+        // An answer is the broker's own.
+        let says_so = is_redelivered || is_answer || !judge.sent[id.0].is_resent;
+        assert!(says_so, "{id:?} was sent again and says that it is new");
         judge.received((id, place.clone()), deliveries, is_redelivered);
         if let Some(address) = text(frame, "reply-to")
             && self.answers.len() < ANSWERS_MAX

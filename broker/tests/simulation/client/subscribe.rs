@@ -81,6 +81,7 @@ impl Client {
             wishes.headers.push(("browser", "true".to_owned()));
         } else {
             self.wish_order(&mut wishes, random);
+            self.wish_memory(&mut wishes, self.appetite.taste.retroactive, random);
         }
         self.wish_choice(&mut wishes, random);
         let mut destination = sources;
@@ -170,6 +171,18 @@ impl Client {
             } else {
                 wishes.wish(header, "consumer.priority", &rank, random);
             }
+        }
+    }
+
+    pub(super) fn wish_memory(&self, wishes: &mut Wishes, share: usize, random: &mut Random) {
+        if random.percent(share) {
+            trace::count("op: SUBSCRIBE retroactive");
+            wishes.wish(
+                "activemq.retroactive",
+                "consumer.retroactive",
+                "true",
+                random,
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use stompbox_broker::core::destination::Pattern;
 use stompbox_broker::core::dispatcher::Exclusivity;
 use stompbox_broker::core::port::{
-    AckMode, ConnectionId, Intent, Locality, Source, Subscribing, SubscriptionHandle,
+    AckMode, ConnectionId, Intent, Locality, Memory, Source, Subscribing, SubscriptionHandle,
 };
 use stompbox_store::DestinationKind;
 
@@ -15,6 +15,7 @@ use super::failure::Outcome;
 use super::topic::Pending;
 use super::{Model, Open, QueueIndex, Seat};
 use crate::catalogue::{Choice, choice_of, matches};
+use crate::trace;
 
 /// What a subscription takes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,15 @@ impl Subscription {
             .is_none_or(|(_, chooses)| chooses(&facts.traits))
     }
 
+    /// Whether it wants this of a topic.
+    pub(super) fn wants(&self, facts: &Facts, own: ConnectionId) -> bool {
+        let is_own = self.no_local && facts.publisher == own;
+        if is_own && self.chooses(facts) {
+            trace::count("topic: not heard by its own connection");
+        }
+        !is_own && self.chooses(facts)
+    }
+
     /// Whether it takes from a destination itself, and does not just look.
     pub(super) fn hears(&self, name: &str) -> bool {
         let takes = self.browse.is_none() && self.lasting.is_none();
@@ -110,6 +120,10 @@ impl Model {
         if is_strangers || (browses && !is_of_one_queue) {
             return self.refuse(connection);
         }
+        let recalls = subscribing.memory == Memory::Retroactive && !browses;
+        if recalls && subscribing.lasting.is_some() {
+            return self.refuse(connection);
+        }
         let lasting = match &subscribing.lasting {
             None => None,
             Some(lasting) => match self.lasting_of(connection, lasting, subscribing) {
@@ -143,6 +157,9 @@ impl Model {
         subscriptions.insert(subscribing.subscription, made);
         for index in 0..self.queues.len() {
             self.may_join(index, seat);
+        }
+        if recalls {
+            self.recall(seat);
         }
         let opens_at = lasting.map_or(0, |queue| self.opens_at(queue));
         self.owe(connection, subscribing.receipt.as_ref(), opens_at);

@@ -95,10 +95,16 @@ impl Facts {
 
     /// The same as an answer to a BROWSE, which says this of it.
     pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        let mark_bytes = match self.deliveries_before {
+            0 => 0,
+            _ => "x-resent:true\n".len(),
+        };
         Self {
-            bytes: self.bytes + lines.len(),
+            bytes: self.bytes - mark_bytes + lines.len(),
             is_persistent: false,
             expires_ms: 0,
+            // The answer itself is not sent again.
+            deliveries_before: 0,
             lines: Some(lines),
             ..self.as_fired(firing)
         }

@@ -120,6 +120,7 @@ impl Model {
                 "{id:?} waits for a commit that never comes"
             );
         }
+        self.check_last_values();
         self.check_nobody_waits();
         self.check_schedule(dispatcher.overview().scheduled, true);
         self.check_views(dispatcher);
