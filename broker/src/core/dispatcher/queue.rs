@@ -250,7 +250,7 @@ impl Queue {
     }
 
     /// Ranks whose lane is not empty, the first to be delivered first.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = Rank> + use<> {
+    pub(super) fn occupied(&self) -> impl DoubleEndedIterator<Item = Rank> + use<> {
         let bits = self.occupied;
         (0..LANE_COUNT as u8)
             .filter(move |rank| bits & (1 << rank) != 0)
