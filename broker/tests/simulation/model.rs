@@ -43,6 +43,7 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use group::Owner;
 use lasting::Lasting;
 use schedule::Agenda;
 use topic::{Copy, Topic};
@@ -69,8 +70,8 @@ struct Queue {
     owner: Option<ConnectionId>,
     /// Its consumers, the oldest first.
     members: Vec<Seat>,
-    /// Who has which message group.
-    groups: BTreeMap<Vec<u8>, Seat>,
+    /// Who may have which message group.
+    groups: BTreeMap<Vec<u8>, BTreeSet<Owner>>,
     /// Whether somebody who chooses has been among them since the start.
     is_looked_into: bool,
     /// Groups that somebody had and lost since the start.
