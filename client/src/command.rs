@@ -56,6 +56,8 @@ pub(crate) struct Send {
     pub(crate) transaction: Option<SessionId>,
     /// Who waits for the receipt.
     pub(crate) completer: Option<Completer>,
+    /// Whether it was sent before, and nobody knows what became of that.
+    pub(crate) is_resent: bool,
     /// How often the connection ended with an ERROR while it was under way.
     pub(crate) refusals: u8,
 }

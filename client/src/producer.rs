@@ -345,6 +345,7 @@ impl Producer {
             transaction: (self.session.mode == AcknowledgeMode::Transacted)
                 .then_some(self.session.id),
             completer: None,
+            is_resent: false,
             refusals: 0,
         }
     }

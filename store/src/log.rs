@@ -43,7 +43,7 @@ pub struct LogAppend {
     /// When it expires, in ms since 1970; 0 is never.
     pub expires_ms: i64,
     /// The owner's: comes back with the row.
-    pub tag: u8,
+    pub tag: i64,
     /// Who hears when it is refused.
     pub sender: Sender,
 }

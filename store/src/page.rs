@@ -50,7 +50,7 @@ pub struct PageRow {
     /// Where it is kept.
     pub medium: Medium,
     /// What a message of a log was tagged with; 0 for an entry.
-    pub tag: u8,
+    pub tag: i64,
 }
 
 /// Entries read back.

@@ -306,6 +306,12 @@ fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
     let mut wire = connect(&broker);
     wire.subscribe_with("s", "/topic/t", "client", &shared);
     wire.subscribe_with("byid", "/topic/t", "client", &[("durable", "true")]);
+    wire.subscribe_with(
+        "many",
+        "/topic/b.>,/topic/a",
+        "client",
+        &[("durable", "true")],
+    );
     let name = [("activemq.subscriptionName", "own")];
     let mut owner = Wire::connect_with(broker.stomp(), Version::V12, &[("client-id", "a=b")]);
     owner.subscribe_with("s", "/topic/t", "client", &name);
@@ -317,7 +323,7 @@ fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
             .collect::<Vec<_>>()
     };
     let all = identities(&broker);
-    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!(all.len(), 4, "{all:?}");
     let forget = |broker: &Broker, identity: &Value| {
         let (status, json) = post_to(
             broker,

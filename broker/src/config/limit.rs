@@ -37,6 +37,9 @@ section! {
         pub destinations: usize = 1_000_000, Count { min: 1, max: 100_000_000 };
         /// Queues that one virtual topic feeds.
         pub virtual_queues: usize = 10_000, Count { min: 1, max: 1_000_000 };
+        /// Different patterns and lists of topics that durable subscriptions have: a message is written once for each that
+        /// matches.
+        pub durable_patterns: usize = 1_000, Count { min: 1, max: 1_000_000 };
         /// Connections of the broker; 0 = as many as file handles allow.
         pub connections: usize = 0, Count { min: 0, max: 10_000_000 };
         /// Frames other than MESSAGE that may wait to be written to a connection before it is no longer read.

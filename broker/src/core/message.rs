@@ -52,6 +52,30 @@ impl Priority {
     }
 }
 
+/// Stands before the headers of a message that a sender has sent again, where the store keeps them. A sender's own
+/// header of this name is consumed, so that it stands there for nothing else.
+const RESENT: &[u8] = b"x-resent:true\n";
+
+/// Marks a canonical header block: its message was sent again.
+pub fn mark_as_resent(head: &mut Vec<u8>) {
+    head.splice(..0, RESENT.iter().copied());
+}
+
+/// How many bytes of a header block are the mark.
+fn mark_bytes(head: &[u8]) -> u8 {
+    if head.starts_with(RESENT) {
+        RESENT.len() as u8
+    } else {
+        0
+    }
+}
+
+/// The sender's headers in what the store keeps as the head of a message.
+#[must_use]
+pub fn without_mark(head: &[u8]) -> &[u8] {
+    head.strip_prefix(RESENT).unwrap_or(head)
+}
+
 /// A body as it arrived.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
@@ -66,6 +90,7 @@ pub enum Body<'a> {
 pub struct Message {
     data: Box<[u8]>,
     head_bytes: usize,
+    mark_bytes: u8,
     /// Boxed, as few have one.
     large_body: Option<Box<Bytes>>,
     has_escapes: bool,
@@ -109,7 +134,8 @@ impl From<MessageGroup> for Group {
 }
 
 impl Message {
-    /// Makes a message from a canonical header block and a body. `charge` is for the bytes of both.
+    /// Makes a message from a canonical header block, which may be [marked](mark_as_resent), and a body. `charge` is
+    /// for the bytes of both.
     #[must_use]
     pub fn new(
         head: &[u8],
@@ -131,6 +157,7 @@ impl Message {
         Self {
             data: data.into_boxed_slice(),
             head_bytes: head.len(),
+            mark_bytes: mark_bytes(head),
             large_body,
             has_escapes: canonical::has_escapes(head),
             priority,
@@ -151,6 +178,7 @@ impl Message {
     #[must_use]
     pub fn from_page(row: PageRow, priority: Priority, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
+        let mark_bytes = mark_bytes(&row.data[..head_bytes]);
         let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
         let group = names_group
             .then(|| Group::of(&row.data[..head_bytes]))
@@ -161,6 +189,7 @@ impl Message {
             charge: budget.charge(row.data.len()),
             data: row.data,
             head_bytes,
+            mark_bytes,
             large_body: None,
             priority,
             timestamp_ms: row.timestamp_ms,
@@ -176,7 +205,14 @@ impl Message {
     /// The sender's headers as a canonical block.
     #[must_use]
     pub fn head(&self) -> &[u8] {
-        &self.data[..self.head_bytes]
+        &self.data[usize::from(self.mark_bytes)..self.head_bytes]
+    }
+
+    /// How often it may have been delivered before it came: once, if its sender has sent it again because nobody told
+    /// him what became of it.
+    #[must_use]
+    pub fn deliveries_before(&self) -> u32 {
+        u32::from(self.mark_bytes > 0)
     }
 
     /// The body.
@@ -188,10 +224,10 @@ impl Message {
         }
     }
 
-    /// Head and body.
+    /// Head and body, as they are kept.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.head().len() + self.body().len()
+        self.head_bytes + self.body().len()
     }
 
     /// The group that it belongs to.
@@ -209,7 +245,7 @@ impl Message {
 
 impl Payload for Message {
     fn head(&self) -> &[u8] {
-        Message::head(self)
+        &self.data[..self.head_bytes]
     }
 
     fn body(&self) -> &[u8] {

@@ -19,6 +19,10 @@ const INBOX_BATCHES: usize = 256;
 /// Batches taken in one turn: few enough that the disk and the receipts are not kept waiting.
 const TURN_BATCHES: usize = 64;
 
+/// No further batch is taken in a turn that has so many requests: what it leaves behind is still in the processor's
+/// caches when connections write it.
+const TURN_REQUESTS: usize = 1_024;
+
 /// No more requests are taken while so much is submitted and not committed.
 const BACKLOG_MAX: Backlog = Backlog {
     operations: 16_384,
@@ -62,6 +66,15 @@ pub(super) enum Message {
     StopConnections,
     /// Everything else has stopped: write the last batch.
     Stop(oneshot::Sender<Result<(), StoreError>>),
+}
+
+impl Message {
+    fn requests(&self) -> usize {
+        match self {
+            Self::Requests(_, requests, _) => requests.len(),
+            _ => 0,
+        }
+    }
 }
 
 pub(super) type Inbox = mpsc::Sender<Message>;
@@ -121,11 +134,10 @@ impl DispatcherTask {
             tokio::select! {
                 biased;
                 event = self.events.recv() => self.store_event(event)?,
-                count = self.inbox.recv_many(&mut messages, TURN_BATCHES), if takes_requests => {
-                    if count == 0 {
-                        return Ok(());
-                    }
-                }
+                first = self.inbox.recv(), if takes_requests => match first {
+                    Some(first) => self.gather(first, &mut messages),
+                    None => return Ok(()),
+                },
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             while let Ok(event) = self.events.try_recv() {
@@ -157,6 +169,19 @@ impl DispatcherTask {
                 }
             }
             self.finish_turn()?;
+        }
+    }
+
+    /// What a turn takes, as far as it has come.
+    fn gather(&mut self, first: Message, messages: &mut Vec<Message>) {
+        let mut requests = first.requests();
+        messages.push(first);
+        while requests < TURN_REQUESTS
+            && messages.len() < TURN_BATCHES
+            && let Ok(next) = self.inbox.try_recv()
+        {
+            requests += next.requests();
+            messages.push(next);
         }
     }
 

@@ -8,17 +8,21 @@ use stompbox_broker::core::selector::Selector;
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 10] = [
+pub(crate) const QUEUES: [&str; 14] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
     "/queue/careless",
     "/queue/ring",
     "/queue/narrow",
+    "/queue/heavy",
+    "/queue/hoop",
+    "/queue/strict",
     "/queue/orders.eu",
     "/queue/orders.us.east",
     "/queue/Consumer.a.VirtualTopic.v",
     "/queue/Consumer.b.VirtualTopic.v",
+    "/queue/Consumer.c.VirtualTopic.v",
 ];
 
 /// Queues that messages end in.

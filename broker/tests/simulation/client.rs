@@ -4,6 +4,7 @@ mod acknowledge;
 mod appetite;
 mod draft;
 mod lasting;
+mod manage;
 mod receive;
 mod send;
 mod subscribe;
@@ -66,6 +67,8 @@ struct Transaction {
     id: String,
     sends: Vec<MessageId>,
     acks: Vec<Delivered>,
+    /// Whether a queue may be too full for it.
+    may_be_refused: bool,
 }
 
 /// Where a client stands.
@@ -191,6 +194,10 @@ impl Client {
         if !random.percent(self.appetite.receipt) {
             return draft;
         }
+        self.ask_always(draft, asked)
+    }
+
+    fn ask_always(&mut self, draft: Draft, asked: Asked) -> Draft {
         let receipt = self.fresh("r");
         self.owed.insert(receipt.clone(), asked);
         draft.with("receipt", receipt)
@@ -224,8 +231,8 @@ impl Client {
             self.unsubscribe(random, wire);
         } else if falls(wants.delete) {
             self.delete_unused(random, wire);
-        } else if falls(wants.thin_out) {
-            self.thin_out(random, now_ms, wire);
+        } else if falls(wants.manage) {
+            self.manage(random, now_ms, judge, wire);
         } else if falls(wants.transact) {
             if random.percent(50) {
                 self.begin(random, wire);
@@ -273,7 +280,10 @@ impl Client {
             (Command::Abort, Asked::Nothing)
         };
         let draft = Draft::new(command).with("transaction", ended.id);
-        let draft = self.ask(draft, asked, random);
+        let draft = match ended.may_be_refused && command == Command::Commit {
+            true => self.ask_always(draft, asked),
+            false => self.ask(draft, asked, random),
+        };
         self.write(draft, wire);
     }
 

@@ -7,6 +7,7 @@
 mod catalogue;
 mod client;
 mod connection;
+mod cron;
 mod identity;
 mod model;
 mod operation;
@@ -145,7 +146,12 @@ fn planted_bugs_are_found() {
         Plant::IdIsLost,
         Plant::DelayIsShort,
         Plant::FiringIsKept,
+        Plant::FiringIsLate,
+        Plant::JobIsHidden,
         Plant::UnblockIsLost,
+        Plant::RoomIsIgnored,
+        Plant::RoomIsDenied,
+        Plant::WeightIsIgnored,
     ] {
         check_found(plant);
     }

@@ -16,16 +16,19 @@ mod group;
 mod handout;
 mod lasting;
 mod log;
+mod manage;
 mod order;
 mod publish;
 mod request;
 mod restart;
+mod room;
 mod schedule;
 mod store;
 mod topic;
 mod turn;
 mod view;
 
+pub(crate) use manage::is_listing;
 pub(crate) use restart::LifeEnd;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -45,6 +48,7 @@ use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
 use group::Owner;
 use lasting::Lasting;
+use room::Room;
 use schedule::Agenda;
 use topic::{Copy, Topic};
 
@@ -152,8 +156,9 @@ pub(crate) struct Model {
     windows: Windows,
     agenda: Agenda,
     dropped: Vec<Dropped>,
-    /// The queues in which something has expired in this turn, once for each message.
-    expired_now: Vec<QueueIndex>,
+    room: Room,
+    /// The queues in which something has expired in this turn, once for each message, and its bytes.
+    expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
     lasting: BTreeMap<String, QueueIndex>,
     /// Those that may have lost their last consumer.
@@ -205,6 +210,7 @@ impl Model {
             windows: Windows::default(),
             agenda: Agenda::default(),
             dropped: Vec::new(),
+            room: Room::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),
@@ -295,7 +301,13 @@ impl Model {
         self.now = now;
         self.turn += 1;
         self.expired_now.clear();
+        self.room.begin_turn();
         self.peers.values_mut().for_each(|peer| peer.ended.clear());
+    }
+
+    /// Whether a connection is there.
+    pub(crate) fn knows(&self, connection: ConnectionId) -> bool {
+        self.peers.contains_key(&connection)
     }
 
     /// The dispatcher is told that this is durable.

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 69] = [
+pub(crate) const OPERATIONS: [&str; 77] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -16,6 +16,11 @@ pub(crate) const OPERATIONS: [&str; 69] = [
     "op: SEND delayed",
     "op: SEND repeatedly",
     "op: SEND repeatedly for ever",
+    "op: SEND by cron",
+    "op: SEND BROWSE",
+    "op: SEND BROWSE within a span",
+    "op: SEND REMOVE",
+    "op: SEND REMOVE unknown",
     "op: SEND REMOVEALL",
     "op: SEND REMOVEALL within a span",
     "op: SEND duplicate id",
@@ -27,6 +32,9 @@ pub(crate) const OPERATIONS: [&str; 69] = [
     "op: SEND to a queue",
     "op: SEND to a ring",
     "op: SEND to a queue that holds back",
+    "op: SEND to a queue that holds back by bytes",
+    "op: SEND to a queue that refuses",
+    "queue: refuses",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",

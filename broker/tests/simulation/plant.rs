@@ -47,17 +47,37 @@ pub(crate) enum Plant {
     FloorIsHigh,
     /// What is scheduled comes before its time.
     DelayIsShort,
+    /// What is scheduled is booked for a minute later than it says.
+    FiringIsLate,
+    /// A look at what is scheduled lacks one.
+    JobIsHidden,
     /// What has fired stays in the schedule.
     FiringIsKept,
     /// The store forgets the ids by which repeats are known.
     IdIsLost,
     /// Who was held back is not told to go on.
     UnblockIsLost,
+    /// A queue's limit is not heeded that it should refuse at.
+    RoomIsIgnored,
+    /// A queue refuses before it is full.
+    RoomIsDenied,
+    /// A limit in bytes is not heeded.
+    WeightIsIgnored,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
 
 impl Plant {
+    /// What the policies say, and what the broker reads instead.
+    pub(crate) fn wrong_policy(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
+            Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
+            Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            _ => None,
+        }
+    }
+
     /// Of a thousand chances. A lost count shows only when the message has failed again after a restart, a lost floor after one; what a frame
     /// asks for is misunderstood always or not at all.
     fn odds(self) -> usize {
@@ -67,6 +87,7 @@ impl Plant {
             | Plant::FloorIsHigh
             | Plant::DeletionIsLost
             | Plant::IdIsLost
+            | Plant::JobIsHidden
             | Plant::UnblockIsLost
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
@@ -86,6 +107,11 @@ impl Plant {
     pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
         for request in requests {
             match request {
+                Request::Send { publication, .. } if self.strikes(Plant::FiringIsLate, random) => {
+                    if let Some(later) = &mut publication.later {
+                        later.firing.due_ms += 60_000;
+                    }
+                }
                 Request::Subscribe(subscribing) => self.spoil_subscribing(subscribing, random),
                 Request::Send { publication, .. } if self.strikes(Plant::CopyIsLost, random) => {
                     if let Target::Each(names) = &mut publication.target {
@@ -166,6 +192,9 @@ impl Plant {
     pub(crate) fn spoil_due(self, request: &mut DueRequest, random: &mut Random) {
         if self.strikes(Plant::DelayIsShort, random) {
             request.until_ms += 400;
+        }
+        if crate::model::is_listing(request) && self.strikes(Plant::JobIsHidden, random) {
+            request.rows_max = 1;
         }
     }
 

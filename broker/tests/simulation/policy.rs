@@ -38,26 +38,74 @@ when_full = "drop-oldest"
 match = "narrow"
 max_messages = 6
 when_full = "block"
+
+[[destination]]
+match = "heavy"
+max_bytes = 500
+when_full = "block"
+
+[[destination]]
+match = "hoop"
+max_bytes = 500
+when_full = "drop-oldest"
+
+[[destination]]
+match = "strict"
+max_messages = 5
+max_bytes = 400
+when_full = "reject"
+
+[[destination]]
+match = "Consumer.c.VirtualTopic.v"
+max_messages = 4
+when_full = "reject"
 "#;
 
-/// What waits in the ring, and where producers are held back.
+/// What waits in the rings.
 pub(crate) const RING: &str = "/queue/ring";
+pub(crate) const BYTE_RING: &str = "/queue/hoop";
+
+/// Where producers are held back.
+pub(crate) const NARROW: &str = "/queue/narrow";
+pub(crate) const BYTE_NARROW: &str = "/queue/heavy";
+
+/// Where they are refused.
+pub(crate) const STRICT: &str = "/queue/strict";
+pub(crate) const STRICT_CONSUMER: &str = "/queue/Consumer.c.VirtualTopic.v";
+
+/// Whether a queue may drop what it was sent.
+pub(crate) fn is_ring(name: &str) -> bool {
+    [RING, BYTE_RING].contains(&name)
+}
+
+/// Whether what is sent there may be refused.
+pub(crate) fn may_refuse(name: &str) -> bool {
+    [STRICT, STRICT_CONSUMER].contains(&name) || name == "/topic/VirtualTopic.v"
+}
 
 const SHARED: &str = "ActiveMQ.DLQ";
 
 /// The configuration.
 pub(crate) fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
-    CONFIG.get_or_init(|| {
-        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-        file.write_all(TEXT.as_bytes()).expect("a written file");
-        load(
-            Some(file.path()),
-            std::iter::empty(),
-            CommandLine::default(),
-        )
-        .expect("a valid configuration")
-    })
+    CONFIG.get_or_init(|| read(TEXT))
+}
+
+/// The same where one thing is said wrongly.
+pub(crate) fn wrong_config(right: &str, wrong: &str) -> Config {
+    assert!(TEXT.contains(right), "nothing says {right}");
+    read(&TEXT.replace(right, wrong))
+}
+
+fn read(text: &str) -> Config {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("a written file");
+    load(
+        Some(file.path()),
+        std::iter::empty(),
+        CommandLine::default(),
+    )
+    .expect("a valid configuration")
 }
 
 /// What the model knows of a destination's policy.
@@ -70,9 +118,65 @@ pub(crate) struct Rules {
     pub(crate) keeps_expired: bool,
     pub(crate) keeps_failed_non_persistent: bool,
     /// How much may wait in it, and who pays beyond that.
-    pub(crate) bound: Option<(usize, WhenFull)>,
+    pub(crate) bound: Option<Bound>,
     delays_ms: [u64; 3],
 }
+
+/// How much may wait in a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) max: Amount,
+    pub(crate) when_full: WhenFull,
+}
+
+impl Bound {
+    fn new(messages: usize, bytes: usize, when_full: WhenFull) -> Self {
+        let max = Amount { messages, bytes };
+        Self { max, when_full }
+    }
+}
+
+/// Messages, and bytes of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Amount {
+    pub(crate) fn of_one(bytes: usize) -> Amount {
+        Amount { messages: 1, bytes }
+    }
+
+    pub(crate) fn plus(self, other: Amount) -> Amount {
+        Amount {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// Whether both are within these.
+    pub(crate) fn fits(self, max: Amount) -> bool {
+        self.messages <= max.messages && self.bytes <= max.bytes
+    }
+
+    /// Whether one of them has reached this.
+    pub(crate) fn reaches(self, max: Amount) -> bool {
+        self.messages >= max.messages || self.bytes >= max.bytes
+    }
+
+    /// From here on those that are held back go on.
+    pub(crate) fn three_quarters(self) -> Amount {
+        let of = |whole: usize| whole - whole.div_ceil(4);
+        Amount {
+            messages: of(self.messages),
+            bytes: of(self.bytes),
+        }
+    }
+}
+
+/// As much as there is.
+const ANY: usize = usize::MAX;
 
 /// Who pays when a queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +185,8 @@ pub(crate) enum WhenFull {
     Block,
     /// The oldest message of the lowest priority goes.
     DropOldest,
+    /// Producers are refused.
+    Reject,
 }
 
 impl Rules {
@@ -114,11 +220,27 @@ impl Rules {
                 ..common
             },
             "ring" => Self {
-                bound: Some((5, WhenFull::DropOldest)),
+                bound: Some(Bound::new(5, ANY, WhenFull::DropOldest)),
+                ..common
+            },
+            "hoop" => Self {
+                bound: Some(Bound::new(ANY, 500, WhenFull::DropOldest)),
                 ..common
             },
             "narrow" => Self {
-                bound: Some((6, WhenFull::Block)),
+                bound: Some(Bound::new(6, ANY, WhenFull::Block)),
+                ..common
+            },
+            "heavy" => Self {
+                bound: Some(Bound::new(ANY, 500, WhenFull::Block)),
+                ..common
+            },
+            "strict" => Self {
+                bound: Some(Bound::new(5, 400, WhenFull::Reject)),
+                ..common
+            },
+            "Consumer.c.VirtualTopic.v" => Self {
+                bound: Some(Bound::new(4, ANY, WhenFull::Reject)),
                 ..common
             },
             SHARED | "DLQ.durable" => Self {

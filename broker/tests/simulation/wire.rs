@@ -1,10 +1,13 @@
 //! What clients have seen of each message and been promised about it: the judge at the far end of the wire, who
 //! knows nothing of the broker.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::policy::RING;
+use crate::policy::is_ring;
 use crate::trace;
+
+/// Scheduled messages that clients remember.
+const JOBS_MAX: usize = 16;
 
 /// Names a message in all its copies: the first bytes of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +56,8 @@ pub(crate) struct Sent {
     pub(crate) group: Option<&'static str>,
     pub(crate) is_persistent: bool,
     pub(crate) may_expire: bool,
+    /// Whether it says that it was sent before.
+    pub(crate) is_resent: bool,
     /// Whether it may repeat another one, so that nobody gets it.
     pub(crate) may_repeat: bool,
     /// Whether it is to come later, and may be taken off before that.
@@ -76,6 +81,8 @@ pub(crate) struct Wire {
     pub(crate) sent: Vec<Sent>,
     /// Ids for duplicate detection that were given out.
     pub(crate) ids: usize,
+    /// Scheduled messages by name, as listings told them lately.
+    jobs: VecDeque<String>,
     /// Messages that were said to be repeats.
     repeats: HashSet<MessageId>,
     /// Every `JMSXDeliveryCount` since the last crash; 0 when it was seen before that. Two connections may take
@@ -97,6 +104,21 @@ impl Wire {
 
     pub(crate) fn promise(&mut self, message: MessageId) {
         self.promised.insert(message);
+    }
+
+    /// A listing has told of a scheduled message.
+    pub(crate) fn learn_job(&mut self, job: String) {
+        if !self.jobs.contains(&job) {
+            self.jobs.push_back(job);
+        }
+        if self.jobs.len() > JOBS_MAX {
+            self.jobs.pop_front();
+        }
+    }
+
+    /// One of those that were told.
+    pub(crate) fn job(&self, index: usize) -> Option<&str> {
+        self.jobs.get(index).map(|job| &**job)
     }
 
     /// The receipt said `x-routed:0`.
@@ -128,6 +150,10 @@ impl Wire {
             is_redelivered,
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
+        );
+        assert!(
+            is_redelivered || !self.sent[copy.0.0].is_resent,
+            "{copy:?} was sent again and says that it is new"
         );
         assert!(
             !self.repeats.contains(&copy.0),
@@ -179,7 +205,7 @@ impl Wire {
             for target in sent
                 .targets
                 .iter()
-                .filter(|name| name.starts_with("/queue/") && **name != RING)
+                .filter(|name| name.starts_with("/queue/") && !is_ring(name))
             {
                 let places = [
                     Place::Queue(target.clone()),

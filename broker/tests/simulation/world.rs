@@ -50,6 +50,7 @@ impl World {
             wall_ms: 1_700_000_000_000,
             uptime: Duration::ZERO,
         };
+        let zone_s = plan.zone_s;
         let mut world = Self {
             random,
             plan,
@@ -59,7 +60,7 @@ impl World {
             life: None,
             connections: Vec::new(),
             next_connection: 1,
-            model: Model::new(now),
+            model: Model::new(now).in_zone(zone_s),
             wire: Wire::default(),
             now,
             steps: 0,
@@ -120,6 +121,12 @@ impl World {
     }
 
     fn time_passes(&mut self) {
+        if self.plan.leaps && self.random.in_thousand(20) {
+            let ms = self.random.between(5_000, 70_000);
+            trace::count("time leaps");
+            trace::note(|| format!("{ms} ms pass"));
+            return self.pass(ms);
+        }
         let ms = match self.random.below(10) {
             0..4 => self.random.between(1, 20),
             4..9 => self.random.between(1, 500),

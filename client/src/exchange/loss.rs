@@ -80,9 +80,10 @@ impl Exchange {
             ),
             Pending::Commit {
                 session,
-                log,
+                mut log,
                 reply,
             } => {
+                log.sends.iter_mut().for_each(|send| send.is_resent = true);
                 for id in log.message_ids() {
                     self.doubtful.add(id);
                 }
@@ -115,6 +116,7 @@ impl Exchange {
         if send.refusals >= REFUSALS_MAX {
             self.refuse(Pending::Send(send), error);
         } else {
+            send.is_resent = true;
             self.pending.insert(receipt, Pending::Send(send));
         }
     }

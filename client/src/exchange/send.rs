@@ -11,6 +11,10 @@ use crate::dialect::{Dialect, Feature};
 use crate::handshake::Agreement;
 use crate::{ClientError, DeliveryMode};
 
+/// Says that a broker which does not know the message by its id may have delivered it and forgotten that in a crash.
+/// Others than stompbox pass it on.
+const RESENT: &[u8] = b"x-resent:true\n";
+
 impl Exchange {
     /// Sends a message, or makes it part of its session's transaction.
     pub(super) fn send(&mut self, send: Box<Send>) {
@@ -68,6 +72,9 @@ impl Exchange {
                 number_header(out, "transaction", number);
             }
             write_delivery(out, agreement, send);
+            if send.is_resent {
+                out.extend_from_slice(RESENT);
+            }
             write_deduplication(out, agreement, &shared.instance, send);
             if let Some(trace) = &message.trace {
                 text_header(out, agreement, "traceparent", &trace.to_string());

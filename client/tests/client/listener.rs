@@ -203,7 +203,7 @@ async fn a_transacted_listener_resolves_what_is_in_doubt_and_does_it_once() {
     peer.expect(Command::Begin).await;
     assert_headers(
         &peer.expect(Command::Send).await,
-        &[("_AMQ_DUPL_ID", &sent)],
+        &[("_AMQ_DUPL_ID", &sent), ("x-resent", "true")],
     );
     peer.confirm(Command::Commit).await;
     peer.deliver_with(&id, 1, "redelivered:true\n").await;

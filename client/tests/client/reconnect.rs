@@ -8,7 +8,7 @@ use stompbox_client::{
 use stompbox_protocol::Command;
 
 use crate::deadline::within;
-use crate::peer::{Host, assert_headers, connected, text};
+use crate::peer::{Host, assert_headers, assert_no_headers, connected, text};
 
 #[tokio::test]
 async fn unconfirmed_messages_are_sent_again_in_order_under_their_ids() {
@@ -23,6 +23,7 @@ async fn unconfirmed_messages_are_sent_again_in_order_under_their_ids() {
     for number in 0..5 {
         let frame = peer.expect(Command::Send).await;
         ids.push(text(&frame, "_AMQ_DUPL_ID"));
+        assert_no_headers(&frame, &["x-resent"]);
         if number == 1 {
             peer.receipt(&frame, "").await;
         }
@@ -34,7 +35,10 @@ async fn unconfirmed_messages_are_sent_again_in_order_under_their_ids() {
     for number in [0, 2, 3, 4] {
         let frame = peer.expect(Command::Send).await;
         assert_eq!(frame.body(), format!("{number}").as_bytes());
-        assert_headers(&frame, &[("_AMQ_DUPL_ID", &ids[number])]);
+        assert_headers(
+            &frame,
+            &[("_AMQ_DUPL_ID", &ids[number]), ("x-resent", "true")],
+        );
         peer.receipt(&frame, "x-duplicate:true\n").await;
     }
     for completion in completions {

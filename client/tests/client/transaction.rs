@@ -227,7 +227,7 @@ async fn a_commit_in_doubt_is_resolved_under_the_same_ids() {
         let transaction = begun(&mut peer).await;
         for id in &ids {
             let frame = expect_in(&mut peer, Command::Send, &transaction).await;
-            assert_headers(&frame, &[("_AMQ_DUPL_ID", id)]);
+            assert_headers(&frame, &[("_AMQ_DUPL_ID", id), ("x-resent", "true")]);
         }
         peer.confirm(Command::Commit).await;
     };

@@ -12,7 +12,7 @@ use crate::{
 pub(super) struct LogRow {
     pub(super) number: MessageNumber,
     pub(super) expires_ms: i64,
-    pub(super) tag: u8,
+    pub(super) tag: i64,
 }
 
 /// What departs from a subscription's floor.

@@ -37,7 +37,7 @@ impl Read {
     }
 
     /// What a log's row was tagged with.
-    pub(super) fn tag(&mut self, tag: u8) {
+    pub(super) fn tag(&mut self, tag: i64) {
         if let Self::Good(row) = self {
             row.tag = tag;
         }

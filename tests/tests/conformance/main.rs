@@ -18,6 +18,7 @@ mod frames;
 mod grouping;
 mod heart_beats;
 mod lasting;
+mod lasting_pattern;
 mod later;
 mod limits;
 mod message;

@@ -7,7 +7,7 @@ use stompbox_tests::wire::{Frame, Wire};
 
 use super::fixture::{
     ask, await_depth, connect, eventually, expect_quiet, expect_refusal, header, overview, request,
-    start, start_watched,
+    start, start_watched, start_with,
 };
 
 const QUEUE: &str = "/queue/q";
@@ -275,4 +275,67 @@ fn the_console_lists_and_cancels_what_is_scheduled() {
     assert_eq!(request(&broker, "DELETE", &path).0, 404);
     assert_eq!(request(&broker, "DELETE", "scheduled/nonsense").0, 404);
     assert_eq!(overview(&broker, "scheduled"), 2);
+}
+
+/// D4.30
+#[test]
+fn what_is_sent_again_may_have_been_delivered_before() {
+    let mut broker = start_watched("");
+    let mut wire = connect(&broker);
+    let mut there = consumer(&broker, "/topic/t");
+    let again = [("x-resent", "true"), ("own", "kept"), ("x-dedup-id", "1")];
+    wire.send_receipted("/queue/q,/topic/t", &again, "again");
+    let headers = [
+        ("destination", QUEUE),
+        ("x-resent", "true"),
+        ("x-dedup-id", "1"),
+    ];
+    let receipt = wire.request("SEND", &headers, b"again");
+    assert_eq!(header(&receipt, "x-duplicate"), "true");
+    wire.send_receipted(QUEUE, &[("x-resent", "false")], "new");
+    wire.send_receipted(QUEUE, &[("x-resent", "true"), ("x-delay", "1")], "late");
+    wire.request("BEGIN", &[("transaction", "t")], b"");
+    let headers = [("transaction", "t"), ("x-resent", "true")];
+    wire.send_receipted(QUEUE, &headers, "in a transaction");
+    wire.request("COMMIT", &[("transaction", "t")], b"");
+    let expect = |wire: &mut Wire, text: &str, count: &str| {
+        let message = wire.expect_message();
+        assert_eq!(message.text(), text);
+        assert_eq!(header(&message, "JMSXDeliveryCount"), count, "{text}");
+        let is_redelivered = (count != "1").to_string();
+        assert_eq!(header(&message, "redelivered"), is_redelivered, "{text}");
+        assert_eq!(message.header("x-resent"), None, "{text}");
+        message
+    };
+    assert_eq!(header(&expect(&mut there, "again", "2"), "own"), "kept");
+    await_depth(&broker, "q", 4);
+    assert!(broker.terminate().success());
+    broker.start_again();
+    let mut here = connect(&broker);
+    here.subscribe("s", QUEUE, "client-individual");
+    expect(&mut here, "again", "2");
+    expect(&mut here, "new", "1");
+    for _ in 0..2 {
+        let message = here.expect_message();
+        assert!(["in a transaction", "late"].contains(&&*message.text()));
+        assert_eq!(header(&message, "JMSXDeliveryCount"), "2");
+    }
+    let frame = format!("SEND\nreceipt:r\ndestination:{QUEUE}\nx-resent:maybe\n\nx^@");
+    expect_refusal(&mut here, &frame, "x-resent");
+}
+
+/// D4.30
+#[test]
+fn what_is_sent_again_counts_no_failure() {
+    let broker = start_with("[policy]\nredeliveries_max = 0\n");
+    let mut wire = connect(&broker);
+    wire.subscribe("s", QUEUE, "client-individual");
+    wire.subscribe("dead", "/queue/ActiveMQ.DLQ", "auto");
+    wire.send_receipted(QUEUE, &[("x-resent", "true")], "again");
+    let message = wire.expect_message();
+    assert_eq!(header(&message, "subscription"), "s");
+    wire.nack(&message, &[]);
+    let letter = wire.expect_message();
+    assert_eq!(header(&letter, "dlq-delivery-count"), "2");
+    assert_eq!(header(&letter, "redelivered"), "true");
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 /// Rules of each section of the dialect that is in the table.
 const SECTIONS: [(u32, u32); 9] = [
-    (1, 56),
+    (1, 57),
     (2, 19),
     (3, 28),
-    (4, 29),
-    (5, 29),
+    (4, 30),
+    (5, 30),
     (6, 49),
     (7, 9),
     (8, 15),

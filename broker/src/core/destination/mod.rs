@@ -23,6 +23,7 @@ mod prefix;
 mod scan;
 mod send_target;
 mod subscribe_target;
+mod topic_set;
 mod virtual_topic;
 
 pub use address::{Address, RemoteTemporary, TemporaryName};
@@ -37,6 +38,7 @@ pub use scan::names_matching;
 pub use send_target::SendTarget;
 pub use stompbox_store::DestinationKind;
 pub use subscribe_target::{Source, SubscribeTarget};
+pub use topic_set::{TopicPart, is_topic_set, name_of_set, parts_of_set};
 pub use virtual_topic::{is_virtual_topic, virtual_topic_of};
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use super::address::Address;
 use super::error::NameError;
+use super::name::DestinationName;
 use super::option::ConsumerOptions;
 use super::pattern::{Pattern, is_wildcard};
 use super::prefix::{self, Scope};
+use super::topic_set::{TopicPart, name_of_set};
 use super::{DestinationKind, list};
 use crate::core::excerpt::excerpt;
 
@@ -39,6 +41,16 @@ impl SubscribeTarget {
             sources: list::parse(names, Source::parse)?,
             options: ConsumerOptions::parse(options)?,
         })
+    }
+
+    /// The name of the topics that it takes from, where those are a pattern or a list.
+    #[must_use]
+    pub fn topic_set(&self) -> Option<DestinationName> {
+        name_of_set(self.sources.iter().map(|source| match source {
+            Source::One(Address::Named(name)) => Some(TopicPart::One(name.clone())),
+            Source::One(_) => None,
+            Source::Matching(pattern) => Some(TopicPart::Matching(pattern.clone())),
+        }))
     }
 }
 

@@ -199,14 +199,18 @@ impl Dispatcher {
             let peer = &mut self.peers[peer.0];
             peer.in_flight = peer.in_flight.saturating_sub(u64::from(count));
             self.crowd.arrived(count);
-            self.counters.acknowledged += u64::from(count);
+            if self.subscriptions[key.0].walk.is_none() {
+                self.counters.acknowledged += u64::from(count);
+            }
         }
         self.offer(key);
     }
 
     /// A delivery is acknowledged: its entry is gone.
     pub(super) fn settle(&mut self, delivered: Delivered) {
-        self.counters.acknowledged += 1;
+        if delivered.origin != Origin::Walk {
+            self.counters.acknowledged += 1;
+        }
         if let Origin::Queue(key, rank) = delivered.origin {
             let queue = &mut self.queues[key.0];
             queue.counters.acknowledged += 1;

@@ -290,7 +290,7 @@ impl Dispatcher {
     /// It is known when the next one is due.
     pub(super) fn schedule_came(&mut self, list: &ScheduleList, now: Now) {
         if self.agenda.step != Step::Reading(Aim::Next, list.id) {
-            return self.listing_came(list);
+            return self.listing_came(list, now);
         }
         self.agenda.step = Step::Idle;
         if let Some(row) = list.rows.first() {

@@ -4,7 +4,7 @@
 //! refused, and counts. *Invariant*: nothing is dropped that is with a consumer, waits out a delay or waits for the
 //! owner of its group; where nothing else is left, or must be read first, producers wait meanwhile.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
 use stompbox_store::{Rank, Sequence};
 
@@ -165,7 +165,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Whether all that a transaction sends may be put where it goes. The destinations may be made.
+    /// Whether all that a transaction sends may be put where it goes. The destinations may be made. What comes later and
+    /// what repeats something takes no room.
     pub(super) fn check_room_for_all(
         &mut self,
         sends: &[Publication],
@@ -175,8 +176,17 @@ impl Dispatcher {
             return Ok(());
         }
         let mut demands: FxHashMap<QueueKey, Demand> = FxHashMap::default();
+        let mut met: FxHashSet<(Place, &[u8])> = FxHashSet::default();
         for send in sends {
-            for place in self.routed(send, now)? {
+            let mut places = self.places(&send.target, now)?;
+            if send.later.is_some() {
+                continue;
+            }
+            if let Some(id) = &send.duplicate_id {
+                places = self.sift(id, &places, now).fresh;
+                places.retain(|place| met.insert((*place, id.as_bytes())));
+            }
+            for place in self.forward(places, send) {
                 for queue in self.queues_at(place) {
                     let demand = demands.entry(queue).or_default();
                     demand.messages += 1;

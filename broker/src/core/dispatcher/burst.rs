@@ -1,4 +1,5 @@
-//! Messages that go to several queues at once: by a virtual topic, a route, a list of destinations.
+//! Messages that go to several queues or logs at once: by a virtual topic, a route, a list of destinations, or as several
+//! durable subscriptions have a pattern that matches.
 //!
 //! A SEND of a few bytes for ten thousand queues is a millisecond of work for each hundred of them. *Invariants*: one turn
 //! makes about [`COPIES_A_TURN`], and no more than those of one SEND or one COMMIT beyond that; whoever sends more waits
@@ -118,11 +119,11 @@ impl Dispatcher {
         }
     }
 
-    /// Queues that a message for these places goes to.
+    /// Queues that a message for these places goes to, and logs beside a topic's own.
     pub(super) fn queue_count(&self, places: &[Place]) -> usize {
         let queues = places.iter().map(|place| match place {
             Place::Queue(_) => 1,
-            Place::Topic(key) => self.virtual_queue_count(*key),
+            Place::Topic(key) => self.virtual_queue_count(*key) + self.feeds_of(*key).len(),
         });
         queues.sum()
     }
@@ -139,7 +140,10 @@ impl Dispatcher {
                 match self.names.get(name) {
                     Some(place) => there.push(*place),
                     // A topic that nobody has named yet may feed queues.
-                    None => queues += self.virtual_queues.get(&**name).map_or(1, Vec::len),
+                    None => {
+                        queues += self.virtual_queues.get(&**name).map_or(1, Vec::len);
+                        queues += self.feeds.about(name).len();
+                    }
                 }
             }
             queues += self.queue_count(&self.forward(there, send));

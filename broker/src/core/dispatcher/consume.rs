@@ -10,8 +10,10 @@ use super::browse::Walk;
 use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
+use super::feed::{advisories_are_not_kept, set_of};
 use super::identity::Identity;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
+use super::lasting::Fed;
 use super::peer::Claims;
 use super::queue::Queue;
 use super::subscription::{Credit, Ends, Pending, Subscription};
@@ -45,6 +47,7 @@ impl Dispatcher {
         }
         let receipt = subscribing.receipt.clone();
         let mut promise = Promise::Kept;
+        let is_lasting = subscribing.lasting.is_some();
         if let Some(lasting) = subscribing.lasting.take() {
             if subscribing.memory == Memory::Retroactive {
                 return self.refuse(peer, lasts_and_remembers(), receipt);
@@ -65,8 +68,8 @@ impl Dispatcher {
             .sources
             .iter()
             .filter_map(|source| match source {
-                Source::One(_) => None,
-                Source::Matching(pattern) => Some(Arc::clone(pattern)),
+                Source::Matching(pattern) if !is_lasting => Some(Arc::clone(pattern)),
+                Source::One(_) | Source::Matching(_) => None,
             })
             .collect();
         let place = place_bytes(subscribing.selector.is_some());
@@ -93,7 +96,7 @@ impl Dispatcher {
         }
     }
 
-    /// The queue of a durable or shared subscription: its topic feeds it.
+    /// The queue of a durable or shared subscription: its topics feed it.
     fn lasting_place(
         &mut self,
         peer: PeerKey,
@@ -104,20 +107,15 @@ impl Dispatcher {
     ) -> Result<QueueKey, Refusal> {
         match *places {
             [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
-                Err(Refusal::new(
-                    "advisories are not kept",
-                    "a durable or shared subscription of an advisory topic would have no bound, as nobody can be held \
-                     back: subscribe without a name for the subscription",
-                ))
+                Err(advisories_are_not_kept())
             }
             [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
-                self.ensure_lasting(peer, topic, lasting, subscribing, now)
+                self.ensure_lasting(peer, Fed::By(topic), lasting, subscribing, now)
             }
-            _ => Err(Refusal::new(
-                "a durable or shared subscription is of one topic",
-                "a subscription with a name of its own needs a destination that names one topic: subscribe to \
-                 /topic/NAME, without wildcards or a list. A queue keeps its messages without any",
-            )),
+            _ => {
+                let set = Fed::BySet(Arc::new(set_of(&subscribing.sources)?));
+                self.ensure_lasting(peer, set, lasting, subscribing, now)
+            }
         }
     }
 
@@ -173,7 +171,7 @@ impl Dispatcher {
             exclusivity: subscribing.exclusivity,
             locality: subscribing.locality,
             pending_max: subscribing.pending_max,
-            is_manifold: subscribing.sources.len() > 1 || !patterns.is_empty(),
+            is_manifold: is_manifold(&subscribing.sources),
             mode,
             keeps_deliveries,
             credit,
@@ -424,6 +422,11 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Whether a subscription's destination does not tell where a message was sent to.
+fn is_manifold(sources: &[Source]) -> bool {
+    !matches!(sources, [Source::One(_)])
 }
 
 /// Why nobody, or not this connection, may subscribe to what has this name.

@@ -10,7 +10,7 @@ use super::consumer::{Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
 use super::group::{Claim, Membership};
-use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, SubscriptionKey};
+use super::key::{ConsumerKey, PeerKey, QueueKey, ScanKey, ShortTopic, SubscriptionKey};
 use super::queue::{Next, Purpose};
 use crate::core::clock::Now;
 use crate::core::destination::DestinationName;
@@ -301,8 +301,10 @@ impl Dispatcher {
         mut entry: Entry,
     ) {
         entry.deliveries = entry.deliveries.saturating_add(1);
-        if entry.deliveries > 1 {
-            self.counters.redelivered += 1;
+        // Who looks at a message does not get it.
+        if origin != Origin::Walk {
+            self.counters.dispatched += 1;
+            self.counters.redelivered += u64::from(entry.deliveries > 1);
         }
         let dealt = self.deal(to, entry.message.bytes());
         let subscription = &mut self.subscriptions[to.0];
@@ -313,6 +315,7 @@ impl Dispatcher {
             NO_SLOT
         };
         let counter = dealt.counter;
+        let topic = entry.topic;
         let is_manifold = subscription.is_manifold;
         let mut delivery = Delivery {
             subscription: dealt.handle,
@@ -354,14 +357,18 @@ impl Dispatcher {
             self.crowd.set_out();
         }
         if is_manifold {
-            delivery.destination = self.name_of_origin(origin);
+            delivery.destination = self.name_of_origin(origin, topic);
         }
         self.reply(dealt.peer, Reply::Deliver(delivery));
     }
 
-    fn name_of_origin(&self, origin: Origin) -> Option<Arc<DestinationName>> {
+    fn name_of_origin(
+        &self,
+        origin: Origin,
+        topic: Option<ShortTopic>,
+    ) -> Option<Arc<DestinationName>> {
         match origin {
-            Origin::Queue(key, _) => Some(Arc::clone(&self.queues[key.0].name)),
+            Origin::Queue(key, _) => Some(Arc::clone(self.destination_at(key, topic))),
             Origin::Topic(key) => Some(Arc::clone(&self.topics[key.0].name)),
             Origin::Walk => None,
         }
@@ -369,7 +376,6 @@ impl Dispatcher {
 
     /// Counts a delivery of so many bytes.
     pub(super) fn deal(&mut self, to: SubscriptionKey, message_bytes: usize) -> Dealt {
-        self.counters.dispatched += 1;
         let subscription = &mut self.subscriptions[to.0];
         subscription.credit.spend(message_bytes);
         let peer = &mut self.peers[subscription.peer.0];

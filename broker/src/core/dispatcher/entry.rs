@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use stompbox_store::{Append, EntryKey, Medium, MessageNumber, Payload, Sender, Ticket};
 
+use super::key::ShortTopic;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message};
 
@@ -56,7 +57,9 @@ pub(super) struct Entry {
     /// ms since 1970; 0 is never.
     pub(super) expires_ms: i64,
     pub(super) durability: Durability,
-    /// How often it was handed to a consumer.
+    /// The topic that it came from, where its queue does not tell.
+    pub(super) topic: Option<ShortTopic>,
+    /// How often it was handed to a consumer, or may have been.
     pub(super) deliveries: u32,
     /// How often that failed.
     pub(super) failures: u32,
@@ -69,7 +72,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// A message that was never delivered, visible at once.
+    /// A message that was never delivered from this place, visible at once.
     pub(super) fn new(
         number: MessageNumber,
         message: Arc<Message>,
@@ -79,16 +82,23 @@ impl Entry {
     ) -> Self {
         Self {
             number,
+            deliveries: message.deliveries_before(),
             message,
             mode,
             expires_ms,
             durability,
-            deliveries: 0,
+            topic: None,
             failures: 0,
             visible_after: AT_ONCE,
             not_before: Duration::ZERO,
             annotations: None,
         }
+    }
+
+    /// Whether it was neither delivered nor failed since it came to this place: what the store does not know of it
+    /// stands in its message.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.deliveries == self.message.deliveries_before() && self.failures == 0
     }
 
     /// The same message as a dead letter: persistent, for ever, and visible when its arrival is durable. A crash

@@ -61,9 +61,8 @@ impl Dispatcher {
         now: Now,
     ) {
         self.counters.expired += 1;
-        let queue = &mut self.queues[key.0];
-        queue.counters.expired += 1;
-        self.advise_expired(Place::Queue(key), entry.number);
+        self.queues[key.0].counters.expired += 1;
+        self.advise_expired(self.source_of(key, &entry), entry.number);
         let queue = &self.queues[key.0];
         let is_kept = entry.mode == DeliveryMode::Persistent
             && queue.policy.dead_letter_expired
@@ -246,6 +245,7 @@ impl Dispatcher {
                     };
                     self.remember(to_key, undo);
                     let ticket = self.next_ticket;
+                    self.queues[target.0].counters.enqueued += 1;
                     self.queues[target.0].append_paged(rank, to, row.bytes, ticket);
                     self.mark(target);
                 }

@@ -85,6 +85,7 @@ impl Dispatcher {
             handle,
             counter,
         } = self.deal(to, message.bytes());
+        self.counters.dispatched += 1;
         self.crowd.set_out();
         let tag = DeliveryTag {
             slot: NO_SLOT,
@@ -94,8 +95,8 @@ impl Dispatcher {
             subscription: handle,
             tag,
             number,
+            deliveries: message.deliveries_before() + 1,
             message,
-            deliveries: 1,
             expires_ms,
             mode,
             annotations: None,

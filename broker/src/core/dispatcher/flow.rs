@@ -33,7 +33,7 @@ pub(super) enum Blocker {
     Topic(TopicKey),
     /// This queue is at its own limit.
     Queue(QueueKey),
-    /// The ids are being read by which a repeat of what it sent would be known.
+    /// The ids are being read by which a repeat of what it sent would be known, or whether what it takes off is scheduled.
     Recall,
     /// Its messages go to many queues each, and this turn has made enough copies.
     Burst,

@@ -387,6 +387,10 @@ impl Dispatcher {
     fn exhume(&mut self, made: EntryKey, home: Home, entry: Option<Entry>, now: Now) {
         self.unplace(Placed::Queue(made));
         self.counters.dead_lettered = self.counters.dead_lettered.saturating_sub(1);
+        if let Some(target) = self.queue_ids.get(&made.destination) {
+            let counters = &mut self.queues[target.0].counters;
+            counters.enqueued = counters.enqueued.saturating_sub(1);
+        }
         match (home, entry) {
             (Home::Queue(home, reason), Some(entry)) => {
                 let Some(&key) = self.queue_ids.get(&home.destination) else {

@@ -35,7 +35,7 @@ impl Dispatcher {
             connections_total: counters.connections,
             subscriptions: self.subscriptions.len() as u64,
             queues: (self.queues.len() - self.lasting.len()) as u64,
-            topics: self.topics.len() as u64,
+            topics: (self.topics.len() - self.feeds.len()) as u64,
             depth,
             in_flight,
             enqueued_total: counters.enqueued,
@@ -77,7 +77,7 @@ impl Dispatcher {
     /// Topics by name.
     #[must_use]
     pub fn list_topics(&self, query: &ListQuery) -> Listing<TopicView> {
-        let total = self.topics.len();
+        let total = self.topics.len() - self.feeds.len();
         let views = self
             .ordered_names
             .iter()
@@ -218,16 +218,20 @@ impl Dispatcher {
         cursor.unread + count.saturating_sub(cursor.counted)
     }
 
+    /// Durable subscriptions that get what is published to a topic.
+    fn durable_count(&self, key: TopicKey) -> usize {
+        let logs = std::iter::once(key).chain(self.feeds_of(key));
+        let logs = logs.filter_map(|key| self.topics[key.0].log.as_ref());
+        logs.map(|log| log.durable_count()).sum()
+    }
+
     fn topic_view(&self, key: TopicKey) -> TopicView {
         let topic = &self.topics[key.0];
         let audience = self.audience_of(key);
         let members = || audience.iter().map(|key| &self.subscriptions[key.0]);
         TopicView {
             name: topic.name.name().to_owned(),
-            durable: topic
-                .log
-                .as_ref()
-                .map_or(0, |log| log.durable_count() as u64),
+            durable: self.durable_count(key) as u64,
             consumers: audience.len() as u64,
             pending: members().map(|member| member.pending.len() as u64).sum(),
             in_flight: members()
@@ -255,7 +259,7 @@ impl Dispatcher {
             let delayed = queue.delayed.iter().map(|(key, entry)| (*key, entry));
             let parked = queue.groups.parked().bodies_from_behind();
             for ((rank, sequence), entry) in waiting.chain(delayed).chain(parked) {
-                if entry.deliveries > 0 {
+                if !entry.is_untouched() {
                     let count = queue.count_of(rank, sequence, entry);
                     self.batch.operations.extend(count);
                 }

@@ -22,6 +22,15 @@ use crate::core::destination::DestinationName;
 use crate::core::port::{Lasting, Locality, Refusal, Subscribing};
 use crate::core::selector::Selector;
 
+/// What a subscription that lasts gets.
+#[derive(Debug)]
+pub(super) enum Fed {
+    /// What is published to this topic.
+    By(TopicKey),
+    /// What is published to any of these, by the name of the set.
+    BySet(Arc<DestinationName>),
+}
+
 impl Dispatcher {
     /// What the store knows of durable subscriptions. Those of a topic begin to read where the floor is.
     pub(super) fn recover_subscriptions(&mut self, recovered: &Recovered) {
@@ -55,25 +64,35 @@ impl Dispatcher {
             );
             self.insert_lasting(topic, identity.text, Role::Durable(Box::new(cursor)));
         }
+        self.remove_unread_feeds();
     }
 
     /// The queue of the subscription that a SUBSCRIBE names, made if need be.
     pub(super) fn ensure_lasting(
         &mut self,
         peer: PeerKey,
-        topic: TopicKey,
+        fed: Fed,
         lasting: &Lasting,
         subscribing: &Subscribing,
         now: Now,
     ) -> Result<QueueKey, Refusal> {
         let opening = Arc::clone(&self.peers[peer.0].opening);
-        let name = Arc::clone(&self.topics[topic.0].name);
+        let name = match &fed {
+            Fed::By(topic) => Arc::clone(&self.topics[topic.0].name),
+            Fed::BySet(name) => Arc::clone(name),
+        };
         let identity = Identity::of(lasting, opening.client_id.as_deref(), Some(&name))?;
         if identity.sharing == Sharing::Shared && subscribing.locality == Locality::NoLocal {
             return Err(Refusal::new(
                 "a shared subscription has no own messages",
                 "no-local cannot be asked of a subscription that several connections share: subscribe without it",
             ));
+        }
+        if let Fed::BySet(name) = &fed {
+            if identity.life == Life::WithConsumers {
+                return Err(shared_of_many());
+            }
+            self.check_feed(name)?;
         }
         if let Some(&key) = self.lasting.get(&identity.text) {
             let queue = &self.queues[key.0];
@@ -106,6 +125,10 @@ impl Dispatcher {
             self.remove_lasting(key);
         }
         self.check_destinations(1)?;
+        let topic = match fed {
+            Fed::By(topic) => topic,
+            Fed::BySet(name) => self.ensure_feed(&name),
+        };
         Ok(match identity.life {
             Life::Durable => self.make_durable(topic, identity, subscribing, now),
             Life::WithConsumers => {
@@ -253,9 +276,10 @@ impl Dispatcher {
             }
             Role::Destination => return,
         };
-        let topic = &mut self.topics[topic.0];
-        if topic.log.as_ref().is_some_and(|log| log.is_idle()) {
-            topic.log = None;
+        let log = &mut self.topics[topic.0].log;
+        if log.as_ref().is_some_and(|log| log.is_idle()) {
+            *log = None;
+            self.log_is_gone(topic);
         }
     }
 
@@ -342,4 +366,12 @@ impl Dispatcher {
             }
         }
     }
+}
+
+fn shared_of_many() -> Refusal {
+    Refusal::new(
+        "a shared subscription that is not durable is of one topic",
+        "x-shared-name needs a destination that names one topic: subscribe to /topic/NAME, or share a durable \
+         subscription with 'durable-subscription-name' and 'x-shared:true', which may have wildcards or a list",
+    )
 }

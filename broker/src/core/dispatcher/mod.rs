@@ -28,6 +28,7 @@ mod effect;
 mod entry;
 mod expiry;
 mod fan_out;
+mod feed;
 mod flow;
 mod full;
 mod group;
@@ -82,7 +83,7 @@ use stompbox_store::{
 };
 
 use super::clock::Now;
-use super::destination::DestinationName;
+use super::destination::{DestinationName, is_topic_set};
 use super::memory::MemoryBudget;
 use super::pattern_index::PatternIndex;
 use super::port::{ConnectionId, Reply, Request};
@@ -160,6 +161,7 @@ pub struct Dispatcher {
     topics: Slab<Topic>,
     /// Topics that somebody is durably subscribed to, or was.
     topic_ids: FxHashMap<DestinationId, TopicKey>,
+    feeds: feed::Feeds,
     /// Queues of durable and shared subscriptions, by identity.
     lasting: HashMap<Box<str>, QueueKey>,
     /// The durable ones.
@@ -263,6 +265,7 @@ impl Dispatcher {
             queue_ids: FxHashMap::default(),
             topics: Slab::new(),
             topic_ids: FxHashMap::default(),
+            feeds: feed::Feeds::default(),
             lasting: HashMap::new(),
             durables: FxHashMap::default(),
             next_subscription: recovered.next_subscription,
@@ -330,7 +333,10 @@ impl Dispatcher {
                     self.insert_queue(record.id, name);
                 }
                 DestinationKind::Topic => {
-                    let topic = self.ensure_topic(&name);
+                    let topic = match is_topic_set(&name) {
+                        true => self.ensure_feed(&name),
+                        false => self.ensure_topic(&name),
+                    };
                     self.topics[topic.0].id = Some(record.id);
                     self.topic_ids.insert(record.id, topic);
                 }

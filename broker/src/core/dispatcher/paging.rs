@@ -7,7 +7,7 @@ use stompbox_store::{LogPageRequest, Page, PageId, PageRequest, PageRow, Rank, S
 use super::Dispatcher;
 use super::effect::Read;
 use super::entry::{Durability, Entry};
-use super::key::{QueueKey, SubscriptionKey};
+use super::key::{QueueKey, ShortTopic, SubscriptionKey};
 use super::lane::Range;
 use super::queue::{Paging, Purpose, Queue};
 use super::topic_log::{LOG_RANK, read_tag};
@@ -65,9 +65,7 @@ impl Queue {
             }
             None => (parked.get((rank, sequence)), parked.is_deep(window)),
         };
-        let may = entry.is_some_and(|entry| {
-            entry.deliveries == 0 && entry.failures == 0 && entry.is_durable(watermark)
-        });
+        let may = entry.is_some_and(|entry| entry.is_untouched() && entry.is_durable(watermark));
         let is_asleep = self.is_durable() && self.consumers.is_empty();
         if may && (is_far || is_asleep) {
             self.page_out(rank, sequence);
@@ -442,15 +440,20 @@ impl Dispatcher {
         let annotations = (!row.annotations.is_empty()).then(|| Arc::from(&row.annotations[..]));
         let (number, expires_ms) = (row.number, row.expires_ms);
         let (deliveries, failures) = (row.deliveries, row.failures);
-        let (priority, mode) = match row.tag {
-            0 => (Priority::of(rank), row.medium.into()),
+        let (priority, mode, origin) = match row.tag {
+            0 => (Priority::of(rank), row.medium.into(), None),
             tag => read_tag(tag),
         };
+        let topic = origin.and_then(|id| self.topic_ids.get(&id));
         let message = Arc::new(Message::from_page(row, priority, &self.settings.budget));
         let mut entry = Entry::new(number, message, mode, expires_ms, Durability::DURABLE);
-        entry.deliveries = deliveries.max(u32::from(is_uncertain));
+        entry.deliveries = entry
+            .deliveries
+            .max(deliveries)
+            .max(u32::from(is_uncertain));
         entry.failures = failures;
         entry.annotations = annotations;
+        entry.topic = topic.and_then(|topic| ShortTopic::of(*topic));
         entry
     }
 }

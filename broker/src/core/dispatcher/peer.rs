@@ -76,6 +76,8 @@ pub(super) struct Peer {
     pub(super) blocked_by: Vec<Blocker>,
     /// What it asked for behind a SEND that waits.
     pub(super) deferred: VecDeque<Request>,
+    /// What the store has said of the scheduled message that its first deferred SEND is to remove.
+    pub(super) was_found: Option<bool>,
     /// Temporary destinations that go with it.
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.
@@ -108,6 +110,7 @@ impl Peer {
             in_flight: 0,
             blocked_by: Vec::new(),
             deferred: VecDeque::new(),
+            was_found: None,
             temporaries: Vec::new(),
             replies: Vec::new(),
             reply_batches: Vec::new(),

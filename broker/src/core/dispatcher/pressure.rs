@@ -226,7 +226,7 @@ impl Dispatcher {
         };
         let passed = entry.message.bytes();
         let stays = Step { passed, written: 0 };
-        if entry.deliveries > 0 || entry.failures > 0 || entry.visible_after > watermark {
+        if !entry.is_untouched() || entry.visible_after > watermark {
             return stays;
         }
         let (ticket, written) = match entry.durability {

@@ -100,7 +100,7 @@ impl Dispatcher {
         now: Now,
     ) {
         if Self::is_for_scheduler(&publication.target) {
-            return self.manage_schedule(peer, &publication.message, receipt);
+            return self.manage_schedule(peer, publication, receipt);
         }
         if let Some(query) = Self::query_in(&publication.target) {
             return self.query(peer, &query, &publication.message, receipt, now);
@@ -128,12 +128,6 @@ impl Dispatcher {
         {
             return self.refuse(peer, refusal, receipt);
         }
-        let bytes = publication.message.bytes();
-        if publication.later.is_none()
-            && let Err(refusal) = self.check_room(places, bytes, now)
-        {
-            return self.refuse(peer, refusal, receipt);
-        }
         if self.is_disk_full {
             self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
@@ -151,6 +145,9 @@ impl Dispatcher {
                 receipt,
             };
             return self.wait_for_window(peer, send);
+        }
+        if let Err(refusal) = self.check_room_for_all(std::slice::from_ref(&publication), now) {
+            return self.refuse(peer, refusal, receipt);
         }
         let routing = Routing {
             sender: Sender(self.peers[peer.0].connection.0),
@@ -281,9 +278,7 @@ impl Dispatcher {
         mode == DeliveryMode::Persistent
             && match place {
                 Place::Queue(key) => !self.queues[key.0].name.is_temporary(),
-                Place::Topic(key) => {
-                    self.topics[key.0].is_kept() || !self.virtual_queues_of(key).is_empty()
-                }
+                Place::Topic(key) => self.topics[key.0].is_kept() || self.queue_count(&[place]) > 0,
             }
     }
 
@@ -318,7 +313,7 @@ impl Dispatcher {
             return self.enqueue(*key, sequence, number, &publication, routing);
         }
         if let [Place::Topic(key)] = places
-            && self.virtual_queues_of(*key).is_empty()
+            && self.queue_count(places) == 0
         {
             placed.push(Placed::Topic(*key, number));
             let identity = (sequence, number);
@@ -343,6 +338,7 @@ impl Dispatcher {
                         promise = promise.and(own);
                     }
                     placed.push(Placed::Topic(key, number));
+                    self.place_in_feeds(key, number, publication.mode, placed);
                     let identity = (sequence, number);
                     let publication = publication.clone();
                     let own = self.publish_to_topic(key, identity, publication, routing, now);
@@ -428,7 +424,7 @@ impl Dispatcher {
         publication.expires_ms = topic
             .policy
             .expires_ms(publication.expires_ms, publication.sent_ms);
-        let promise = self.feed_lasting(key, (sequence, number), &publication, routing);
+        let promise = self.feed_lasting(key, (sequence, number), &publication, routing, now);
         self.publish_in_turn(key, (sequence, number), publication, routing, now);
         promise
     }

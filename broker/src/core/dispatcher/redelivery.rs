@@ -262,17 +262,19 @@ impl Dispatcher {
     ) {
         let queue = &self.queues[key.0];
         let may = entry.mode == DeliveryMode::Persistent || queue.policy.dead_letter_non_persistent;
-        let Some(target) = queue.dead_letter.clone().filter(|_| may) else {
+        let place = self.source_of(key, &entry);
+        let Some(target) = self.dead_letter_of(key, &entry).filter(|_| may) else {
             self.counters.dropped += 1;
-            self.advise_dropped(Place::Queue(key), entry.number);
+            self.advise_dropped(place, entry.number);
             return self.remove(key, rank, sequence, &entry);
         };
         if self.is_disk_full {
             return self.stay(key, rank, sequence, entry, reason, now);
         }
-        let annotations = annotate(&queue.name, reason, entry.deliveries, now);
+        let from = self.destination_of(key, &entry);
+        let annotations = annotate(from, reason, entry.deliveries, now);
         self.queues[key.0].counters.dead_lettered += 1;
-        self.advise_dead_letter(Place::Queue(key), entry.number, reason.as_str(), &target);
+        self.advise_dead_letter(place, entry.number, reason.as_str(), &target);
         let target = self.ensure_queue(&target, now);
         let to = self.next_sequence();
         let queue = &mut self.queues[key.0];
@@ -318,6 +320,7 @@ impl Dispatcher {
             self.store(key, settle);
         }
         self.counters.dead_lettered += 1;
+        self.queues[target.0].counters.enqueued += 1;
         self.add(target, to_rank, to, arrived);
     }
 
@@ -428,6 +431,7 @@ impl Dispatcher {
         let append = arrived.to_append(to_key, annotations, NOBODY);
         self.store(target, Operation::Append(append));
         self.counters.dead_lettered += 1;
+        self.queues[target.0].counters.enqueued += 1;
         self.add(target, rank, to, arrived);
     }
 }

@@ -14,6 +14,7 @@ use stompbox_store::{
 
 use super::effect::Read;
 use super::entry::AT_ONCE;
+use super::flow::Blocker;
 use super::full::NOBODY;
 use super::inquiry::{InquiryId, Wanted};
 use super::key::PeerKey;
@@ -21,8 +22,10 @@ use super::publish::{AllPlaced, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName, reply_name};
-use crate::core::message::{Body, DeliveryMode, Message, Priority, Publication, Target};
-use crate::core::port::{ReceiptId, Refusal};
+use crate::core::message::{
+    Body, DeliveryMode, Message, Priority, Publication, Target, without_mark,
+};
+use crate::core::port::{ConnectionId, ReceiptId, Refusal, Request};
 
 /// Where requests are sent.
 const MANAGEMENT: &str = "ActiveMQ.Scheduler.Management";
@@ -53,6 +56,15 @@ pub(super) enum Job {
     Inquiry(InquiryId, Wanted),
     /// What is found until then goes.
     Remove { from_ms: i64, until_ms: i64 },
+    /// A connection waits to hear whether what its REMOVE names is there.
+    Find(ConnectionId),
+}
+
+/// Whether a request has been acted on.
+enum Step {
+    Done,
+    /// It comes again when the store has answered.
+    Waits,
 }
 
 /// What a request asks for.
@@ -76,12 +88,19 @@ impl Dispatcher {
     pub(super) fn manage_schedule(
         &mut self,
         peer: PeerKey,
-        message: &Message,
+        publication: &Publication,
         receipt: Option<ReceiptId>,
     ) {
         let operations = self.batch.operations.len();
-        match self.begin_job(message) {
-            Ok(()) => {
+        match self.begin_job(peer, &publication.message) {
+            Ok(Step::Waits) => {
+                let send = Request::Send {
+                    publication: publication.clone(),
+                    receipt,
+                };
+                self.defer(peer, send, Blocker::Recall);
+            }
+            Ok(Step::Done) => {
                 let promise = self.promise_since(operations);
                 self.answer(peer, receipt, promise);
             }
@@ -89,14 +108,13 @@ impl Dispatcher {
         }
     }
 
-    fn begin_job(&mut self, message: &Message) -> Result<(), Refusal> {
+    fn begin_job(&mut self, peer: PeerKey, message: &Message) -> Result<Step, Refusal> {
         let head = message.head();
         let from_ms = time_in(head, "AMQ_SCHEDULER_ACTION_START_TIME")?.unwrap_or(0);
         let until_ms = time_in(head, "AMQ_SCHEDULER_ACTION_END_TIME")?.unwrap_or(i64::MAX);
         let action = action_in(head)?;
         if let Action::Remove(id) = action {
-            self.unschedule(id);
-            return Ok(());
+            return Ok(self.remove_if_there(peer, id));
         }
         if self.jobs.len() >= REQUESTS_MAX {
             return Err(Refusal::new(
@@ -127,7 +145,36 @@ impl Dispatcher {
             }
             Action::RemoveAll => self.find_to_remove(from_ms, until_ms, before(from_ms)),
         }
-        Ok(())
+        Ok(Step::Done)
+    }
+
+    /// Only the store knows what is scheduled: what is not there must not be counted out.
+    fn remove_if_there(&mut self, peer: PeerKey, id: ScheduleId) -> Step {
+        match self.peers[peer.0].was_found.take() {
+            Some(true) => self.unschedule(id),
+            Some(false) => {}
+            None => {
+                let page = self.new_page();
+                let connection = self.peers[peer.0].connection;
+                self.jobs.insert(page, Job::Find(connection));
+                self.reads.push(Read::Schedule(ScheduleListRequest {
+                    id: page,
+                    filter: ScheduleFilter::One(id),
+                    after: None,
+                    rows_max: 1,
+                }));
+                return Step::Waits;
+            }
+        }
+        Step::Done
+    }
+
+    /// It is known whether what a REMOVE names is there: its connection goes on.
+    fn found_for_removal(&mut self, connection: ConnectionId, list: &ScheduleList, now: Now) {
+        if let Some(peer) = self.connections.get(&connection) {
+            self.peers[peer.0].was_found = Some(!list.rows.is_empty());
+            self.resume_deferred(connection, now);
+        }
     }
 
     fn find_to_remove(&mut self, from_ms: i64, until_ms: i64, after: Option<DueKey>) {
@@ -156,7 +203,8 @@ impl Dispatcher {
             return;
         };
         for row in due.rows {
-            if row.key.due_ms >= from_ms {
+            // What was taken off may have been read before that was stored.
+            if row.key.due_ms >= from_ms && !self.agenda.is_gone(row.key.id) {
                 self.answer_with_job(place, &to, row, correlation_id.as_deref(), now);
             }
         }
@@ -185,7 +233,7 @@ impl Dispatcher {
         if let Some(correlation_id) = correlation_id {
             canonical::push_decoded(&mut lines, b"correlation-id", correlation_id);
         }
-        lines.extend_from_slice(head);
+        lines.extend_from_slice(without_mark(head));
         let charge = self.settings.budget.charge(lines.len() + body.len());
         let priority = Priority::of(row.rank);
         let body = Body::Borrowed(body);
@@ -217,10 +265,11 @@ impl Dispatcher {
     }
 
     /// What is to be taken off has been found.
-    pub(super) fn listing_came(&mut self, list: &ScheduleList) {
+    pub(super) fn listing_came(&mut self, list: &ScheduleList, now: Now) {
         let (from_ms, until_ms) = match self.jobs.remove(&list.id) {
             Some(Job::Remove { from_ms, until_ms }) => (from_ms, until_ms),
             Some(Job::Inquiry(id, wanted)) => return self.found_for_inquiry(id, wanted, list),
+            Some(Job::Find(connection)) => return self.found_for_removal(connection, list, now),
             Some(Job::List { .. }) | None => return,
         };
         let is_meant = |row: &&ScheduleListRow| {

@@ -13,6 +13,7 @@ mod dead_letter;
 mod destination;
 mod duplicate;
 mod expiry;
+mod feed;
 mod full;
 mod group;
 mod group_seed;
@@ -22,6 +23,7 @@ mod last_value;
 mod lasting;
 mod paging;
 mod pressure;
+mod resent;
 mod retained;
 mod route;
 mod schedule;
@@ -523,6 +525,19 @@ impl Bench {
                 Some(format!("{}<{text}", connection.0))
             })
             .collect()
+    }
+
+    /// Where each message was sent to that was delivered since the last time that was asked what was said.
+    pub(super) fn heard_from(&self) -> Vec<String> {
+        let deliveries = self.heard.iter().filter_map(|(_, reply)| match reply {
+            Reply::Deliver(delivery) => Some(delivery),
+            _ => None,
+        });
+        let from = deliveries.map(|delivery| match &delivery.destination {
+            Some(name) => format!("{}<{name}", text_of(delivery)),
+            None => text_of(delivery).to_owned(),
+        });
+        from.collect()
     }
 
     /// A header of each message that was delivered since the last time that was asked what was said.

@@ -14,16 +14,24 @@ use super::Dispatcher;
 use super::effect::Promise;
 use super::entry::{Durability, Entry};
 use super::full::NOBODY;
-use super::key::{QueueKey, TopicKey};
+use super::key::{QueueKey, ShortTopic, TopicKey};
 use super::property::{Place, Seen};
 use super::publish::Routing;
 use crate::config::Dispatch;
+use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Priority, Publication};
 use crate::core::port::Locality;
 use crate::core::selector::Selector;
 
 /// The lane of a durable subscription: a log is in order of publication.
 pub(super) const LOG_RANK: Rank = Rank(0);
+
+/// Where a message of a feed came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) id: DestinationId,
+    pub(super) topic: Option<ShortTopic>,
+}
 
 /// What a topic keeps for subscriptions that last.
 #[derive(Debug)]
@@ -123,18 +131,23 @@ impl Dispatcher {
         (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
+        now: Now,
     ) -> Promise {
+        let in_feeds = self.write_to_feeds(key, number, publication, routing, now);
         let Some(log) = &self.topics[key.0].log else {
-            return Promise::Kept;
+            return in_feeds;
         };
         let is_kept = log.is_kept();
         let shared = log.shared.clone();
-        let mut promise = Promise::Kept;
+        let mut promise = in_feeds;
         if is_kept {
-            promise = self.append_to_log(key, (sequence, number), publication, routing);
+            let identity = (sequence, number);
+            let own = self.append_to_log(key, identity, publication, routing, None);
+            promise = promise.and(own);
         }
         for queue in shared {
-            if !self.is_own(queue, routing) && self.is_for_lasting(queue, number, publication) {
+            let is_own = self.is_own(queue, routing);
+            if !is_own && self.is_for_lasting(queue, number, publication, None) {
                 self.enqueue(queue, sequence, number, publication, routing);
             }
         }
@@ -142,13 +155,15 @@ impl Dispatcher {
     }
 
     /// A message that is not persistent is kept in the log too, as long as the disk has room, but nothing is promised.
-    fn append_to_log(
+    pub(super) fn append_to_log(
         &mut self,
         key: TopicKey,
         (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
         routing: Routing,
+        origin: Option<Origin>,
     ) -> Promise {
+        let from = origin.and_then(|origin| origin.topic);
         let is_persistent = publication.mode == DeliveryMode::Persistent;
         let is_logged = is_persistent || self.has_room_on_disk();
         let ticket = self.next_ticket;
@@ -164,7 +179,7 @@ impl Dispatcher {
             } else {
                 NOBODY
             };
-            let append = log_append(id, (sequence, number), publication, sender);
+            let append = log_append(id, (sequence, number), publication, sender, origin);
             self.batch.operations.push(Operation::Log(append));
         }
         if is_logged {
@@ -184,7 +199,7 @@ impl Dispatcher {
         let is_for_disk_only = is_logged && active.len() > 1 && self.is_crowded_by_copies();
         for queue in active {
             let is_own = self.is_own(queue, routing);
-            let is_wanted = !is_own && self.is_for_lasting(queue, number, publication);
+            let is_wanted = !is_own && self.is_for_lasting(queue, number, publication, from);
             if let Some(cursor) = self.queues[queue.0].cursor_mut() {
                 if is_logged {
                     cursor.seen = sequence;
@@ -213,6 +228,7 @@ impl Dispatcher {
             let (mode, expires_ms) = (publication.mode, publication.expires_ms);
             let mut entry = Entry::new(number, message, mode, expires_ms, durability);
             entry.visible_after = visible_after;
+            entry.topic = from;
             self.queues[queue.0].counters.enqueued += 1;
             self.add(queue, LOG_RANK, sequence, entry);
         }
@@ -238,6 +254,7 @@ impl Dispatcher {
         key: QueueKey,
         number: MessageNumber,
         publication: &Publication,
+        from: Option<ShortTopic>,
     ) -> bool {
         let queue = &self.queues[key.0];
         let Some(selector) = queue.own_selector() else {
@@ -245,13 +262,14 @@ impl Dispatcher {
         };
         let message = Arc::clone(&publication.message);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
-        let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+        let mut entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+        entry.topic = from;
         self.is_selected(key, selector, &entry)
     }
 
     pub(super) fn is_selected(&self, key: QueueKey, selector: &Selector, entry: &Entry) -> bool {
         let place = Place {
-            destination: &self.queues[key.0].name,
+            destination: self.destination_of(key, entry),
             instance: &self.instance,
         };
         selector.matches(&Seen { entry, place })
@@ -369,16 +387,19 @@ impl Dispatcher {
     }
 }
 
-/// What the store keeps of a message beside its bytes: its priority and 1, so that it is never 0 as an entry's is, and
-/// whether it was sent as non-persistent.
-const NON_PERSISTENT: u8 = 0x10;
+/// What the store keeps of a message beside its bytes: its priority and 1, so that it is never 0 as an entry's is, whether
+/// it was sent as non-persistent, and in a feed the id of the topic that it came from.
+const NON_PERSISTENT: i64 = 0x10;
+const ORIGIN_SHIFT: u32 = 8;
 
 fn log_append(
     topic: DestinationId,
     (sequence, number): (Sequence, MessageNumber),
     publication: &Publication,
     sender: Sender,
+    origin: Option<Origin>,
 ) -> LogAppend {
+    let origin = origin.map_or(0, |origin| origin.id.0 << ORIGIN_SHIFT);
     let mode = match publication.mode {
         DeliveryMode::Persistent => 0,
         DeliveryMode::NonPersistent => NON_PERSISTENT,
@@ -390,19 +411,21 @@ fn log_append(
         payload: Arc::clone(&publication.message) as Arc<dyn Payload>,
         timestamp_ms: publication.message.timestamp_ms,
         expires_ms: publication.expires_ms,
-        tag: (publication.message.priority.get() + 1) | mode,
+        tag: i64::from(publication.message.priority.get() + 1) | mode | origin,
         sender,
     }
 }
 
 /// What [`LogAppend::tag`] said.
-pub(super) fn read_tag(tag: u8) -> (Priority, DeliveryMode) {
+pub(super) fn read_tag(tag: i64) -> (Priority, DeliveryMode, Option<DestinationId>) {
     let mode = if tag & NON_PERSISTENT == 0 {
         DeliveryMode::Persistent
     } else {
         DeliveryMode::NonPersistent
     };
-    (Priority::clamped(i64::from(tag & 0x0F) - 1), mode)
+    let origin = tag >> ORIGIN_SHIFT;
+    let origin = (origin != 0).then_some(DestinationId(origin));
+    (Priority::clamped((tag & 0x0F) - 1), mode, origin)
 }
 
 #[cfg(test)]

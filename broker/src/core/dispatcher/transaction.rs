@@ -176,7 +176,9 @@ impl Dispatcher {
         let is_stored = |name: &Arc<DestinationName>| match name.kind() {
             DestinationKind::Queue => !name.is_temporary(),
             DestinationKind::Topic => {
-                self.virtual_queues.contains_key(&**name) || self.is_kept(name)
+                self.virtual_queues.contains_key(&**name)
+                    || self.is_kept(name)
+                    || self.is_fed_from(name)
             }
         };
         if send.later.is_some() || send.duplicate_id.is_some() {

@@ -11,7 +11,9 @@ use crate::config::Delivery;
 use crate::core::clock::Now;
 use crate::core::destination::{TemporaryName, reply_name};
 use crate::core::duplicate_id::DuplicateId;
-use crate::core::message::{Body, DeliveryMode, Later, Message, Priority, Publication};
+use crate::core::message::{
+    Body, DeliveryMode, Later, Message, Priority, Publication, mark_as_resent,
+};
 use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::{ReceiptId, Refusal, Request};
 use crate::core::schedule::{Schedule, ScheduleError, ScheduleHeaders};
@@ -32,6 +34,7 @@ struct Fields<'a> {
     x_dedup_id: Option<&'a [u8]>,
     group_id: Option<&'a [u8]>,
     group_seq: Option<&'a [u8]>,
+    resent: Option<&'a [u8]>,
 }
 
 /// What becomes of a header.
@@ -55,6 +58,7 @@ impl<'a> Fields<'a> {
             b"expiration" => &mut self.expiration,
             b"ttl" => &mut self.ttl,
             b"timestamp" => &mut self.timestamp,
+            b"x-resent" => &mut self.resent,
             b"JMSXGroupID" => {
                 self.group_id.get_or_insert(header.value);
                 return Use::Kept;
@@ -89,6 +93,14 @@ impl<'a> Fields<'a> {
         match self.priority {
             None => Ok(Priority::DEFAULT),
             Some(value) => Ok(Priority::clamped(field::parse_integer("priority", value)?)),
+        }
+    }
+
+    /// Whether it may have come before.
+    fn is_resent(&self) -> Result<bool, Refusal> {
+        match self.resent {
+            None => Ok(false),
+            Some(value) => field::parse_flag("x-resent", value),
         }
     }
 
@@ -158,6 +170,9 @@ impl Session {
         let duplicate_id = self.duplicate_id(&fields)?;
         if destination.is_query {
             check_query(&head, later.is_some() || duplicate_id.is_some())?;
+        }
+        if fields.is_resent()? {
+            mark_as_resent(&mut head);
         }
         let (priority, expires_ms) = (fields.priority()?, fields.expires_ms(now)?);
         let timestamp_ms = fields.timestamp_ms(now)?;

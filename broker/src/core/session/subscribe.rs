@@ -275,9 +275,10 @@ impl Session {
             None | Some(Lasting::Shared(_)) => return Ok(None),
             Some(lasting) => lasting,
         };
-        let topic = match target.map(|target| &target.sources[..]) {
-            Some([SubscribeSource::One(address)]) => Some(self.resolve(address, output)),
-            Some(_) | None => None,
+        let topic = match target.map(|target| (&target.sources[..], target)) {
+            Some(([SubscribeSource::One(address)], _)) => Some(self.resolve(address, output)),
+            Some((_, target)) => target.topic_set().map(Arc::new),
+            None => None,
         };
         Ok(Some(Deletion { lasting, topic }))
     }

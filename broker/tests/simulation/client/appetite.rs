@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::RING;
+use crate::policy::{BYTE_NARROW, BYTE_RING, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
@@ -20,8 +20,8 @@ pub(crate) struct Appetite {
     pub(super) unsubscribe: usize,
     /// Deleting a durable subscription that it does not use.
     pub(super) delete: usize,
-    /// Taking off what is scheduled.
-    pub(super) thin_out: usize,
+    /// Looking at what is scheduled, and taking it off.
+    pub(super) manage: usize,
     pub(super) transact: usize,
     pub(super) leave: usize,
     /// Of a hundred messages, those that expire.
@@ -55,6 +55,10 @@ pub(super) struct Taste {
     pub(super) browser: usize,
     /// Messages that are to come later.
     pub(super) later: usize,
+    /// Of those, the ones that come by the calendar.
+    pub(super) cron: usize,
+    /// Whether anybody looks at what is scheduled.
+    pub(super) manage: bool,
     /// Messages with an id by which repeats are known.
     pub(super) duplicate: usize,
     /// Subscriptions that are durable or shared.
@@ -79,7 +83,7 @@ impl Appetite {
             } else {
                 0
             },
-            thin_out: if taste.later > 0 { pick([0, 3, 10]) } else { 0 },
+            manage: if taste.later > 0 { pick([0, 8, 24]) } else { 0 },
             transact: pick([0, 80, 200]),
             leave: pick([0, 1, 10]),
             expiry: pick([0, 12, 50]),
@@ -92,6 +96,11 @@ impl Appetite {
 }
 
 impl Appetite {
+    /// Whether something comes by the calendar.
+    pub(crate) fn knows_calendar(&self) -> bool {
+        self.taste.later > 0 && self.taste.cron > 0
+    }
+
     /// Whether there are subscriptions that last.
     pub(crate) fn lasts(&self) -> bool {
         self.taste.lasting > 0
@@ -114,6 +123,8 @@ impl Taste {
             rank: pick([0, 0, 20, 80]),
             browser: pick([0, 0, 10, 30]),
             later: pick([0, 0, 15, 50]),
+            cron: pick([0, 0, 10, 30]),
+            manage: true,
             duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
             no_local: pick([0, 20, 20, 50]),
@@ -131,12 +142,22 @@ impl Taste {
                 "pattern" => self.pattern = 0,
                 "temporary" => self.temporary = 0,
                 "group" => self.group = 0,
-                "ring" => self.palette.leave_out(RING),
+                "ring" => [RING, BYTE_RING]
+                    .into_iter()
+                    .for_each(|ring| self.palette.leave_out(ring)),
+                "reject" => [STRICT, STRICT_CONSUMER]
+                    .into_iter()
+                    .for_each(|strict| self.palette.leave_out(strict)),
+                "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
+                    .into_iter()
+                    .for_each(|queue| self.palette.leave_out(queue)),
                 "selector" => self.selector = 0,
                 "exclusive" => self.exclusive = 0,
                 "rank" => self.rank = 0,
                 "browser" => self.browser = 0,
                 "later" => self.later = 0,
+                "cron" => self.cron = 0,
+                "manage" => self.manage = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
                 "pending" => self.pending = 0,

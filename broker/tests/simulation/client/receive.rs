@@ -12,7 +12,7 @@ use crate::wire::{MessageId, Place, Sent, Wire};
 /// Addresses of others that a client remembers.
 const ANSWERS_MAX: usize = 4;
 
-fn text(frame: &Frame, name: &str) -> Option<String> {
+pub(super) fn text(frame: &Frame, name: &str) -> Option<String> {
     frame.text(name).map(std::borrow::Cow::into_owned)
 }
 
@@ -131,12 +131,18 @@ impl Client {
         assert_eq!(frame.body().len(), sent.body_bytes, "{id:?}: body");
         assert!(rest.iter().all(|byte| *byte == 0), "{id:?}: body");
         check_headers(frame, id, sent);
-        let mut place = self.place(frame, sent, &subscription, browses);
-        if sent.comes_again {
+        let is_only_copy = sent.is_for_one_queue();
+        let answer = self.place_of_answer(frame, &subscription, judge);
+        let is_answer = answer.is_some();
+        let sent = &judge.sent[id.0];
+        let mut place = answer.unwrap_or_else(|| self.place(frame, sent, &subscription, browses));
+        if browses && is_answer {
+            place = Place::Subscription(format!("{subscription} shows {place:?}"));
+        }
+        if sent.comes_again && !is_answer {
             let name = text(frame, "message-id").unwrap_or_default();
             place = Place::Firing(Box::new(place), name);
         }
-        let is_only_copy = sent.is_for_one_queue();
         let deliveries = text(frame, "JMSXDeliveryCount").and_then(|count| count.parse().ok());
         let deliveries = deliveries.expect("a count");
         let is_redelivered = frame.text("redelivered").as_deref() == Some("true");
@@ -158,7 +164,7 @@ impl Client {
             message_id: text(frame, "message-id").expect("a message-id"),
             ack: text(frame, "ack"),
             turn: self.received,
-            is_only_copy,
+            is_only_copy: is_only_copy && !is_answer,
         });
         if self.is_draining {
             let index = self.subscriptions[at].open.len() - 1;
@@ -232,6 +238,8 @@ fn check_headers(frame: &Frame, id: MessageId, sent: &Sent) {
         "AMQ_SCHEDULED_DELAY",
         "AMQ_SCHEDULED_PERIOD",
         "AMQ_SCHEDULED_REPEAT",
+        "AMQ_SCHEDULED_CRON",
+        "AMQ_SCHEDULER_ACTION",
     ] {
         assert_eq!(text(frame, leaked), None, "{leaked} leaked");
     }

@@ -4,7 +4,8 @@ use stompbox_protocol::Command;
 
 use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
-use crate::policy::RING;
+use crate::cron::CRONS;
+use crate::policy::{BYTE_NARROW, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Sent, Wire};
@@ -12,10 +13,13 @@ use crate::wire::{Sent, Wire};
 /// What clients call the temporary destinations that they make.
 pub(super) const OWN: [&str; 2] = ["/temp-queue/answers", "/temp-topic/events"];
 
-const REPEAT: &str = "AMQ_SCHEDULED_REPEAT";
+/// One in so many messages says that it was sent before.
+const RESENT_EVERY: usize = 16;
 
-/// Where the schedule is managed.
-const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
+const PERIOD: &str = "AMQ_SCHEDULED_PERIOD";
+
+const REPEAT: &str = "AMQ_SCHEDULED_REPEAT";
+const CRON: &str = "AMQ_SCHEDULED_CRON";
 
 impl Client {
     pub(super) fn send(
@@ -32,8 +36,8 @@ impl Client {
         };
         let targets = self.targets(random);
         let times = self.times(&targets, random);
-        let is_to_ring = targets.iter().any(|target| target == RING);
-        let comes_again = times.iter().any(|(name, _)| *name == REPEAT);
+        let is_to_ring = targets.iter().any(|target| is_ring(target));
+        let comes_again = times.iter().any(|(name, _)| [REPEAT, CRON].contains(name));
         let sent = Sent {
             targets,
             is_later: !times.is_empty(),
@@ -46,6 +50,8 @@ impl Client {
             is_persistent: random.percent(70) || comes_again || is_to_ring,
             may_expire: random.percent(self.appetite.expiry),
             may_repeat: random.percent(self.appetite.taste.duplicate),
+            // One that is not random, so that it changes nothing else of a seed.
+            is_resent: judge.sent.len().is_multiple_of(RESENT_EVERY),
             body_bytes,
         };
         let message = judge.register(sent.clone());
@@ -56,6 +62,10 @@ impl Client {
         for (name, value) in times {
             draft = draft.with(name, value);
         }
+        if sent.is_resent {
+            trace::count("op: SEND x-resent");
+            draft = draft.with("x-resent", true);
+        }
         if sent.may_repeat {
             draft = with_duplicate_id(draft, judge, random);
         }
@@ -65,21 +75,26 @@ impl Client {
             trace::count("op: SEND reply-to");
             draft = draft.with("reply-to", OWN[random.below(2)]);
         }
+        let may_be_refused = sent.targets.iter().any(|target| may_refuse(target));
+        self.may_be_refused |= may_be_refused;
         let index = random.below(self.transactions.len() * 2 + 1);
         let draft = match self.transactions.get_mut(index) {
             Some(transaction) => {
                 trace::count("op: SEND in a transaction");
                 transaction.sends.push(message);
+                transaction.may_be_refused |= may_be_refused;
                 let draft = draft.with("transaction", &transaction.id);
                 self.ask(draft, Asked::Nothing, random)
             }
+            // Which one was refused is seen by its receipt.
+            None if may_be_refused => self.ask_always(draft, Asked::Sent(vec![message])),
             None => self.ask(draft, Asked::Sent(vec![message]), random),
         };
         self.write(draft, wire);
     }
 
     /// When it is to come, if not at once. Nothing of temporary destinations is kept until then.
-    fn times(&self, targets: &[String], random: &mut Random) -> Vec<(&'static str, i64)> {
+    fn times(&self, targets: &[String], random: &mut Random) -> Vec<(&'static str, String)> {
         let is_temporary = targets.iter().any(|target| target.contains("temp-"));
         if is_temporary || !random.percent(self.appetite.taste.later) {
             return Vec::new();
@@ -88,48 +103,29 @@ impl Client {
         if random.percent(80) {
             trace::count("op: SEND delayed");
             let header = ["AMQ_SCHEDULED_DELAY", "x-delay"][random.below(2)];
-            times.push((header, random.between(0, 2_000) as i64));
+            times.push((header, random.between(0, 2_000).to_string()));
         }
         // Which firing a message is of that was never stored nobody can tell.
         let is_told = targets.iter().all(|target| target.starts_with("/queue/"));
-        if (is_told || self.appetite.taste.lasting == 0) && random.percent(30) {
+        let may_come_again = is_told || self.appetite.taste.lasting == 0;
+        let by_cron = may_come_again && random.percent(self.appetite.taste.cron);
+        if by_cron {
+            trace::count("op: SEND by cron");
+            let (text, _) = CRONS[random.below(CRONS.len())];
+            times.push((CRON, text.to_owned()));
+        }
+        if may_come_again && random.percent(30) {
             trace::count("op: SEND repeatedly");
-            times.push(("AMQ_SCHEDULED_PERIOD", random.between(300, 2_000) as i64));
-            let times_left = if random.percent(10) {
+            times.push((PERIOD, random.between(300, 2_000).to_string()));
+            let times_left = if !by_cron && random.percent(10) {
                 trace::count("op: SEND repeatedly for ever");
                 -1
             } else {
                 random.below(4) as i64
             };
-            times.push((REPEAT, times_left));
+            times.push((REPEAT, times_left.to_string()));
         }
         times
-    }
-
-    /// Takes off what is scheduled: all of it, or what fires within a while.
-    pub(super) fn thin_out(&mut self, random: &mut Random, now_ms: i64, wire: &mut Vec<u8>) {
-        trace::count("op: SEND REMOVEALL");
-        let mut draft = Draft::new(Command::Send)
-            .with("destination", MANAGEMENT)
-            .with("AMQ_SCHEDULER_ACTION", "REMOVEALL");
-        if random.percent(80) {
-            trace::count("op: SEND REMOVEALL within a span");
-            let from_ms = now_ms + random.below(1_000) as i64;
-            let until_ms = from_ms + random.below(1_000) as i64;
-            draft = draft
-                .with("AMQ_SCHEDULER_ACTION_START_TIME", from_ms)
-                .with("AMQ_SCHEDULER_ACTION_END_TIME", until_ms);
-        }
-        let draft = self.ask(draft, Asked::Nothing, random);
-        self.write(draft, wire);
-    }
-
-    /// Takes off all that is scheduled.
-    pub(crate) fn clear_schedule(&mut self, wire: &mut Vec<u8>) {
-        let draft = Draft::new(Command::Send)
-            .with("destination", MANAGEMENT)
-            .with("AMQ_SCHEDULER_ACTION", "REMOVEALL");
-        self.write(draft, wire);
     }
 
     fn targets(&self, random: &mut Random) -> Vec<String> {
@@ -180,8 +176,10 @@ impl Client {
         }
         let queue = palette.queues[random.below(palette.queues.len())];
         trace::count(match queue {
-            RING => "op: SEND to a ring",
-            "/queue/narrow" => "op: SEND to a queue that holds back",
+            ring if is_ring(ring) => "op: SEND to a ring",
+            NARROW => "op: SEND to a queue that holds back",
+            BYTE_NARROW => "op: SEND to a queue that holds back by bytes",
+            STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
             _ => "op: SEND to a queue",
         });
         queue.to_owned()

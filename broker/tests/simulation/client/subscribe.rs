@@ -4,7 +4,8 @@ use stompbox_protocol::{Command, Version};
 
 use super::send::OWN;
 use super::{Asked, Client, Draft, Mode, Subscription};
-use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS};
+use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS, matches};
+use crate::policy::{STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 use crate::trace;
 
@@ -117,6 +118,12 @@ impl Client {
         let mut sources: Vec<String> = (0..count).map(|_| self.source(random)).collect();
         sources.sort();
         sources.dedup();
+        // A queue that may refuse serves its consumers when it must: what credit is left for topics is not foretold.
+        let strict = [STRICT, STRICT_CONSUMER];
+        let takes = |source: &String| strict.iter().any(|name| matches(source, name));
+        if sources.iter().any(takes) {
+            sources.retain(|source| !source.contains("topic/"));
+        }
         sources.join(",")
     }
 

@@ -124,9 +124,25 @@ impl Model {
         }
         for send in sends {
             // Nothing is said of repeats.
-            let _ = self.publish(connection, send, ticket);
+            let is_taken = self.publish(connection, send, ticket).is_ok();
+            if is_taken {
+                self.note_filled(connection, send);
+            }
         }
         ticket
+    }
+
+    /// A COMMIT was refused: what it acknowledged is as if it had not been.
+    pub(super) fn give_back_claims(
+        &mut self,
+        connection: ConnectionId,
+        transaction: TransactionHandle,
+    ) {
+        let claims = self.peer(connection).transactions.remove(&transaction);
+        for claim in claims.unwrap_or_default() {
+            let seat = claim.subscription.map(|handle| (connection, handle));
+            self.conclude(claim.open.what, seat, Outcome::Returned);
+        }
     }
 
     pub(super) fn abort(

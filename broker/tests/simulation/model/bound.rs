@@ -1,23 +1,25 @@
 //! Queues that hold but so much: what they drop, and whom they hold back.
 
 use super::entry::{Entry, EntryId, Whereabouts};
+use super::room::amount_of;
 use super::{Model, QueueIndex};
-use crate::policy::WhenFull;
+use crate::policy::{Amount, Bound, WhenFull};
 use crate::trace;
 
-/// What a ring has dropped in this turn: from which queue, and where it stood.
-pub(super) type Dropped = (QueueIndex, (usize, i64));
+/// What a ring has dropped in this turn.
+#[derive(Debug)]
+pub(super) struct Dropped {
+    pub(super) queue: QueueIndex,
+    /// Where it stood.
+    pub(super) place: (usize, i64),
+    bytes: usize,
+}
 
 impl Model {
     /// What waits in a queue: what a consumer has does not count.
-    fn waiting_in(&self, queue: QueueIndex) -> usize {
-        let waits = |id: &EntryId| self.entry(*id).queue == queue;
-        let lanes = self.queues[queue].lanes.iter();
-        let aside = self.delayed.iter().filter(|(_, id)| {
-            let is_aside = matches!(self.entry(*id).whereabouts, Whereabouts::Delayed(_));
-            waits(id) && is_aside
-        });
-        lanes.map(|lane| lane.len()).sum::<usize>() + aside.count()
+    fn waiting_in(&self, queue: QueueIndex) -> Amount {
+        let waiting = self.all_waiting_in(queue);
+        amount_of(waiting.iter().map(|id| self.entry(*id)))
     }
 
     /// Whether a message that leaves the store without another cause was dropped by its ring.
@@ -26,14 +28,22 @@ impl Model {
         let (queue, place) = (entry.queue, entry.place());
         let is_ring = matches!(
             self.queues[queue].rules.bound,
-            Some((_, WhenFull::DropOldest))
+            Some(Bound {
+                when_full: WhenFull::DropOldest,
+                ..
+            })
         );
         let waits_out = entry.not_before > self.now.uptime;
         if !is_ring || entry.whereabouts != Whereabouts::Waiting || waits_out {
             return false;
         }
         trace::count("ring: dropped");
-        self.dropped.push((queue, place));
+        let bytes = self.entry(id).facts.bytes;
+        self.dropped.push(Dropped {
+            queue,
+            place,
+            bytes,
+        });
         self.take(id, Whereabouts::Gone);
         true
     }
@@ -46,17 +56,30 @@ impl Model {
     }
 
     /// When everything was handed out: rings dropped what stood last, and no more than they had to.
-    pub(super) fn check_dropped(&mut self, handed: impl Fn(QueueIndex) -> usize) {
-        for (queue, (rank, order)) in std::mem::take(&mut self.dropped) {
+    pub(super) fn check_dropped(&mut self, handed: impl Fn(QueueIndex) -> Amount) {
+        // Before each went too much was there, and when the last of a queue went no more than is left.
+        let mut gone = Vec::new();
+        for dropped in std::mem::take(&mut self.dropped).into_iter().rev() {
+            let Dropped {
+                queue,
+                place: (rank, order),
+                bytes,
+            } = dropped;
             let own = &self.queues[queue];
-            let (max, _) = own.rules.bound.expect("a ring");
+            let max = own.rules.bound.expect("a ring").max;
             // What has expired counts as well until it is met.
-            let expired = self.expired_now.iter().filter(|own| **own == queue).count();
-            let left = self.waiting_in(queue) + handed(queue) + expired;
+            let expired = self.expired_now.iter().filter(|(own, _)| *own == queue);
+            let expired = expired.fold(Amount::default(), |sum, (_, bytes)| {
+                sum.plus(Amount::of_one(*bytes))
+            });
+            let left = self.waiting_in(queue).plus(handed(queue)).plus(expired);
+            gone.push((queue, bytes));
+            let own_gone = gone.iter().filter(|(own, _)| *own == queue);
+            let before = own_gone.fold(left, |sum, (_, bytes)| sum.plus(Amount::of_one(*bytes)));
             let name = &own.name;
             assert!(
-                left >= max,
-                "{name} dropped more than it had to, {left} wait"
+                !before.fits(max),
+                "{name} dropped more than it had to, {left:?} wait"
             );
             let last = own.lanes[rank + 1..].iter().flat_map(|lane| lane.values());
             let older = own.lanes[rank].range(..order).map(|(_, id)| id);
@@ -74,25 +97,29 @@ impl Model {
         for (queue, own) in self.queues.iter().enumerate() {
             let waiting = self.waiting_in(queue);
             match own.rules.bound {
-                Some((max, WhenFull::DropOldest)) => {
-                    let mut waiting_ids = own.lanes.iter().flat_map(|lane| lane.values());
-                    let has_more = waiting_ids.any(|id| self.may_be_dropped(*id));
-                    assert!(
-                        waiting <= max || !has_more,
-                        "{waiting} wait in {}",
-                        own.name
-                    );
-                    holds_back |= waiting > max;
+                Some(Bound {
+                    max,
+                    when_full: WhenFull::DropOldest,
+                }) => {
+                    let mut ids = own.lanes.iter().flat_map(|lane| lane.values());
+                    let has_more = ids.any(|id| self.may_be_dropped(*id));
+                    let fits = waiting.fits(max);
+                    assert!(fits || !has_more, "{waiting:?} wait in {}", own.name);
+                    holds_back |= !fits;
                 }
-                Some((max, WhenFull::Block)) => {
+                Some(Bound {
+                    max,
+                    when_full: WhenFull::Block,
+                }) => {
                     // What has expired and was never stored may be there still.
-                    let is_fading = |entry: &Entry| {
+                    let is_fading = |entry: &&Entry| {
                         entry.queue == queue && entry.whereabouts == Whereabouts::Fading
                     };
-                    let fading = self.all().filter(|(_, entry)| is_fading(entry)).count();
-                    holds_back |= waiting + fading > max - max.div_ceil(4);
+                    let fading = self.all().map(|(_, entry)| entry).filter(is_fading);
+                    let most = waiting.plus(amount_of(fading));
+                    holds_back |= !most.fits(max.three_quarters());
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         for (connection, peer) in &self.peers {

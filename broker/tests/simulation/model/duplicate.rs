@@ -49,6 +49,18 @@ impl Model {
         there.map(|name| name.wire().into()).collect()
     }
 
+    /// Those of them that do not know its id, which are read by now.
+    pub(super) fn fresh_places(&self, publication: &Publication) -> Vec<Rc<str>> {
+        let id = id_of(publication);
+        let mut places = self.places(publication);
+        places.retain(|place| {
+            let window = self.windows.by_name.get(place);
+            let is_known = |id: &Vec<u8>| window.is_some_and(|own| own.known.contains_key(id));
+            !id.as_ref().is_some_and(is_known)
+        });
+        places
+    }
+
     /// Whether what a request brings can be told from repeats; otherwise it waits, and what its connection asks for after it.
     fn can_judge(&mut self, sends: &[&Publication]) -> bool {
         let with_id = sends.iter().filter(|send| send.duplicate_id.is_some());
@@ -71,6 +83,9 @@ impl Model {
             Request::Commit { sends, .. } => self.can_judge(&sends.iter().collect::<Vec<_>>()),
             _ => true,
         };
+        if self.looks_first(connection, request) {
+            return self.peer(connection).deferred.push_back(request.clone());
+        }
         if can_judge {
             return self.act(connection, request);
         }
@@ -100,7 +115,7 @@ impl Model {
         }
     }
 
-    fn go_on(&mut self, connection: ConnectionId) {
+    pub(super) fn go_on(&mut self, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
         };

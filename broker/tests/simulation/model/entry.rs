@@ -28,8 +28,12 @@ pub(super) struct Facts {
     pub(super) traits: Traits,
     pub(super) group: Option<Group>,
     pub(super) publisher: ConnectionId,
+    /// Deliveries that may have been made before it came.
+    pub(super) deliveries_before: u32,
     /// Counts the firings of what comes again and again; 0 is the message itself.
     pub(super) firing: u32,
+    /// What an answer to a BROWSE says before the message's own headers.
+    pub(super) lines: Option<Vec<u8>>,
 }
 
 /// What a message says of its group.
@@ -64,7 +68,9 @@ impl Facts {
                 closes: property(message, b"JMSXGroupSeq").is_some(),
             }),
             publisher,
+            deliveries_before: message.deliveries_before(),
             firing: 0,
+            lines: None,
         })
     }
 }
@@ -81,8 +87,31 @@ impl Facts {
             traits: self.traits.clone(),
             group: self.group.clone(),
             publisher: ConnectionId(u64::MAX),
+            deliveries_before: self.deliveries_before,
             firing,
+            lines: None,
         }
+    }
+
+    /// The same as an answer to a BROWSE, which says this of it.
+    pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        Self {
+            bytes: self.bytes + lines.len(),
+            is_persistent: false,
+            expires_ms: 0,
+            lines: Some(lines),
+            ..self.as_fired(firing)
+        }
+    }
+
+    /// Whether this is what an answer has to say, if it is one.
+    pub(super) fn check_lines(&self, message: &Message) {
+        let lines = self.lines.as_deref().unwrap_or_default();
+        assert!(
+            message.head().starts_with(lines),
+            "{:?}: what a listing says of it",
+            self.id
+        );
     }
 
     /// What its number goes by.
@@ -221,13 +250,13 @@ impl Entry {
             is_persistent: facts.is_persistent,
             is_stored: facts.is_persistent,
             expires_ms: facts.expires_ms,
+            deliveries: facts.deliveries_before,
             facts,
             origin,
             queue,
             whereabouts: Whereabouts::Gone,
             moved: 0,
             order: 0,
-            deliveries: 0,
             failures: 0,
             is_uncertain: false,
             visible_after: 0,

@@ -7,7 +7,9 @@ use stompbox_broker::core::port::{AckMode, ConnectionId, Delivery, Reply};
 use stompbox_protocol::canonical;
 
 use super::entry::{Entry, EntryId, Whereabouts, message_of};
+use super::room::amount_of;
 use super::{Model, Open, QueueIndex, Seat, What};
+use crate::policy::Amount;
 use crate::trace;
 
 /// A message of a queue that was handed out in this turn.
@@ -66,9 +68,9 @@ impl Model {
             let own = handed
                 .iter()
                 .filter(|one| self.entry(one.id).queue == queue);
-            own.count()
+            amount_of(own.map(|one| self.entry(one.id)))
         };
-        let counts: Vec<usize> = match self.dropped.is_empty() {
+        let counts: Vec<Amount> = match self.dropped.is_empty() {
             true => Vec::new(),
             false => (0..self.queues.len()).map(of).collect(),
         };
@@ -106,12 +108,16 @@ impl Model {
             let copy = self.topic_delivery(seat, &name, delivery);
             return What::Copy(Box::new(copy));
         }
+        let queue = self.by_name.get(&name).copied();
+        let queue = queue.expect("a queue that was named");
+        if has_ended && self.is_served_early(queue) {
+            // It has come back.
+            return What::Shown;
+        }
         assert!(
             !has_ended,
             "{id:?} was handed to a subscription that has gone"
         );
-        let queue = self.by_name.get(&name).copied();
-        let queue = queue.expect("a queue that was named");
         let id = self.entry_in(queue, delivery);
         self.deliver(id, delivery);
         What::Entry(id)
@@ -185,6 +191,7 @@ impl Model {
         let is_persistent = delivery.mode == DeliveryMode::Persistent;
         assert_eq!(is_persistent, entry.is_persistent, "{message:?}");
         assert_eq!(delivery.message.bytes(), entry.facts.bytes, "{message:?}");
+        entry.facts.check_lines(&delivery.message);
     }
 
     /// The delivery is with its subscription from now on.

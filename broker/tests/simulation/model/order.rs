@@ -128,8 +128,10 @@ impl Model {
                 .copied()
                 .collect();
             self.check_nobody_passed(queue, &line, &in_turn, &owned_before);
-            self.check_priorities(queue, &handed, &new_owners);
-            self.check_shares(queue, &line, &handed);
+            if !self.is_served_early(queue) {
+                self.check_priorities(queue, &handed, &new_owners);
+                self.check_shares(queue, &line, &handed);
+            }
         }
     }
 
@@ -145,7 +147,7 @@ impl Model {
         );
         let exclusive = self.exclusive(queue);
         assert!(
-            exclusive.is_none_or(|owner| owner == seat),
+            exclusive.is_none_or(|owner| owner == seat) || self.is_served_early(queue),
             "{message:?} of {name} went to {seat:?} although {exclusive:?} has the queue for itself"
         );
         assert!(
@@ -204,7 +206,8 @@ impl Model {
             for (id, sight) in &line.waiting {
                 let entry = self.entry(*id);
                 // It may have come after the queue was looked at.
-                let is_late = entry.arrived == self.turn && entry.dead.is_some();
+                let may_be_late = entry.dead.is_some() || self.is_served_early(queue);
+                let is_late = entry.moved == self.turn && may_be_late;
                 // It may have waited for the owner of its group to have credit: others pass it.
                 let group = entry.facts.group.as_ref();
                 let was_owned = group.is_some_and(|group| owned_before.contains(&group.id));
@@ -216,8 +219,9 @@ impl Model {
                     .is_some_and(|live| live.choice.is_some());
                 let is_overlooked = looks && entry.facts.rank != last.facts.rank;
                 // What a ring has dropped since may have held it back.
-                let was_behind = self.dropped.iter().any(|(dropped, (rank, order))| {
-                    *dropped == queue && *rank == entry.rank && *order < entry.order
+                let was_behind = self.dropped.iter().any(|dropped| {
+                    let (rank, order) = dropped.place;
+                    dropped.queue == queue && rank == entry.rank && order < entry.order
                 });
                 let is_passed = *sight == Sight::Clear
                     && !was_behind

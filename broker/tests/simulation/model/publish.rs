@@ -20,8 +20,7 @@ impl Model {
     ) {
         let targets = publication.target.names();
         if *targets[0].wire() == *MANAGEMENT {
-            self.thin_out(&publication.message);
-            return self.owe(publisher, receipt, 0);
+            return self.manage(publisher, publication, receipt);
         }
         let goes_nowhere = targets
             .iter()
@@ -34,6 +33,9 @@ impl Model {
             return;
         }
         self.make_named_queues(publication);
+        if self.is_refused(publisher, std::slice::from_ref(publication), receipt) {
+            return self.refuse(publisher);
+        }
         let ticket = match self.publish(publisher, publication, 0) {
             Ok(ticket) => ticket,
             Err(repeat) => {
@@ -44,6 +46,7 @@ impl Model {
                 return;
             }
         };
+        self.note_filled(publisher, publication);
         self.owe(publisher, receipt, ticket);
     }
 
@@ -124,7 +127,7 @@ impl Model {
         ticket
     }
 
-    fn consumer_queues_of(&self, topic: &str) -> Vec<QueueIndex> {
+    pub(super) fn consumer_queues_of(&self, topic: &str) -> Vec<QueueIndex> {
         let all = self.queues.iter().enumerate();
         let is_one =
             |queue: &super::Queue| queue.exists && is_consumer_queue_of(topic, &queue.name);

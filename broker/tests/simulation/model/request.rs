@@ -55,6 +55,12 @@ impl Model {
     }
 
     pub(super) fn perform(&mut self, connection: ConnectionId, request: &Request) {
+        if matches!(
+            request,
+            Request::Closed { .. } | Request::Disconnect { .. } | Request::Unsubscribe { .. }
+        ) {
+            self.room.is_disturbed = true;
+        }
         if let Request::Closed { ending, written } = request {
             self.release(connection, *ending, written.0);
             self.peers.remove(&connection);
@@ -133,6 +139,10 @@ impl Model {
                 sends,
                 receipt,
             } => {
+                if self.is_refused(connection, sends, receipt.as_ref()) {
+                    self.give_back_claims(connection, *transaction);
+                    return self.refuse(connection);
+                }
                 let ticket = self.commit(connection, *transaction, sends);
                 self.owe(connection, receipt.as_ref(), ticket);
             }

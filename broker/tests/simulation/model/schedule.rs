@@ -3,58 +3,131 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use stompbox_broker::core::message::{Later, Message, Publication};
-use stompbox_protocol::canonical;
+use stompbox_broker::core::message::{Later, Publication};
+use stompbox_broker::core::schedule::Schedule;
 use stompbox_store::{
-    DestinationId, Due, DueRow, Recovered, ScheduleId, ScheduleList, ScheduleListRequest,
-    ScheduleRecord, ScheduleTally,
+    DestinationId, Due, DueRow, Recovered, ScheduleId, ScheduleRecord, ScheduleTally,
 };
 
 use super::Model;
 use super::entry::Facts;
+use super::manage::Requests;
+use crate::cron;
 use crate::trace;
 
 /// Where requests are sent to manage the schedule.
 pub(super) const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
 
 /// When a message fires next, and how often after that; -1 is for ever.
-type Firing = (i64, i64);
+pub(super) type Firing = (i64, i64);
 
 /// A message that is to be delivered later.
 #[derive(Debug)]
 pub(super) struct Job {
-    facts: Rc<Facts>,
-    place: Rc<str>,
-    period_ms: i64,
+    pub(super) facts: Rc<Facts>,
+    pub(super) place: Rc<str>,
+    schedule: Schedule,
+    /// The same as listings say it.
+    pub(super) text: String,
     was_cancelled: bool,
-    id: Option<ScheduleId>,
+    pub(super) id: Option<ScheduleId>,
+    /// When it has fired.
+    past: Vec<Firing>,
     /// What the store has after each ticket: only the latest durable one and those behind it.
     history: Vec<(u64, Option<Firing>)>,
 }
 
 impl Job {
-    fn next(&self) -> Option<Firing> {
+    pub(super) fn next(&self) -> Option<Firing> {
         self.history.last().and_then(|(_, next)| *next)
+    }
+
+    /// What the store has when this ticket is durable.
+    pub(super) fn next_at(&self, ticket: u64) -> Option<Firing> {
+        let known = self.history.iter().rev().find(|(at, _)| *at <= ticket);
+        known.and_then(|(_, next)| *next)
+    }
+
+    /// Whether the store has it so, or had a moment ago.
+    pub(super) fn was(&self, firing: Firing) -> bool {
+        self.next() == Some(firing) || self.past.contains(&firing)
     }
 }
 
+/// From a time on, be it of the SEND or of cron, so long it takes to the first firing.
+fn first_ms(schedule: &Schedule) -> i64 {
+    match schedule.delay_ms() {
+        0 => schedule.period_ms(),
+        delay_ms => delay_ms,
+    }
+}
+
+/// When a message fires first.
+fn first_firing(schedule: &Schedule, sent_ms: i64, zone_s: i64) -> Firing {
+    let start_ms = match schedule.cron() {
+        Some(cron) => cron::next_after(cron.text(), sent_ms, zone_s),
+        None => sent_ms,
+    };
+    let due_ms = start_ms + first_ms(schedule);
+    (due_ms, schedule.repeats().number())
+}
+
+/// When it fires after a firing that happens now: what was missed is left out.
+fn next_firing(
+    schedule: &Schedule,
+    (due_ms, left): Firing,
+    now_ms: i64,
+    zone_s: i64,
+) -> Option<Firing> {
+    let mut again_ms = due_ms;
+    while schedule.period_ms() > 0 && again_ms <= now_ms {
+        again_ms += schedule.period_ms();
+    }
+    let repeat = (left != 0).then_some((again_ms, if left > 0 { left - 1 } else { left }));
+    let Some(cron) = schedule.cron() else {
+        return repeat;
+    };
+    let first_ms = first_ms(schedule);
+    let start_ms = cron::next_after(cron.text(), now_ms - first_ms, zone_s);
+    let anew = (start_ms + first_ms, schedule.repeats().number());
+    repeat
+        .filter(|(again_ms, _)| *again_ms < anew.0)
+        .or(Some(anew))
+}
+
 /// Times between which scheduled messages are taken off.
-type Span = (i64, i64);
+pub(super) type Span = (i64, i64);
 
 /// All of it.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    jobs: Vec<Job>,
-    /// Counts those that are messages of their own.
-    firings: u32,
-    /// Removals whose read has not been seen yet, and those that are read.
-    removals: VecDeque<Span>,
-    reading: BTreeMap<stompbox_store::PageId, Span>,
+    pub(super) jobs: Vec<Job>,
+    /// Counts those that are messages of their own, and answers to listings.
+    pub(super) firings: u32,
+    pub(super) requests: Requests,
+    /// Where cron is read: seconds east of Greenwich.
+    zone_s: i64,
     /// What the store has still to be told in this turn: the next time, or that it is gone.
     changes: VecDeque<(ScheduleId, Option<Firing>)>,
 }
 
+impl Agenda {
+    pub(super) fn job(&self, id: ScheduleId) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id == Some(id))
+    }
+
+    fn job_mut(&mut self, id: ScheduleId) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.id == Some(id))
+    }
+}
+
 impl Model {
+    /// Cron is read in this zone.
+    pub(crate) fn in_zone(mut self, zone_s: i64) -> Self {
+        self.agenda.zone_s = zone_s;
+        self
+    }
+
     /// A message is kept until its time, for each of its destinations.
     pub(super) fn schedule(
         &mut self,
@@ -63,15 +136,26 @@ impl Model {
         to: &[Rc<str>],
     ) {
         let Later { schedule, firing } = &**publication.later.as_ref().expect("it is for later");
+        let next = (firing.due_ms, firing.left.number());
+        let expected = first_firing(schedule, publication.sent_ms, self.agenda.zone_s);
+        assert_eq!(next, expected, "{:?}: its first time", facts.id);
+        let text = match facts.is_persistent {
+            true => schedule.to_string(),
+            false => format!("non-persistent {schedule}"),
+        };
         for place in to {
-            trace::count("schedule: booked");
-            let next = (firing.due_ms, firing.left.number());
+            trace::count(match schedule.cron() {
+                Some(_) => "schedule: booked by cron",
+                None => "schedule: booked",
+            });
             let job = Job {
                 facts: Rc::clone(facts),
                 place: Rc::clone(place),
-                period_ms: schedule.period_ms(),
+                schedule: schedule.clone(),
+                text: text.clone(),
                 was_cancelled: false,
                 id: None,
+                past: Vec::new(),
                 history: vec![(self.ticket, Some(next))],
             };
             self.agenda.jobs.push(job);
@@ -114,6 +198,9 @@ impl Model {
 
     /// Messages have come whose time it is.
     pub(crate) fn due_came(&mut self, due: &Due) {
+        if self.is_listed(due) {
+            return;
+        }
         for row in &due.rows {
             // It may have been cancelled since it was read.
             let mut jobs = self.agenda.jobs.iter();
@@ -128,6 +215,7 @@ impl Model {
 
     fn fire(&mut self, row: &DueRow) {
         let (now_ms, ticket) = (self.now.wall_ms, self.ticket);
+        let zone_s = self.agenda.zone_s;
         let is_it = |job: &&mut Job| job.id == Some(row.key.id);
         let job = self.agenda.jobs.iter_mut().find(is_it);
         let Some((job, (due_ms, left))) = job.and_then(|job| job.next().map(|next| (job, next)))
@@ -140,15 +228,13 @@ impl Model {
             job.facts.id
         );
         assert!(due_ms <= now_ms, "{:?} comes too early", job.facts.id);
-        trace::count(match left {
-            0 => "schedule: fired",
-            _ => "schedule: fired, to come again",
+        let next = next_firing(&job.schedule, (due_ms, left), now_ms, zone_s);
+        trace::count(match (next, job.schedule.cron()) {
+            (None, _) => "schedule: fired",
+            (Some(_), None) => "schedule: fired, to come again",
+            (Some(_), Some(_)) => "schedule: fired by cron",
         });
-        let mut again = due_ms;
-        while left != 0 && job.period_ms > 0 && again <= now_ms {
-            again += job.period_ms;
-        }
-        let next = (left != 0).then_some((again, if left > 0 { left - 1 } else { left }));
+        job.past.push((due_ms, left));
         job.history.push((ticket, next));
         // The last one is the message itself.
         let firing = match next {
@@ -170,46 +256,15 @@ impl Model {
         assert_eq!(asked, Some((id, next)), "a change of the schedule");
     }
 
-    /// A SEND that takes off what fires between two times.
-    pub(super) fn thin_out(&mut self, message: &Message) {
-        let time = |name: &[u8]| {
-            let value = canonical::find(message.head(), name)?;
-            std::str::from_utf8(&value).ok()?.parse().ok()
-        };
-        let from_ms = time(b"AMQ_SCHEDULER_ACTION_START_TIME").unwrap_or(0);
-        let until_ms = time(b"AMQ_SCHEDULER_ACTION_END_TIME").unwrap_or(i64::MAX);
-        self.agenda.removals.push_back((from_ms, until_ms));
-    }
-
-    /// The schedule is looked through: for when the next one fires, or for what to take off.
-    pub(crate) fn schedule_asked_for(&mut self, request: &ScheduleListRequest) {
-        if request.rows_max > 1 {
-            let span = self.agenda.removals.pop_front();
-            let span = span.expect("somebody asked for a removal");
-            self.agenda.reading.insert(request.id, span);
-        }
-    }
-
-    /// What is scheduled has been read.
-    pub(crate) fn schedule_came(&mut self, list: &ScheduleList) {
-        let Some((from_ms, until_ms)) = self.agenda.reading.remove(&list.id) else {
-            return;
-        };
+    /// Takes a message off, if it is there. The store is to be told in this turn.
+    pub(super) fn take_off(&mut self, id: ScheduleId) -> bool {
         let ticket = self.ticket;
-        for row in &list.rows {
-            if !(from_ms..=until_ms).contains(&row.key.due_ms) {
-                continue;
-            }
-            // It may have fired since it was read.
-            let mut jobs = self.agenda.jobs.iter_mut();
-            let job = jobs.find(|job| job.id == Some(row.key.id));
-            if let Some(job) = job.filter(|job| job.next().is_some()) {
-                trace::count("schedule: taken off");
-                job.history.push((ticket, None));
-                job.was_cancelled = true;
-                self.agenda.changes.push_back((row.key.id, None));
-            }
-        }
+        let job = self.agenda.job_mut(id).filter(|job| job.next().is_some());
+        let Some(job) = job else { return false };
+        job.history.push((ticket, None));
+        job.was_cancelled = true;
+        self.agenda.changes.push_back((id, None));
+        true
     }
 
     pub(super) fn end_turn_of_schedule(&mut self) {
@@ -244,8 +299,7 @@ impl Model {
     /// What was committed is scheduled.
     pub(super) fn restart_schedule(&mut self, recovered: &Recovered) {
         let committed = self.committed;
-        self.agenda.removals.clear();
-        self.agenda.reading.clear();
+        self.agenda.requests = Requests::default();
         self.agenda.changes.clear();
         for job in &mut self.agenda.jobs {
             job.history.retain(|(at, _)| *at <= committed);

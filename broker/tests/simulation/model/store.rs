@@ -253,7 +253,9 @@ impl Model {
             let may_go = entry.is_expired(self.now) && rules.keeps_expired;
             assert!(may_go, "{id:?} was moved without cause: {entry:?}");
             trace::count("expired: dead letter");
-            self.expired_now.push(self.entry(id).queue);
+            let entry = self.entry(id);
+            let expired = (entry.queue, entry.facts.bytes);
+            self.expired_now.push(expired);
             self.take(id, Whereabouts::Burying(Reason::Expired));
         }
         self.buried(id, change.to, change.expires_ms, &change.annotations);
@@ -294,7 +296,7 @@ impl Model {
         entry.is_persistent = true;
         entry.is_stored = true;
         entry.expires_ms = 0;
-        entry.deliveries = 0;
+        entry.deliveries = entry.facts.deliveries_before;
         entry.failures = 0;
         entry.is_uncertain = false;
         entry.visible_after = ticket;

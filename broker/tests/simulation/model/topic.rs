@@ -85,7 +85,7 @@ impl Model {
             facts: Rc::clone(facts),
             topic: name.into(),
             order,
-            deliveries: 0,
+            deliveries: facts.deliveries_before,
             failures: 0,
         };
         let now_ms = self.now.wall_ms;
@@ -184,6 +184,7 @@ impl Model {
         assert_eq!(delivery.expires_ms, copy.facts.expires_ms, "{id:?}");
         let is_persistent = delivery.mode == DeliveryMode::Persistent;
         assert_eq!(is_persistent, copy.facts.is_persistent, "{id:?}");
+        copy.facts.check_lines(&delivery.message);
         trace::count("topic: delivery");
         copy
     }

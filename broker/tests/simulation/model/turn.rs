@@ -30,6 +30,7 @@ impl Model {
             }
         }
         self.check_touched();
+        self.check_room();
         self.end_turn_of_lasting();
         self.end_turn_of_duplicates();
         self.end_turn_of_schedule();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use jiff::tz::Offset;
 use stompbox_broker::core::dispatcher::{DiskLimits, Dispatcher, Settings};
 use stompbox_broker::core::memory::MemoryBudget;
 use stompbox_broker::core::port::{ConnectionId, Request};
@@ -42,7 +43,11 @@ impl World {
         let (store, recovered) = opened.expect("a disk that is free");
         self.now.uptime = Duration::ZERO;
         self.model.restart(end, &recovered, self.now);
-        let config = policy::config();
+        let wrong = self.plant.wrong_policy();
+        let wrong = wrong.map(|(right, wrong)| policy::wrong_config(right, wrong));
+        let config = wrong.as_ref().unwrap_or(policy::config());
+        let zone_s = i32::try_from(self.plan.zone_s).expect("less than a day");
+        let zone = TimeZone::fixed(Offset::from_seconds(zone_s).expect("less than a day"));
         let budget = MemoryBudget::new(MEMORY_BYTES);
         let settings = Settings {
             policies: config.policies.clone(),
@@ -51,7 +56,7 @@ impl World {
             budget: Arc::clone(&budget),
             window: self.plan.window,
             disk: DiskLimits::UNLIMITED,
-            zone: TimeZone::UTC,
+            zone: zone.clone(),
         };
         let sessions = SessionSettings {
             limits: config.limits.clone(),
@@ -60,7 +65,7 @@ impl World {
             instance: recovered.instance.as_str().into(),
             epoch: recovered.epoch,
             budget: Arc::clone(&budget),
-            zone: TimeZone::UTC,
+            zone: zone.clone(),
         };
         trace::note(|| format!("start: {recovered:?}"));
         self.life = Some(Life {

@@ -3,6 +3,7 @@
 use stompbox_broker::core::dispatcher::Window;
 
 use crate::client::Appetite;
+use crate::cron::ZONES;
 use crate::random::Random;
 
 /// See the module.
@@ -16,6 +17,10 @@ pub(super) struct Plan {
     pub(super) loss_share: usize,
     /// Of ten thousand steps, those that shake everything.
     pub(super) upheaval_share: usize,
+    /// Where cron is read: seconds east of Greenwich.
+    pub(super) zone_s: i64,
+    /// Whether a minute passes at once now and then.
+    pub(super) leaps: bool,
     /// Clients send more than they acknowledge.
     pub(super) appetite: Appetite,
 }
@@ -23,7 +28,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(random: &mut Random) -> Self {
         let messages = random.between(4, 24);
+        let appetite = Appetite::draw(random);
         Self {
+            zone_s: ZONES[random.below(ZONES.len())],
+            leaps: appetite.knows_calendar(),
             connections_max: random.between(1, 5),
             window: Window {
                 messages,
@@ -34,7 +42,7 @@ impl Plan {
             disk_share: random.between(1, 30),
             loss_share: [0, 1, 3, 10][random.below(4)],
             upheaval_share: [2, 5, 20][random.below(3)],
-            appetite: Appetite::draw(random),
+            appetite,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::PoisonError;
 
-use stompbox_broker::core::dispatcher::{Read, Turn};
+use stompbox_broker::core::dispatcher::{Dispatcher, Read, Turn};
+use stompbox_broker::core::port::{ConnectionId, Reply, Request};
 use stompbox_store::{Store, StoreEvent};
 
 use super::World;
@@ -32,31 +33,54 @@ impl World {
             events.extend(waiting.drain(..count));
         }
         let life = self.life.as_mut().expect("a broker that runs");
+        let mut replies = Vec::new();
         for mut event in events {
+            let window = match &event {
+                StoreEvent::Duplicates(found) => Some(found.id),
+                _ => None,
+            };
             match &event {
                 StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
                 StoreEvent::Page(page) => self.model.page_came(page.id),
                 StoreEvent::Due(due) => self.model.due_came(due),
                 StoreEvent::Schedule(list) => self.model.schedule_came(list),
-                StoreEvent::Duplicates(found) => self.model.window_came(found.id),
                 _ => {}
             }
             self.plant.spoil_event(&mut event, &mut self.random);
             trace::note(|| describe(&event));
             life.dispatcher.store_event(event, now);
+            if let Some(window) = window {
+                take_replies(&mut life.dispatcher, &mut replies);
+                self.model.learn_of_refusals(&replies);
+                self.model.window_came(window);
+            }
         }
         for _ in 0..requests_max {
             let Some((id, mut requests)) = life.inbox.pop_front() else {
                 break;
             };
-            self.model.requests(id, &requests);
-            self.plant.spoil_requests(&mut requests, &mut self.random);
-            life.dispatcher.handle(id, requests, now);
+            let is_last = |request: &Request| matches!(request, Request::Closed { .. });
+            if requests.iter().any(is_last) && self.model.may_yet_refuse(id) {
+                // What was refused would not be seen.
+                life.inbox.push_front((id, requests));
+                break;
+            }
+            let last: Vec<Request> = requests
+                .extract_if(.., |request| is_last(request))
+                .collect();
+            for mut requests in [requests, last] {
+                let told = requests.clone();
+                self.plant.spoil_requests(&mut requests, &mut self.random);
+                life.dispatcher.handle(id, requests, now);
+                // That a queue was too full is not foretold.
+                take_replies(&mut life.dispatcher, &mut replies);
+                self.model.learn_of_refusals(&replies);
+                self.model.requests(id, &told);
+            }
         }
         let Turn { batch, reads } = life.dispatcher.finish_turn(now);
-        let mut replies = Vec::new();
-        life.dispatcher
-            .drain_replies(|id, turn| replies.push((id, turn)));
+        take_replies(&mut life.dispatcher, &mut replies);
+        replies.retain(|(id, _)| self.model.knows(*id));
         let expected = batch.as_ref().map(|(_, batch)| batch);
         self.model.end_turn(expected, &replies);
         if let Some((ticket, mut batch)) = batch {
@@ -78,6 +102,7 @@ impl World {
                 }
                 Read::Due(mut request) => {
                     trace::count("due asked for");
+                    self.model.due_asked_for(&request);
                     self.plant.spoil_due(&mut request, &mut self.random);
                     life.store.read_due(request);
                 }
@@ -135,6 +160,15 @@ impl World {
             trace::note(|| format!("committed up to {}", self.model.committed));
         }
     }
+}
+
+fn take_replies(dispatcher: &mut Dispatcher, replies: &mut Vec<(ConnectionId, Vec<Reply>)>) {
+    dispatcher.drain_replies(
+        |id, more| match replies.iter_mut().find(|(own, _)| *own == id) {
+            Some((_, known)) => known.extend(more),
+            None => replies.push((id, more)),
+        },
+    );
 }
 
 fn describe(event: &StoreEvent) -> String {

@@ -51,7 +51,7 @@ fn message_of_a_log_comes_with_all_it_was_given(harness: &mut dyn Harness) {
     let mut session = harness.open();
     let append = LogAppend {
         expires_ms: 77,
-        tag: 0x14,
+        tag: 1 << 40 | 0x14,
         ..log_append(1, 9, 123)
     };
     session.run([topic(1, "a"), subscribe(1, 1, 0), Operation::Log(append)]);
@@ -66,7 +66,7 @@ fn message_of_a_log_comes_with_all_it_was_given(harness: &mut dyn Harness) {
     };
     assert_eq!((row.sequence.0, row.number.0), (9, 123));
     assert_eq!((row.timestamp_ms, row.expires_ms), (5_123, 77));
-    assert_eq!(row.tag, 0x14);
+    assert_eq!(row.tag, 1 << 40 | 0x14);
     assert_eq!((row.deliveries, row.failures), (0, 0));
     assert_eq!(row.data[..row.head_bytes], *b"number:123\n");
     assert_eq!(row.data[row.head_bytes..], *b"body of 123");

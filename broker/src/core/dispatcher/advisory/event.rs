@@ -9,7 +9,7 @@ use super::super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
 use super::super::report::{Report, qualified};
 use super::super::subscription::Subscription;
 use super::super::{Dispatcher, Place};
-use crate::core::destination::{DestinationName, is_advisory_topic};
+use crate::core::destination::{DestinationName, is_advisory_topic, is_topic_set};
 
 /// Whether something has come or gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Shortage {
 
 /// `Queue.NAME`, `Topic.NAME`: how the topics end that are about one destination. None of what nothing is told about.
 fn ending(name: &DestinationName) -> Option<String> {
-    if name.is_temporary() || is_advisory_topic(name) {
+    if name.is_temporary() || is_advisory_topic(name) || is_topic_set(name) {
         return None;
     }
     let kind = match name.kind() {
@@ -189,8 +189,9 @@ impl Dispatcher {
                 None => consumers(&queue),
             },
             Place::Topic(topic) => {
-                let log = self.topics[topic.0].log.iter();
-                let lasting = log.flat_map(|log| log.active.iter().chain(&log.shared));
+                let logs = std::iter::once(topic).chain(self.feeds_of(topic));
+                let logs = logs.filter_map(|topic| self.topics[topic.0].log.as_ref());
+                let lasting = logs.flat_map(|log| log.active.iter().chain(&log.shared));
                 self.audience_count(topic) + lasting.map(consumers).sum::<usize>()
             }
         };
@@ -276,7 +277,7 @@ impl Dispatcher {
         number: MessageNumber,
     ) {
         let is_fed = self.topics[topic.0].log.is_some();
-        if self.is_advised() && !is_fed && self.virtual_queues_of(topic).is_empty() {
+        if self.is_advised() && !is_fed && self.queue_count(&[Place::Topic(topic)]) == 0 {
             self.advise_message("NoConsumer", Place::Topic(topic), number, |_, report| {
                 report
             });

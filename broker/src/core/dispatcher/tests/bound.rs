@@ -115,6 +115,53 @@ fn with_reject_a_send_that_is_too_much_is_refused_and_names_the_key() {
     assert_eq!((bench.view("q").depth, bench.view("bytes").depth), (2, 2));
 }
 
+/// What was said but that SENDs were held back while ids were read.
+fn said(bench: &mut Bench) -> Vec<String> {
+    let mut heard = bench.heard();
+    heard.retain(|heard| !heard.ends_with("block"));
+    heard
+}
+
+fn commit<const N: usize>(bench: &mut Bench, drafts: [Draft; N]) {
+    let sends = drafts.map(|draft| bench.publication(QUEUE, &draft));
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: sends.into(),
+        receipt: Some(ReceiptId(b"rc"[..].into())),
+    };
+    bench.ask(1, commit);
+    bench.rest();
+}
+
+#[test]
+fn with_reject_a_repeat_takes_no_room_and_is_answered_as_one() {
+    let mut bench = bounded("reject", 2);
+    bench.send(1, QUEUE, draft("a").id("x").receipt("r1"));
+    bench.send(1, QUEUE, draft("b").id("y").receipt("r2"));
+    bench.send(1, QUEUE, draft("b").id("y").receipt("r3"));
+    bench.rest();
+    assert_eq!(
+        said(&mut bench),
+        ["1<receipt r1", "1<receipt r2", "1<duplicate r3"]
+    );
+    // The same in a transaction, also of what it brings itself.
+    commit(&mut bench, [draft("a").id("x"), draft("a").id("x")]);
+    assert_eq!(said(&mut bench), ["1<receipt rc"]);
+    bench.send(1, QUEUE, draft("c").id("z"));
+    bench.rest();
+    assert_eq!(said(&mut bench), ["1<refused: queue is full"]);
+    assert_eq!(bench.view("q").depth, 2);
+}
+
+#[test]
+fn with_reject_a_commit_takes_no_room_for_what_comes_later() {
+    let mut bench = bounded("reject", 1);
+    send_all(&mut bench, &["a"]);
+    commit(&mut bench, [draft("b").schedule("delay=1000")]);
+    assert_eq!(bench.heard(), ["1<receipt rc"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+}
+
 #[test]
 fn with_reject_a_transaction_is_refused_as_a_whole() {
     let mut bench = bounded("reject", 2);

@@ -183,3 +183,21 @@ fn browsers_and_a_consumer_take_turns_at_the_disk() {
         "{shown:?}: neither starves"
     );
 }
+
+#[test]
+fn who_looks_counts_in_no_statistics() {
+    for mode in [AckMode::Auto, AckMode::ClientIndividual] {
+        let mut bench = filled(Bench::paging(1, 2));
+        browse(&mut bench, 1, mode, 100);
+        match mode {
+            AckMode::Auto => bench.written(1, 7, 12),
+            _ => TEXTS.into_iter().for_each(|text| bench.ack(1, text)),
+        }
+        bench.rest();
+        let overview = bench.dispatcher.overview();
+        let counts = (overview.dispatched_total, overview.acknowledged_total);
+        assert_eq!(counts, (0, 0), "{mode:?}");
+        assert_eq!(overview.redelivered_total, 0);
+        assert_eq!(bench.view("q").dispatched_total, 0);
+    }
+}

@@ -124,6 +124,18 @@ fn all_copies_are_made_or_none() {
 }
 
 #[test]
+fn a_full_queue_refuses_what_has_an_id_and_a_route_brings() {
+    let mut bench = routed();
+    bench.send(1, "/queue/full", draft("a"));
+    bench.send(1, "/topic/news", draft("b").id("x"));
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.retain(|heard| !heard.ends_with("block"));
+    assert_eq!(heard, ["1<refused: queue is full"]);
+    assert_eq!(depths(&bench, ["a", "full"]), [0, 1]);
+}
+
+#[test]
 fn dead_letters_and_returns_follow_no_route() {
     let mut bench = Bench::configured(
         Window::default(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::port::Lasting;
-use stompbox_store::Medium;
+use stompbox_store::{Medium, ScheduleId};
 
 const QUEUE: &str = "/queue/q";
 
@@ -250,7 +250,13 @@ fn the_schedule_is_listed_and_cancelled_over_messages() {
     bench.heard();
     bench.send(1, MANAGEMENT, draft("d").head(second).receipt("r"));
     bench.turn();
-    assert!(bench.heard().is_empty(), "the receipt waits for the disk");
+    assert_eq!(bench.heard(), ["1<block"], "it is looked for");
+    bench.answer();
+    assert_eq!(
+        bench.heard(),
+        ["1<unblock"],
+        "the receipt waits for the disk"
+    );
     bench.rest();
     assert_eq!(bench.heard(), ["1<receipt r"]);
     let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\nAMQ_SCHEDULER_ACTION_START_TIME:1000250\n";
@@ -392,4 +398,75 @@ fn what_is_scheduled_while_the_next_one_is_looked_for_comes_in_time() {
     bench.rest();
     assert_eq!(bench.heard(), ["2<a#1"]);
     assert_eq!(wait(&mut bench, 50), ["2<b#1"]);
+}
+
+/// A request to take one off, with a receipt.
+fn remove(bench: &mut Bench, head: &'static str, receipt: &'static str) {
+    let management = "/topic/ActiveMQ.Scheduler.Management";
+    bench.send(1, management, draft("").head(head).receipt(receipt));
+}
+
+#[test]
+fn what_is_not_scheduled_is_not_counted_out() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    let unknown = "AMQ_SCHEDULER_ACTION:REMOVE\nscheduledJobId:1-99999\n";
+    remove(&mut bench, unknown, "r");
+    bench.send(1, QUEUE, draft("b").receipt("rb"));
+    bench.turn();
+    let before: Vec<String> = bench.heard();
+    assert_eq!(
+        before,
+        ["1<block"],
+        "what is sent behind it waits until the store has answered"
+    );
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.sort();
+    assert_eq!(heard, ["1<receipt r", "1<receipt rb", "1<unblock", "2<b#1"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 1);
+    assert_eq!(wait(&mut bench, 100), ["2<a#1"]);
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+}
+
+#[test]
+fn who_has_gone_while_it_was_looked_for_takes_it_off_all_the_same() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    // Its place in the schedule was the last that was numbered.
+    let own = bench.dispatcher.last_sequence;
+    let head = format!(
+        "AMQ_SCHEDULER_ACTION:REMOVE\nscheduledJobId:{}\n",
+        super::super::scheduler::name_of(ScheduleId(own.0))
+    );
+    remove(&mut bench, head.leak(), "r");
+    bench.turn();
+    bench.lose(1, 0);
+    bench.rest();
+    bench.heard();
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+    assert!(wait(&mut bench, 100).is_empty());
+}
+
+#[test]
+fn what_was_taken_off_is_not_listed_although_the_store_still_shows_it() {
+    let mut bench = bench();
+    bench.send(1, QUEUE, draft("a").schedule("delay=100"));
+    bench.rest();
+    let management = "/topic/ActiveMQ.Scheduler.Management";
+    let all = "AMQ_SCHEDULER_ACTION:REMOVEALL\n";
+    let list = "AMQ_SCHEDULER_ACTION:BROWSE\nreply-to:/queue/q\n";
+    bench.send(1, management, draft("").head(all));
+    bench.send(1, management, draft("").head(list));
+    bench.turn();
+    assert!(
+        bench.disk.finish_read(0),
+        "what is to be taken off is found"
+    );
+    assert!(bench.disk.finish_read(0), "and read before that is stored");
+    bench.hear();
+    bench.rest();
+    assert!(bench.heard().is_empty());
 }
