@@ -199,6 +199,8 @@ impl Dispatcher {
         entry.not_before = due;
         let order = self.redelivery_order(key);
         let group = self.group_to_wait_with(key, &entry);
+        // It waits there, and a ring may be too full with it.
+        self.mark(key);
         match (order, group) {
             (RedeliveryOrder::Pass, Some(group)) if !entry.is_expired(now.wall_ms) => {
                 // It holds its group back, and nothing else.

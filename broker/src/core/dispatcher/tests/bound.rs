@@ -287,6 +287,29 @@ fn with_drop_oldest_what_stands_behind_a_message_that_was_not_to_be_seen_yet_is_
 }
 
 #[test]
+fn with_drop_oldest_what_returns_to_wait_out_a_delay_makes_others_go() {
+    let mut bench = bounded("drop-oldest", 2);
+    bench.subscribe(4, 0, QUEUE, AckMode::ClientIndividual, 1);
+    send_all(&mut bench, &["a"]);
+    let later = Verdict::Nack {
+        delay: Some(Duration::from_secs(5)),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(4, "a", later, Some(1));
+    send_all(&mut bench, &["b", "c", "d"]);
+    assert_eq!(bench.heard(), ["4<a#1", "4<b#1"]);
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: Vec::new(),
+        receipt: None,
+    };
+    bench.ask(4, commit);
+    bench.rest();
+    let view = bench.view("q");
+    assert_eq!((view.depth, view.in_flight, view.dropped_total), (3, 1, 1));
+}
+
+#[test]
 fn with_drop_oldest_what_is_on_disk_only_is_dropped_too() {
     let window = Window {
         messages: 1,
