@@ -93,10 +93,15 @@ impl Facts {
         }
     }
 
-    /// The same as an answer to a BROWSE, which says this of it.
+    /// The same as an answer to a BROWSE, which says this of it: sent once, whatever the message is.
     pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        let mark_bytes = match self.deliveries_before {
+            0 => 0,
+            _ => b"x-resent:true\n".len(),
+        };
         Self {
-            bytes: self.bytes + lines.len(),
+            bytes: self.bytes - mark_bytes + lines.len(),
+            deliveries_before: 0,
             is_persistent: false,
             expires_ms: 0,
             lines: Some(lines),
