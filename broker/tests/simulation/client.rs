@@ -91,6 +91,8 @@ pub(crate) struct Client {
     transactions: Vec<Transaction>,
     /// What was acknowledged before, by the subscription's id.
     stale: Vec<(String, Got)>,
+    /// What was open when its subscription ended: where UNSUBSCRIBE is held back, an ACK passes it and may mean that.
+    given_up: HashSet<String>,
     /// Temporary destinations of others.
     answers: Vec<String>,
     received: usize,
@@ -123,6 +125,7 @@ impl Client {
             subscriptions: Vec::new(),
             transactions: Vec::new(),
             stale: Vec::new(),
+            given_up: HashSet::new(),
             answers: Vec::new(),
             received: 0,
             browsers: HashSet::new(),

@@ -48,6 +48,7 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use group::Owner;
 use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
@@ -76,8 +77,8 @@ struct Queue {
     owner: Option<ConnectionId>,
     /// Its consumers, the oldest first.
     members: Vec<Seat>,
-    /// Who has which message group.
-    groups: BTreeMap<Vec<u8>, Seat>,
+    /// Who may have which message group.
+    groups: BTreeMap<Vec<u8>, BTreeSet<Owner>>,
     /// Whether somebody who chooses has been among them since the start.
     is_looked_into: bool,
     /// Groups that somebody had and lost since the start.

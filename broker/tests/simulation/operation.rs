@@ -90,11 +90,6 @@ pub(crate) const OPERATIONS: [&str; 81] = [
     "clean stop",
 ];
 
-/// Whether runs leave it out that name nothing else.
-pub(crate) fn is_left_out(what: &str) -> bool {
-    what.contains("JMSXGroup") || what.contains("a ring")
-}
-
 /// Operations, with how often each has come.
 pub(crate) fn counts() -> impl Iterator<Item = (&'static str, u64)> {
     let counts = trace::counts();

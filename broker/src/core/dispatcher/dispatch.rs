@@ -152,7 +152,7 @@ impl Dispatcher {
         }
         // What was parked meanwhile has to wait where its owner's credit will find it.
         self.serve_parked(key, Serving::AtLast, now);
-        self.keep_bound(key);
+        self.keep_bound(key, now);
         self.read_values(key);
         self.read_ahead(key);
         self.begin_page(key);

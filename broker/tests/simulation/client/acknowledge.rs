@@ -50,7 +50,9 @@ impl Client {
         random: &mut Random,
         wire: &mut Vec<u8>,
     ) {
-        let names_subscription = self.version != Version::V1_0 || random.percent(50);
+        let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
+        let says_whose = self.version != Version::V1_0 || self.given_up.contains(named);
+        let names_subscription = says_whose || random.percent(50);
         let (at, index) = self.meant(chosen, names_subscription);
         let subscription = &mut self.subscriptions[at];
         let id = subscription.id.clone();
@@ -145,7 +147,7 @@ impl Client {
         let says_whose = self.version != Version::V1_0 || !self.browsers.is_empty();
         let names_subscription = says_whose || random.percent(50);
         let mut draft = self.acknowledgement(Word::Ack, &id, &got, names_subscription);
-        if random.percent(10) {
+        if random.percent(35) {
             trace::count("op: ACK stale with a receipt");
             let receipt = self.fresh("stale");
             // It may pass what takes the delivery back, where that is held back; otherwise the answer is ERROR.

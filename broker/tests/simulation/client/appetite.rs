@@ -6,10 +6,6 @@ use crate::catalogue::Palette;
 use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
-/// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
-/// hands out has been seen to pass what is of a higher priority.
-const LEFT_OUT: &str = "group,ring";
-
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Appetite {
@@ -133,7 +129,7 @@ impl Taste {
             pending: pick([0, 0, 20, 60]),
             retroactive: pick([0, 0, 40, 90]),
         }
-        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or(LEFT_OUT.to_owned()))
+        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or_default())
     }
 
     /// Leaves out what is named, separated by commas: for whoever looks for the cause of a failure.

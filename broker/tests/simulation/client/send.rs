@@ -110,9 +110,10 @@ impl Client {
             let header = ["AMQ_SCHEDULED_DELAY", "x-delay"][random.below(2)];
             times.push((header, random.between(0, 2_000).to_string()));
         }
-        // Which firing a message is of that was never stored nobody can tell.
+        // Which firing a message is of that was never stored nobody can tell, nor which of them a limit has dropped.
         let is_told = targets.iter().all(|target| target.starts_with("/queue/"));
-        let may_come_again = is_told || self.appetite.taste.lasting == 0;
+        let taste = &self.appetite.taste;
+        let may_come_again = is_told || (taste.lasting == 0 && taste.pending == 0);
         let by_cron = may_come_again && random.percent(self.appetite.taste.cron);
         if by_cron {
             trace::count("op: SEND by cron");

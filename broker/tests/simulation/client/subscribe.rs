@@ -242,6 +242,9 @@ impl Client {
         let open = gone.open.into_iter().map(|got| (gone.id.clone(), got));
         if self.version == Version::V1_2 {
             self.stale.extend(open);
+        } else {
+            let names = open.map(|(_, got)| got.message_id);
+            self.given_up.extend(names);
         }
         let draft = self.ask(draft, Asked::Nothing, random);
         self.write(draft, wire);

@@ -93,7 +93,7 @@ impl Facts {
         }
     }
 
-    /// The same as an answer to a BROWSE, which says this of it.
+    /// The same as an answer to a BROWSE, which says this of it: sent once, whatever the message is.
     pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
         let mark_bytes = match self.deliveries_before {
             0 => 0,

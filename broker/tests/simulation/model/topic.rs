@@ -146,7 +146,9 @@ impl Model {
                 && &*copy.topic == topic
                 && known.is_none_or(|known| *known == delivery.number)
         };
-        let is_known = |copy: &Copy| numbers.get(&copy.facts.key()) == Some(&delivery.number);
+        let is_known = |copy: &Copy| {
+            &*copy.topic == topic && numbers.get(&copy.facts.key()) == Some(&delivery.number)
+        };
         // Firings of one schedule look alike: one that nobody has seen is not taken for one that waits.
         let waits = pending.waiting().any(is_known);
         let doubtful = match waits {
