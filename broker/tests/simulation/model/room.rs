@@ -233,7 +233,7 @@ impl Model {
         let free = self.queues[queue].members.iter().filter_map(|seat| {
             let live = self.subscription(*seat)?;
             let is_plain = live.choice.is_none() && live.only_origin().is_some();
-            (is_plain && self.has_credit(*seat)).then(|| live.prefetch - live.out())
+            (is_plain && self.has_credit(*seat)).then(|| live.surely_takes())
         });
         free.sum::<usize>().min(waiting.len())
     }

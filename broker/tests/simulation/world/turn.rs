@@ -43,9 +43,13 @@ impl World {
                 StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
                 StoreEvent::Page(page) => self.model.page_came(page.id),
                 StoreEvent::Due(due) => self.model.due_came(due),
-                StoreEvent::Schedule(list) => self.model.schedule_came(list),
                 _ => {}
             }
+            // What waits for these may be refused, and that is not foretold.
+            let schedule = match &event {
+                StoreEvent::Schedule(list) => Some(list.clone()),
+                _ => None,
+            };
             self.plant.spoil_event(&mut event, &mut self.random);
             trace::note(|| describe(&event));
             life.dispatcher.store_event(event, now);
@@ -53,6 +57,11 @@ impl World {
                 take_replies(&mut life.dispatcher, &mut replies);
                 self.model.learn_of_refusals(&replies);
                 self.model.window_came(window);
+            }
+            if let Some(list) = schedule {
+                take_replies(&mut life.dispatcher, &mut replies);
+                self.model.learn_of_refusals(&replies);
+                self.model.schedule_came(&list);
             }
         }
         for _ in 0..requests_max {
@@ -83,6 +92,10 @@ impl World {
         replies.retain(|(id, _)| self.model.knows(*id));
         let expected = batch.as_ref().map(|(_, batch)| batch);
         self.model.end_turn(expected, &replies);
+        let findings = life.dispatcher.drain_findings();
+        for (inquiry, finding) in findings {
+            self.model.finding_came(inquiry, &finding);
+        }
         if let Some((ticket, mut batch)) = batch {
             trace::count("batch");
             self.plant.spoil_batch(&mut batch, &mut self.random);
