@@ -95,7 +95,7 @@ impl Client {
         if browses {
             self.browsers.insert(id.clone());
         }
-        let is_unnamed = !browses && self.may_be_unnamed(&sources) && random.percent(60);
+        let is_unnamed = !browses && self.may_be_unnamed(&sources) && random.percent(95);
         let mut draft = self.subscription(id.clone(), &destination, mode);
         self.limit_latest(wishes.limit);
         if is_unnamed {
