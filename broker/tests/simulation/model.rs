@@ -102,6 +102,7 @@ struct Open {
     counter: u64,
     slot: u32,
     number: MessageNumber,
+    bytes: usize,
 }
 
 /// A delivery that a transaction has acknowledged.
@@ -156,6 +157,8 @@ pub(crate) struct Model {
     keys: BTreeMap<Spot, EntryId>,
     topic_ids: HashMap<DestinationId, Rc<str>>,
     client_ids: HashMap<Box<str>, ConnectionId>,
+    /// Whether a second connection of one `client-id` takes it over.
+    takes_over: bool,
     windows: Windows,
     agenda: Agenda,
     dropped: Vec<Dropped>,
@@ -211,6 +214,7 @@ impl Model {
             keys: BTreeMap::new(),
             topic_ids: HashMap::new(),
             client_ids: HashMap::new(),
+            takes_over: false,
             windows: Windows::default(),
             agenda: Agenda::default(),
             dropped: Vec::new(),
@@ -298,7 +302,7 @@ impl Model {
     fn has_credit(&self, seat: Seat) -> bool {
         let is_open = self.peers.get(&seat.0).is_some_and(|peer| peer.is_open);
         let live = self.subscription(seat);
-        is_open && live.is_some_and(|live| live.out() < live.prefetch)
+        is_open && live.is_some_and(Subscription::has_room)
     }
 
     /// The dispatcher is about to act at this time.

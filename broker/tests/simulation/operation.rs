@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 81] = [
+pub(crate) const OPERATIONS: [&str; 91] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -57,6 +57,10 @@ pub(crate) const OPERATIONS: [&str; 81] = [
     "op: SUBSCRIBE pending limit",
     "op: SUBSCRIBE retroactive",
     "topic: recalled",
+    "op: SUBSCRIBE activemq.prefetchSize:0",
+    "op: SUBSCRIBE prefetch-count:0",
+    "op: SUBSCRIBE consumer-window-size",
+    "op: SUBSCRIBE without id",
     "op: SUBSCRIBE browser",
     "op: SUBSCRIBE option in the destination",
     "op: CONNECT client-id",
@@ -68,7 +72,10 @@ pub(crate) const OPERATIONS: [&str; 81] = [
     "op: UNSUBSCRIBE durable",
     "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",
+    "op: UNSUBSCRIBE by destination",
     "op: ACK",
+    "op: ACK by message-id",
+    "op: ACK by message-id and subscription",
     "op: ACK cumulative",
     "op: ACK in a transaction",
     "op: ACK stale",
@@ -84,8 +91,11 @@ pub(crate) const OPERATIONS: [&str; 81] = [
     "op: DISCONNECT",
     "op: blunder",
     "op: heart-beat",
+    "op: console cancels",
     "connection lost",
     "connection refused",
+    "client-id in use",
+    "client-id taken over",
     "crash",
     "clean stop",
 ];

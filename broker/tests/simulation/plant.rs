@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
 use stompbox_broker::core::message::Target;
 use stompbox_broker::core::port::{
-    ConnectionId, Intent, Locality, Memory, Reply, Request, Subscribing,
+    ConnectionId, Intent, Locality, Memory, Prefetch, Reply, Request, Subscribing,
 };
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
@@ -37,6 +37,10 @@ pub(crate) enum Plant {
     ExclusiveShares,
     /// Consumers are served in turn whatever their priority.
     PriorityIsLost,
+    /// A subscription is given as much as there may be, whatever it asks for.
+    PrefetchIsIgnored,
+    /// The same of bytes alone.
+    WindowIsIgnored,
     /// A subscription hears its own connection although it asked not to.
     OwnIsHeard,
     /// Of several destinations of a SEND the last one gets no copy.
@@ -51,6 +55,8 @@ pub(crate) enum Plant {
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
     FiringIsLate,
+    /// What is looked for in the schedule by its name is not found.
+    FoundIsLost,
     /// A look at what is scheduled lacks one.
     JobIsHidden,
     /// What has fired stays in the schedule.
@@ -102,6 +108,8 @@ impl Plant {
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
             | Plant::PriorityIsLost
+            | Plant::PrefetchIsIgnored
+            | Plant::WindowIsIgnored
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
             | Plant::NothingIsRecalled
@@ -145,6 +153,12 @@ impl Plant {
         }
         if self.strikes(Plant::PriorityIsLost, random) {
             subscribing.priority = ConsumerPriority(0);
+        }
+        if self.strikes(Plant::PrefetchIsIgnored, random) {
+            subscribing.prefetch = Prefetch::default();
+        }
+        if self.strikes(Plant::WindowIsIgnored, random) {
+            subscribing.prefetch.bytes = None;
         }
         if self.strikes(Plant::OwnIsHeard, random) {
             subscribing.locality = Locality::All;
@@ -226,6 +240,9 @@ impl Plant {
                     again.sequence = again.sequence.next();
                     page.rows.insert(1, again);
                 }
+            }
+            StoreEvent::Schedule(list) if self.strikes(Plant::FoundIsLost, random) => {
+                list.rows.clear();
             }
             StoreEvent::Durable(ticket) if self.strikes(Plant::WatermarkIsEarly, random) => {
                 *ticket = Ticket(ticket.0 + 1);

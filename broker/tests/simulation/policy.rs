@@ -11,6 +11,10 @@ const TEXT: &str = r#"
 redeliveries_max = 2
 redelivery_delay = "400ms"
 redelivery_delay_max = "1s"
+prefetch_max = 9
+prefetch_queue = 9
+prefetch_topic = 9
+prefetch_browser = 9
 
 [[destination]]
 match = "durable"
@@ -69,6 +73,9 @@ match = "prices.>"
 retained_messages = 3
 retained_bytes = "1 KiB"
 "#;
+
+/// The most that a subscription may hold, whatever it asks for.
+pub(crate) const PREFETCH_MAX: usize = 9;
 
 /// What waits in the rings.
 pub(crate) const RING: &str = "/queue/ring";

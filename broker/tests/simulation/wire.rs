@@ -145,11 +145,21 @@ impl Wire {
     }
 
     /// A client has a whole MESSAGE.
-    pub(crate) fn received(&mut self, copy: Copy, deliveries: u32, is_redelivered: bool) {
+    pub(crate) fn received(
+        &mut self,
+        copy: Copy,
+        deliveries: u32,
+        is_redelivered: bool,
+        is_answer: bool,
+    ) {
         assert_eq!(
             is_redelivered,
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
+        );
+        assert!(
+            is_redelivered || is_answer || !self.sent[copy.0.0].is_resent,
+            "{copy:?} was sent again and says that it is new"
         );
         assert!(
             !self.repeats.contains(&copy.0),

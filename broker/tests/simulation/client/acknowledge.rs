@@ -50,9 +50,20 @@ impl Client {
         random: &mut Random,
         wire: &mut Vec<u8>,
     ) {
+        let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
         let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
-        let says_whose = self.version != Version::V1_0 || self.given_up.contains(named);
-        let names_subscription = says_whose || random.percent(50);
+        let is_ambiguous = self.given_up.contains(named);
+        if is_unnamed && is_ambiguous {
+            return;
+        }
+        let may_omit = self.version == Version::V1_0 && !is_ambiguous;
+        let names_subscription = !is_unnamed && (!may_omit || random.percent(50));
+        if self.version != Version::V1_2 {
+            trace::count(match names_subscription {
+                true => "op: ACK by message-id and subscription",
+                false => "op: ACK by message-id",
+            });
+        }
         let (at, index) = self.meant(chosen, names_subscription);
         let subscription = &mut self.subscriptions[at];
         let id = subscription.id.clone();
@@ -145,7 +156,10 @@ impl Client {
         trace::count("op: ACK stale");
         // Where it does not say whose, what a browser was shown of the same message would be meant.
         let says_whose = self.version != Version::V1_0 || !self.browsers.is_empty();
-        let names_subscription = says_whose || random.percent(50);
+        if says_whose && self.is_unnamed(&id) {
+            return;
+        }
+        let names_subscription = says_whose || (!self.is_unnamed(&id) && random.percent(50));
         let mut draft = self.acknowledgement(Word::Ack, &id, &got, names_subscription);
         if random.percent(35) {
             trace::count("op: ACK stale with a receipt");

@@ -15,6 +15,7 @@ use super::failure::Outcome;
 use super::topic::Pending;
 use super::{Model, Open, QueueIndex, Seat};
 use crate::catalogue::{Choice, choice_of, matches};
+use crate::policy::PREFETCH_MAX;
 use crate::trace;
 
 /// What a subscription takes from.
@@ -52,6 +53,8 @@ pub(super) struct Subscription {
     pub(super) origins: Vec<Origin>,
     pub(super) mode: AckMode,
     pub(super) prefetch: usize,
+    /// Beyond so many bytes it is given no more.
+    pub(super) bytes_max: usize,
     pub(super) choice: Option<Choice>,
     pub(super) priority: i32,
     pub(super) is_exclusive: bool,
@@ -69,6 +72,23 @@ impl Subscription {
     /// What it holds, and what it is about to get.
     pub(super) fn out(&self) -> usize {
         self.open.len() + self.pending.sent.len()
+    }
+
+    /// Whether it may be given one more: if it holds nothing, however large.
+    pub(super) fn has_room(&self) -> bool {
+        let held: usize = self.open.iter().map(|open| open.bytes).sum();
+        let sent = self.pending.sent.iter().map(|copy| copy.facts.bytes);
+        let bytes = held + sent.sum::<usize>();
+        let out = self.out();
+        out < self.prefetch && (out == 0 || bytes < self.bytes_max)
+    }
+
+    /// How many more it is given in any case, if it has room.
+    pub(super) fn surely_takes(&self) -> usize {
+        match self.bytes_max {
+            usize::MAX => self.prefetch - self.out(),
+            _ => 1,
+        }
     }
 
     pub(super) fn chooses(&self, facts: &Facts) -> bool {
@@ -138,7 +158,11 @@ impl Model {
             age: self.next_age,
             origins,
             mode: subscribing.mode,
-            prefetch: subscribing.prefetch.messages.expect("every client says it") as usize,
+            prefetch: subscribing
+                .prefetch
+                .messages
+                .map_or(PREFETCH_MAX, |messages| PREFETCH_MAX.min(messages as usize)),
+            bytes_max: subscribing.prefetch.bytes.unwrap_or(usize::MAX),
             choice: match lasting {
                 Some(_) => None,
                 None => subscribing.selector.as_ref().map(choice_of),

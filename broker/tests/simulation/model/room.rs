@@ -238,8 +238,8 @@ impl Model {
         }
         let free = members.iter().filter_map(|seat| {
             let live = self.subscription(*seat)?;
-            let is_told = live.only_origin().is_some() && self.has_credit(*seat);
-            is_told.then(|| live.prefetch - live.out())
+            let is_plain = live.choice.is_none() && live.only_origin().is_some();
+            (is_plain && self.has_credit(*seat)).then(|| live.surely_takes())
         });
         free.sum::<usize>().min(waiting.len())
     }

@@ -111,6 +111,7 @@ impl Model {
             "receipts that never came: {:?}",
             self.owed
         );
+        self.check_inquiries();
         self.check_bounds();
         for (id, entry) in self.all() {
             let is_hidden = entry.visible_after > self.watermark;

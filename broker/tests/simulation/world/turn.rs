@@ -89,6 +89,10 @@ impl World {
         replies.retain(|(id, _)| self.model.knows(*id));
         let expected = batch.as_ref().map(|(_, batch)| batch);
         self.model.end_turn(expected, &replies);
+        let findings = life.dispatcher.drain_findings();
+        for (inquiry, finding) in findings {
+            self.model.finding_came(inquiry, &finding);
+        }
         if let Some((ticket, mut batch)) = batch {
             trace::count("batch");
             self.plant.spoil_batch(&mut batch, &mut self.random);
