@@ -149,3 +149,49 @@ fn a_queue_that_is_being_looked_through_stays() {
     wait(&mut bench, 90);
     assert_eq!(names(&bench), ["/queue/declared"]);
 }
+
+#[test]
+fn what_goes_is_forgotten_by_all_who_sent_there_last() {
+    let mut bench = tidy();
+    for connection in 1..=3 {
+        let queue = format!("/queue/last.{connection}");
+        bench.send(
+            connection,
+            &queue,
+            draft("a").non_persistent().ttl_ms(1_000),
+        );
+    }
+    bench.rest();
+    wait(&mut bench, 200);
+    assert_eq!(names(&bench), ["/queue/declared"]);
+    // Whatever has their keys now is not theirs.
+    for name in ["x", "y", "z"] {
+        bench.send(1, &format!("/queue/kept.{name}"), draft("b"));
+    }
+    for connection in 1..=3 {
+        let queue = format!("/queue/last.{connection}");
+        bench.send(connection, &queue, draft("c"));
+    }
+    bench.rest();
+    for name in ["kept.x", "kept.y", "kept.z", "last.1", "last.2", "last.3"] {
+        assert_eq!(bench.view(name).depth, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_queue_stays_until_the_last_of_its_browsers_has_left() {
+    let mut bench = tidy();
+    for (connection, subscription) in [(1, 0), (1, 1), (2, 0)] {
+        let mode = AckMode::Auto;
+        bench.subscribe_with(connection, subscription, "/queue/q", mode, 10, |wish| {
+            wish.intent = Intent::Browse;
+        });
+    }
+    bench.rest();
+    bench.lose(1, 0);
+    wait(&mut bench, 200);
+    assert!(names(&bench).contains(&"/queue/q".to_owned()));
+    bench.lose(2, 0);
+    wait(&mut bench, 200);
+    assert_eq!(names(&bench), ["/queue/declared"]);
+}
