@@ -103,3 +103,51 @@ fn a_million_queues_whose_messages_expire_stop_nobody() {
         bytes_each: 4_096,
     });
 }
+
+/// Queues that nobody uses are looked at and removed however many subscriptions there are elsewhere.
+#[test]
+fn thousands_of_unused_queues_that_go_beside_masses_of_subscriptions_stop_nobody() {
+    const EACH: u64 = 9_990;
+    const WAIT_MAX: Duration = Duration::from_secs(2);
+    let (connections, queues) = Scale::asked_for().of((8, 4_000), (20, 20_000));
+    let broker = start_watched("[policy]\nremove_unused_after = \"1s\"\n");
+    let mut holders = Vec::new();
+    for _ in 0..connections {
+        let mut holder = Flood::connect(broker.stomp());
+        let subscribe: String = (0..EACH)
+            .map(|id| format!("SUBSCRIBE\nid:{id}\ndestination:/topic/kept\n\n\0"))
+            .collect();
+        holder.send(subscribe);
+        holders.push(holder);
+    }
+    let mut maker = Flood::connect(broker.stomp());
+    let come_and_go: String = (0..queues)
+        .map(|id| {
+            format!(
+                "SUBSCRIBE\nid:{id}\ndestination:/queue/unused.{id}\n\n\0UNSUBSCRIBE\nid:{id}\n\n\0"
+            )
+        })
+        .collect();
+    maker.send(come_and_go);
+    maker.send("SEND\ndestination:/temp-topic/t\nreceipt:last\n\nx\0");
+    maker.read_frame().expect("a receipt comes");
+    let mut other = connect(&broker);
+    let mut longest = Duration::ZERO;
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let began = Instant::now();
+        other.send_receipted("/queue/other", &[("persistent", "false")], "");
+        let left = overview(&broker, "queues");
+        longest = longest.max(began.elapsed());
+        assert!(longest < WAIT_MAX, "stopped for {longest:?}");
+        if left <= 1 {
+            break;
+        }
+        assert!(Instant::now() < end, "{left} queues are still there");
+    }
+    assert_eq!(overview(&broker, "subscriptions"), connections * EACH);
+    say(&format!(
+        "proof: {queues} unused queues removed beside {} subscriptions: another client waits {longest:.1?} at the most",
+        connections * EACH
+    ));
+}

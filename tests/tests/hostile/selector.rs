@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use stompbox_tests::broker::Broker;
+use stompbox_tests::flood::Flood;
 use stompbox_tests::resident::Resident;
 use stompbox_tests::say;
 use stompbox_tests::scale::Scale;
 use stompbox_tests::wire::Wire;
 
-use crate::fixture::{connect, header, start_watched};
+use crate::fixture::{connect, header, overview, start_watched};
 use crate::meter::Meter;
 use crate::trial::{MIB, resident};
 
@@ -132,4 +133,61 @@ fn second(broker: &Broker, process: Resident, first: &mut Wire) -> (Duration, Du
     let took = began.elapsed();
     assert_eq!(first.expect_message().text(), "new");
     (process.cpu().expect("it runs") - cpu, took)
+}
+
+/// A few bytes each: what they cost must not grow with the square of how many there are.
+#[test]
+fn different_selectors_in_masses_on_one_queue_stop_nobody() {
+    const EACH: usize = 9_990;
+    const WAIT_MAX: Duration = Duration::from_secs(2);
+    let connections = Scale::asked_for().of(1, 4);
+    let broker = start_watched("");
+    let mut other = connect(&broker);
+    let mut longest = Duration::ZERO;
+    let mut ask = |other: &mut Wire| {
+        let began = Instant::now();
+        other.send_receipted("/queue/other", &[("persistent", "false")], "");
+        longest = longest.max(began.elapsed());
+        assert!(longest < WAIT_MAX, "stopped for {longest:?}");
+    };
+    let mut holders = Vec::new();
+    for connection in 0..connections {
+        let mut holder = Flood::connect(broker.stomp());
+        let mut batch = String::new();
+        for id in 0..EACH {
+            batch.push_str(&format!(
+                "SUBSCRIBE\nid:{id}\ndestination:{QUEUE}\nselector:k = '{connection}.{id}'\n\n\0"
+            ));
+        }
+        holder.send(batch);
+        holders.push(holder);
+        let end = Instant::now() + PATIENCE;
+        let all = (EACH * (connection + 1)) as u64;
+        while overview(&broker, "subscriptions") < all {
+            ask(&mut other);
+            assert!(Instant::now() < end, "they never came");
+        }
+    }
+    // Whatever comes is looked at by each of them.
+    let last = format!("{}.{}", connections - 1, EACH - 1);
+    for (count, kind) in [(20, "nothing"), (1, &last)] {
+        for _ in 0..count {
+            ask(&mut other);
+            other.send_receipted(QUEUE, &[("persistent", "false"), ("k", kind)], "x");
+        }
+    }
+    let end = Instant::now() + PATIENCE;
+    while overview(&broker, "in_flight") == 0 {
+        ask(&mut other);
+        assert!(Instant::now() < end, "the last one was never found");
+    }
+    drop(holders);
+    while overview(&broker, "subscriptions") > 0 {
+        ask(&mut other);
+        assert!(Instant::now() < end, "they never went");
+    }
+    say(&format!(
+        "proof: {} different selectors on one queue: another client waits {longest:.1?} at the most",
+        connections * EACH
+    ));
 }

@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::key::{QueueKey, SubscriptionKey};
 use super::property::{Place, Seen};
 use super::queue::{LANE_COUNT, Purpose};
+use super::subscription::Subscription;
 use crate::core::clock::Now;
 use crate::core::port::Reply;
 
@@ -76,6 +77,22 @@ enum Step {
 }
 
 impl Dispatcher {
+    /// A subscription is to walk through what waits in a queue now.
+    pub(super) fn begin_walk(&mut self, key: SubscriptionKey, queue: QueueKey) {
+        let walk = Walk::new(key, queue, self.last_sequence);
+        self.subscriptions[key.0].walk = Some(Box::new(walk));
+        self.queues[queue.0].browser_count += 1;
+    }
+
+    /// A subscription has ended, and its walk with it. Its queue is there as long as somebody browses it.
+    pub(super) fn leave_walk(&mut self, subscription: &Subscription) {
+        if let Some(walk) = &subscription.walk
+            && let Some(queue) = self.queues.get_mut(walk.queue.0)
+        {
+            queue.browser_count = queue.browser_count.saturating_sub(1);
+        }
+    }
+
     /// Walks on, as far as the credit goes.
     pub(super) fn walk_on(&mut self, key: SubscriptionKey, now: Now) {
         for _ in 0..STEPS_MAX {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Dispatcher;
-use super::browse::Walk;
 use super::burst::JOIN_STEPS;
 use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
@@ -143,7 +142,7 @@ impl Dispatcher {
         };
         let key = self.insert_subscription(peer, subscribing, places, Vec::new());
         self.answer(peer, receipt, Promise::Kept);
-        self.subscriptions[key.0].walk = Some(Box::new(Walk::new(key, queue, self.last_sequence)));
+        self.begin_walk(key, queue);
         self.walk_on(key, now);
     }
 
@@ -399,6 +398,7 @@ impl Dispatcher {
             peer.in_flight = peer.in_flight.saturating_sub(u64::from(out));
             self.crowd.arrived(out);
         }
+        self.leave_walk(&subscription);
         for topic in &subscription.full_for {
             self.relieve(*topic, Relief::SubscriptionGone);
         }

@@ -244,11 +244,15 @@ impl Dispatcher {
         if let Some((rank, _)) = found
             && rank > Rank(0)
         {
-            queue.look_ahead_of(scan, rank, is_ready);
+            let allowed = self.looks_left();
+            let mut steps = allowed;
+            let queue = &mut self.queues[key.0];
+            queue.look_ahead_of(scan, rank, is_ready, &mut steps);
             found = queue.first_found(scan, is_ready);
+            self.looked(allowed - steps);
         }
         if found.is_none() {
-            queue.round.pop();
+            self.queues[key.0].round.pop();
             let waiting = &mut self.consumers[consumer.0];
             waiting.standing = Standing::Idle;
             let priority = waiting.priority;
@@ -257,7 +261,7 @@ impl Dispatcher {
                 serial: waiting.serial,
             };
             self.queues[key.0].scans.wait(scan, priority, seat);
-            self.advance_scans(key, now);
+            self.look_alone(key, scan, now);
         }
         found
     }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::key::{QueueKey, TopicKey};
 use super::queue::Paging;
 use super::{Dispatcher, Place};
@@ -28,6 +30,8 @@ pub(super) struct Caretaker {
     next: Duration,
     /// What a look that is under way has still to look at.
     left: Vec<Place>,
+    /// What this turn has removed.
+    removed: FxHashSet<Place>,
 }
 
 impl Caretaker {
@@ -78,9 +82,25 @@ impl Dispatcher {
         }
         for _ in 0..STEPS_A_TURN {
             let Some(place) = self.caretaker.left.pop() else {
-                return;
+                break;
             };
             self.look_at_use(place, now);
+        }
+        self.forget_removed();
+    }
+
+    /// No producer's next SEND goes where its last one went, if that has gone: once for all that went in this turn, as
+    /// there may be as many of each as the limits allow.
+    fn forget_removed(&mut self) {
+        if self.caretaker.removed.is_empty() {
+            return;
+        }
+        let removed = std::mem::take(&mut self.caretaker.removed);
+        for (_, peer) in &mut self.peers {
+            peer.latest = peer
+                .latest
+                .take()
+                .filter(|(_, latest)| !removed.contains(latest));
         }
     }
 
@@ -124,6 +144,7 @@ impl Dispatcher {
             is_used: queue.depth > 0
                 || queue.is_scheduled_for
                 || !queue.consumers.is_empty()
+                || queue.browser_count > 0
                 || !queue.bound.blocked.is_empty()
                 || queue.paging != Paging::Idle,
             after: self.unused_after(&queue.name, queue.policy.remove_unused_after),
@@ -156,12 +177,6 @@ impl Dispatcher {
     }
 
     fn remove_place(&mut self, place: Place) {
-        if self.is_browsed(place) {
-            return;
-        }
-        for (_, peer) in &mut self.peers {
-            peer.latest = peer.latest.take().filter(|(_, latest)| *latest != place);
-        }
         match place {
             Place::Queue(key) => {
                 tracing::info!(queue = %self.queues[key.0].name, "unused, and removed");
@@ -172,14 +187,6 @@ impl Dispatcher {
                 self.remove_topic(key);
             }
         }
-    }
-
-    /// A browser takes nothing, so that its queue does not know of it.
-    fn is_browsed(&self, place: Place) -> bool {
-        let walks = self.subscriptions.iter().filter_map(|(_, subscription)| {
-            let walk = subscription.walk.as_ref()?;
-            Some(Place::Queue(walk.queue))
-        });
-        walks.into_iter().any(|walked| walked == place)
+        self.caretaker.removed.insert(place);
     }
 }

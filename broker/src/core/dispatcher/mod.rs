@@ -41,6 +41,7 @@ mod key;
 mod lane;
 mod last_value;
 mod lasting;
+mod look;
 mod page_turn;
 mod paging;
 mod parked;
@@ -230,6 +231,7 @@ pub struct Dispatcher {
     is_memory_over: bool,
     crowd: Crowd,
     burst: burst::Burst,
+    looks: look::Looks,
     revocable: VecDeque<full::Revocable>,
     withheld: withheld::Withheld,
     /// What the messages that came in last have replaced in last-value queues.
@@ -312,6 +314,7 @@ impl Dispatcher {
             is_memory_over: false,
             crowd,
             burst: burst::Burst::default(),
+            looks: look::Looks::default(),
             revocable: VecDeque::new(),
             withheld: withheld::Withheld::default(),
             replaced: Vec::new(),
@@ -471,6 +474,7 @@ impl Dispatcher {
         for walker in std::mem::take(&mut self.walks_unfinished) {
             self.look_at(walker);
         }
+        self.go_on_looking(now);
         self.dispatch_dirty(now);
         self.publish_advisories(now);
         self.relieve_pressure(now);

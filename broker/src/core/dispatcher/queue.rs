@@ -148,6 +148,8 @@ pub(super) struct Queue {
     pub(super) paged_may_expire: bool,
     /// All consumers, the oldest first.
     pub(super) consumers: Vec<ConsumerKey>,
+    /// Subscriptions that look through it and take nothing.
+    pub(super) browser_count: usize,
     /// Those that may be given something.
     pub(super) round: Round,
     /// The one that has the queue for itself.
@@ -210,6 +212,7 @@ impl Queue {
             paged_ticket: Ticket(0),
             paged_may_expire: false,
             consumers: Vec::new(),
+            browser_count: 0,
             round: Round::default(),
             exclusive: None,
             scans: Scans::default(),

@@ -21,6 +21,7 @@ mod hung;
 mod idle;
 mod last_value;
 mod lasting;
+mod look;
 mod paging;
 mod pressure;
 mod resent;

@@ -72,7 +72,8 @@ impl Dispatcher {
         let memory = self
             .is_waiting_for_room()
             .then(|| now.uptime + MEMORY_RECHECK);
-        let is_unfinished = !(self.unfinished.is_empty() && self.walks_unfinished.is_empty());
+        let is_unfinished = !(self.unfinished.is_empty() && self.walks_unfinished.is_empty())
+            || self.looks.are_wanted();
         let unfinished = is_unfinished.then_some(now.uptime);
         let pause = match self.settings.budget.is_over() {
             true => MEMORY_RECHECK,

@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: where a message keeps its headers, a cache of parsed texts, anything that looks at a body.
 
+mod digest;
 mod display;
 mod error;
 mod evaluate;
@@ -63,6 +64,7 @@ pub const STRETCH_MAX: usize = 64;
 pub struct Selector {
     root: Condition,
     identifiers: Identifiers,
+    digest: u64,
 }
 
 impl Selector {
@@ -77,9 +79,23 @@ impl Selector {
         }
         let (start, hyphen) = skip_prefixes(text);
         Ok(
-            parse::parse(text, start, hyphen)?
-                .map(|(root, identifiers)| Self { root, identifiers }),
+            parse::parse(text, start, hyphen)?.map(|(root, identifiers)| {
+                let digest = 0;
+                let selector = Self {
+                    root,
+                    identifiers,
+                    digest,
+                };
+                let digest = digest::of(&selector);
+                Self { digest, ..selector }
+            }),
         )
+    }
+
+    /// A number that equal selectors share, and different ones hardly ever.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// Parses a selector as it came in a header.

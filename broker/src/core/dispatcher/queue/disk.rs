@@ -131,7 +131,10 @@ impl Queue {
     }
 
     fn regain(&mut self) {
-        for (rank, sequence) in std::mem::take(&mut self.regained) {
+        let mut regained = std::mem::take(&mut self.regained);
+        // The first of a lane is all that scans have to go back to.
+        regained.sort_unstable();
+        for (rank, sequence) in regained {
             self.unhold(rank, sequence);
             self.lane_mut(rank).extend_paged(sequence);
             self.note_paged_out(0);

@@ -228,3 +228,49 @@ fn a_topic_goes_with_its_row_when_nobody_is_durably_subscribed_to_it_any_more() 
     bench.rest();
     assert_eq!(bench.heard(), ["3<c#1"]);
 }
+
+#[test]
+fn what_goes_is_forgotten_by_all_who_sent_there_last() {
+    let mut bench = tidy();
+    for connection in 1..=3 {
+        let queue = format!("/queue/last.{connection}");
+        bench.send(
+            connection,
+            &queue,
+            draft("a").non_persistent().ttl_ms(1_000),
+        );
+    }
+    bench.rest();
+    wait(&mut bench, 200);
+    assert_eq!(names(&bench), ["/queue/declared"]);
+    // Whatever has their keys now is not theirs.
+    for name in ["x", "y", "z"] {
+        bench.send(1, &format!("/queue/kept.{name}"), draft("b"));
+    }
+    for connection in 1..=3 {
+        let queue = format!("/queue/last.{connection}");
+        bench.send(connection, &queue, draft("c"));
+    }
+    bench.rest();
+    for name in ["kept.x", "kept.y", "kept.z", "last.1", "last.2", "last.3"] {
+        assert_eq!(bench.view(name).depth, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_queue_stays_until_the_last_of_its_browsers_has_left() {
+    let mut bench = tidy();
+    for (connection, subscription) in [(1, 0), (1, 1), (2, 0)] {
+        let mode = AckMode::Auto;
+        bench.subscribe_with(connection, subscription, "/queue/q", mode, 10, |wish| {
+            wish.intent = Intent::Browse;
+        });
+    }
+    bench.rest();
+    bench.lose(1, 0);
+    wait(&mut bench, 200);
+    assert!(names(&bench).contains(&"/queue/q".to_owned()));
+    bench.lose(2, 0);
+    wait(&mut bench, 200);
+    assert_eq!(names(&bench), ["/queue/declared"]);
+}
