@@ -6,7 +6,7 @@ use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer, WhenFull}
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
 use super::section::section;
-use crate::core::destination::NAME_BYTES_MAX;
+use crate::core::destination::{DestinationName, NAME_BYTES_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -72,7 +72,7 @@ section! {
         /// Whether a new consumer of a queue takes part at once: message groups with nothing in flight get a new owner.
         pub group_rebalance: bool = false, Flag;
         /// The queue for messages that failed or expired. "{name}" in it stands for the name of the destination
-        /// that they come from.
+        /// that they come from; those of temporary ones go to "ActiveMQ.DLQ" then.
         pub dead_letter_queue: String = "ActiveMQ.DLQ".to_owned(), Text {
             allowed: "the name of a queue, in which \"{name}\" may stand for the destination's name",
             valid: is_dead_letter_queue,
@@ -119,12 +119,15 @@ section! {
 }
 
 impl Policy {
-    /// The name of the dead-letter queue of the destination `name`. Where the policy makes a name of it that is too
-    /// long to subscribe to, the shared queue takes its place.
+    /// The name of the dead-letter queue of a destination. The shared queue takes the place of one of its own that would
+    /// outlive a temporary destination, or whose name would be too long to subscribe to.
     #[must_use]
-    pub fn dead_letter_queue_of(&self, name: &str) -> String {
-        let own = self.dead_letter_queue.replace(NAME_MARK, name);
-        if own.len() <= NAME_BYTES_MAX {
+    pub fn dead_letter_queue_of(&self, destination: &DestinationName) -> String {
+        let own = self
+            .dead_letter_queue
+            .replace(NAME_MARK, destination.name());
+        let is_passing = destination.is_temporary() && self.dead_letter_queue.contains(NAME_MARK);
+        if own.len() <= NAME_BYTES_MAX && !is_passing {
             own
         } else {
             Self::default().dead_letter_queue

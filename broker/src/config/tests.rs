@@ -7,6 +7,7 @@ use stompbox_store::DestinationKind::{Queue, Topic};
 
 use super::form::Scalar;
 use super::*;
+use crate::core::destination::DestinationName;
 
 /// Loads `text` as a file, with an environment and a command line.
 fn load_with(
@@ -425,10 +426,22 @@ fn an_explained_policy_says_where_each_value_comes_from() {
 }
 
 #[test]
-fn the_dead_letter_queue_may_be_named_after_the_queue() {
+fn the_dead_letter_queue_may_be_named_after_a_queue_that_stays() {
     let config = load_text("[policy]\ndead_letter_queue = 'DLQ.{name}'");
     let policy = config.policies.effective(Queue, "orders.eu");
-    assert_eq!(policy.dead_letter_queue_of("orders.eu"), "DLQ.orders.eu");
+    let of = |name: &DestinationName| policy.dead_letter_queue_of(name);
+    assert_eq!(
+        of(&DestinationName::new(Queue, "orders.eu")),
+        "DLQ.orders.eu"
+    );
+    assert_eq!(
+        of(&DestinationName::temporary(Queue, "1-a")),
+        "ActiveMQ.DLQ"
+    );
+    let config = load_text("[policy]\ndead_letter_queue = 'DLQ'");
+    let policy = config.policies.effective(Queue, "1-a");
+    let temporary = DestinationName::temporary(Queue, "1-a");
+    assert_eq!(policy.dead_letter_queue_of(&temporary), "DLQ");
 }
 
 #[test]

@@ -394,7 +394,7 @@ impl Dispatcher {
         if self.is_disk_full {
             return self.copy_stays(subscription, sequence, key, entry, now);
         }
-        let target = topic.policy.dead_letter_queue_of(topic.name.name());
+        let target = topic.policy.dead_letter_queue_of(&topic.name);
         let target = Arc::new(DestinationName::new(
             crate::core::destination::DestinationKind::Queue,
             &target,
