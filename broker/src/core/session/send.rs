@@ -136,6 +136,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether a header of a SEND stays on its message as the sender wrote it.
+#[must_use]
+pub fn is_senders_own(name: &str) -> bool {
+    let (name, value) = (name.as_bytes(), &b""[..]);
+    matches!(Fields::default().take(&Header { name, value }), Use::Kept)
+}
+
 impl Session {
     pub(super) fn send(
         &mut self,
