@@ -8,9 +8,11 @@ use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
 use super::identity::Sharing;
 use super::key::{QueueKey, TopicKey};
+use super::publish::Places;
 use super::queue::{Queue, Role};
 use super::{Dispatcher, Place};
 use crate::core::destination::DestinationName;
+use crate::core::message::Publication;
 
 /// Items of a list when the query names no limit.
 const LIST_LIMIT_DEFAULT: usize = 100;
@@ -250,6 +252,39 @@ impl Dispatcher {
         for (_, queue) in &self.queues {
             let waiting = (0..super::queue::LANE_COUNT as u8)
                 .map(Rank)
+    /// Whether somebody gets what is sent now: a queue keeps it, a topic that nobody hears forgets it.
+    #[must_use]
+    pub fn is_taken(&self, publication: &Publication) -> bool {
+        let mut places = Places::new();
+        for name in publication.target.names() {
+            match self.names.get(name) {
+                Some(place) => places.push(*place),
+                // It is made when it is sent to.
+                None if self.would_be_heard(name) => return true,
+                None => {}
+            }
+        }
+        let places = self.forward(places, publication);
+        places.iter().any(|place| match place {
+            Place::Queue(_) => true,
+            Place::Topic(key) => {
+                self.topics[key.0].log.is_some()
+                    || self.would_be_heard(&self.topics[key.0].name)
+                    || !self.audience_of(*key).is_empty()
+            }
+        })
+    }
+
+    /// The same of a destination that need not be there.
+    fn would_be_heard(&self, name: &DestinationName) -> bool {
+        let mut is_matched = false;
+        self.patterns.matches(name, |_| is_matched = true);
+        name.kind() == DestinationKind::Queue
+            || is_matched
+            || self.is_fed_from(name)
+            || self.virtual_queues.contains_key(name)
+    }
+
                 .flat_map(|rank| {
                     queue
                         .lane(rank)

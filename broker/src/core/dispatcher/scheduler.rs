@@ -80,7 +80,9 @@ impl Dispatcher {
         matches!(target, Target::One(name) if Self::is_scheduler(name))
     }
 
-    pub(super) fn is_scheduler(name: &DestinationName) -> bool {
+    /// Whether requests of the schedule are sent there: nothing lies in it.
+    #[must_use]
+    pub fn is_scheduler(name: &DestinationName) -> bool {
         name.kind() == DestinationKind::Topic && name.name() == MANAGEMENT
     }
 
