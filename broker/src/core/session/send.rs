@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
     fn priority(&self) -> Result<Priority, Refusal> {
         match self.priority {
             None => Ok(Priority::DEFAULT),
-            Some(value) => Ok(Priority::clamped(field::parse_integer("priority", value)?)),
+            Some(value) => Ok(Priority::clamped(field::parse_clamped("priority", value)?)),
         }
     }
 
