@@ -393,6 +393,24 @@ fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
 }
 
 #[test]
+fn a_subscription_is_found_behind_a_thousand_whose_identities_contain_its_own() {
+    let broker = start("");
+    let mut wire = connect(&broker);
+    let subscribe = |wire: &mut Wire, name: &str| {
+        let shared = [("x-shared", "true"), ("activemq.subscriptionName", name)];
+        wire.subscribe_with(name, "/topic/t", "client", &shared);
+    };
+    for number in 0..1_000 {
+        subscribe(&mut wire, &format!("N{number}"));
+    }
+    subscribe(&mut wire, "n");
+    wire.disconnect();
+    let identity = json!({"identity": "shared&name=n"});
+    assert_eq!(post_to(&broker, "subscriptions/delete", &identity).0, 204);
+    assert_eq!(get(&broker, "subscriptions")["total"], 1_000);
+}
+
+#[test]
 fn the_console_answers_under_the_names_that_are_configured() {
     let broker = start("[console]\nhosts = [\"Broker.example\"]\n");
     let console = broker.console().expect("the test starts a console");

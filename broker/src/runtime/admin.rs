@@ -75,16 +75,7 @@ impl Admin {
 
     /// What a durable subscription is called that may be deleted; none if there is none.
     async fn unused(&self, identity: String) -> Result<Option<Named>, AdminError> {
-        let found = self.look(move |dispatcher, _| {
-            let query = ListQuery {
-                name: Some(identity.clone()),
-                limit: Some(usize::MAX),
-                ..ListQuery::default()
-            };
-            let subscriptions = dispatcher.list_subscriptions(&query).items;
-            let mut named = subscriptions.into_iter();
-            named.find(|view| view.identity == identity)
-        });
+        let found = self.look(move |dispatcher, _| dispatcher.subscription_of(&identity));
         let Some(view) = found.await? else {
             return Ok(None);
         };

@@ -104,6 +104,13 @@ impl Dispatcher {
         })
     }
 
+    /// The durable or shared subscription of this identity.
+    #[must_use]
+    pub fn subscription_of(&self, identity: &str) -> Option<SubscriptionView> {
+        let key = self.lasting.get(identity)?;
+        Some(self.subscription_view(*key))
+    }
+
     /// Connections, the oldest first.
     #[must_use]
     pub fn list_connections(&self, query: &ListQuery) -> Listing<ConnectionView> {
@@ -245,13 +252,6 @@ impl Dispatcher {
         }
     }
 
-    /// The last batch of a clean stop: how often everything that waits was delivered. Connections must have
-    /// been closed before.
-    #[must_use]
-    pub fn last_batch(&mut self) -> (Ticket, Batch) {
-        for (_, queue) in &self.queues {
-            let waiting = (0..super::queue::LANE_COUNT as u8)
-                .map(Rank)
     /// Whether somebody gets what is sent now: a queue keeps it, a topic that nobody hears forgets it.
     #[must_use]
     pub fn is_taken(&self, publication: &Publication) -> bool {
@@ -285,6 +285,13 @@ impl Dispatcher {
             || self.virtual_queues.contains_key(name)
     }
 
+    /// The last batch of a clean stop: how often everything that waits was delivered. Connections must have
+    /// been closed before.
+    #[must_use]
+    pub fn last_batch(&mut self) -> (Ticket, Batch) {
+        for (_, queue) in &self.queues {
+            let waiting = (0..super::queue::LANE_COUNT as u8)
+                .map(Rank)
                 .flat_map(|rank| {
                     queue
                         .lane(rank)
@@ -332,7 +339,7 @@ fn list<'a, K: Copy, V>(
     };
     let wanted = wanted.to_lowercase();
     let matching: Vec<K> = items
-        .filter(|(name, _)| name.to_lowercase().contains(&wanted))
+        .filter(|(name, _)| contains(name, &wanted))
         .map(|(_, key)| key)
         .collect();
     let total = matching.len();
@@ -343,4 +350,41 @@ fn list<'a, K: Copy, V>(
         .map(view)
         .collect();
     Listing { total, items }
+}
+
+/// Whether a name contains a text in small letters. It is asked of every name while the dispatcher stands still.
+fn contains(name: &str, wanted: &str) -> bool {
+    if name.is_ascii() && !wanted.is_empty() {
+        let mut parts = name.as_bytes().windows(wanted.len());
+        parts.any(|part| part.eq_ignore_ascii_case(wanted.as_bytes()))
+    } else {
+        name.to_lowercase().contains(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn a_name_contains_a_text_without_regard_to_case() {
+        for (name, wanted, expected) in [
+            ("Orders.EU", "orders", true),
+            ("Orders.EU", "s.e", true),
+            ("Orders.EU", "eu.", false),
+            ("EU", "orders", false),
+            ("Größe", "GRÖSSE", false),
+            ("GRÖßE", "größe", true),
+            ("Orders", "ö", false),
+            // The Kelvin sign's small letter is an ordinary one.
+            ("\u{212a}elvin", "kelvin", true),
+            ("Orders", "", true),
+        ] {
+            assert_eq!(
+                contains(name, &wanted.to_lowercase()),
+                expected,
+                "{name} {wanted}"
+            );
+        }
+    }
 }
