@@ -8,6 +8,7 @@
 //!                ^                                           |
 //!                +------------ NUL: one frame ---------------+
 //!
+//!   CommandLine -- no command, of a peer that is logged in --> Refused: its headers, for the receipt
 //!   any state -- error --> Dead: the same error again, whatever comes
 //! ```
 //!
@@ -27,7 +28,7 @@ use self::header_lines::HeaderLines;
 use self::inbound::Inbound;
 use crate::error::{DecodeError, Reason};
 use crate::limits::Ceilings;
-use crate::{Frame, FrameRef, Limits, Role, Version};
+use crate::{Command, Frame, FrameRef, Limits, Role, Version};
 
 pub(crate) use self::body::ArrivedBody;
 
@@ -83,6 +84,7 @@ enum State {
     Between,
     CommandLine { scanned: usize },
     Headers,
+    Refused(Reason),
     Body(Body),
     Dead(DecodeError),
 }
@@ -128,9 +130,11 @@ impl Decoder {
                 self.inbound.clear();
                 self.inbound.room()
             }
-            State::Between | State::CommandLine { .. } | State::Headers | State::Body(..) => {
-                self.inbound.room()
-            }
+            State::Between
+            | State::CommandLine { .. }
+            | State::Headers
+            | State::Refused(_)
+            | State::Body(..) => self.inbound.room(),
         }
     }
 
@@ -139,7 +143,11 @@ impl Decoder {
         match &mut self.state {
             State::Body(Body::Long { long, .. }) => bytes = long.append(bytes),
             State::Dead(_) => return,
-            State::Between | State::CommandLine { .. } | State::Headers | State::Body(..) => {}
+            State::Between
+            | State::CommandLine { .. }
+            | State::Headers
+            | State::Refused(_)
+            | State::Body(..) => {}
         }
         self.inbound.append(bytes);
     }
@@ -185,7 +193,9 @@ impl Decoder {
     pub fn is_mid_frame(&self) -> bool {
         match &self.state {
             State::Between | State::Dead(_) => false,
-            State::CommandLine { .. } | State::Headers | State::Body(..) => true,
+            State::CommandLine { .. } | State::Headers | State::Refused(_) | State::Body(..) => {
+                true
+            }
         }
     }
 
@@ -193,7 +203,11 @@ impl Decoder {
     pub fn buffered_bytes(&self) -> usize {
         let partial = match &self.state {
             State::Body(body) => body.own_bytes(),
-            State::Between | State::CommandLine { .. } | State::Headers | State::Dead(_) => 0,
+            State::Between
+            | State::CommandLine { .. }
+            | State::Headers
+            | State::Refused(_)
+            | State::Dead(_) => 0,
         };
         partial + self.inbound.held().len()
     }
@@ -210,6 +224,10 @@ impl Decoder {
             State::Between => self.between(),
             State::CommandLine { scanned } => self.command_line(scanned),
             State::Headers => self.headers(),
+            State::Refused(ref reason) => {
+                let reason = reason.clone();
+                self.refused(reason)
+            }
             State::Body(_) => self.rest_of_body(),
             State::Dead(ref error) => Err(error.clone()),
         }
@@ -248,12 +266,40 @@ impl Decoder {
             self.state = State::CommandLine { scanned };
             return Ok(None);
         };
-        let (command, line_end) =
-            command_line::parse(line, self.version, self.role).map_err(bare)?;
         let block_start = line.len() + 1;
-        self.lines
-            .begin(command, self.version, line_end, block_start);
-        self.headers()
+        match command_line::parse(line, self.version, self.role) {
+            Ok((command, line_end)) => {
+                self.lines
+                    .begin(command, self.version, line_end, block_start);
+                self.headers()
+            }
+            // Before the login nothing is promised, and what speaks may be no STOMP at all.
+            Err(reason) if self.login_left.is_some() || reason.is_foreign() => Err(bare(reason)),
+            Err(reason) => {
+                // The headers are read as those of any frame.
+                let line_end = command_line::line_end(None, self.version);
+                self.lines
+                    .begin(Command::Send, self.version, line_end, block_start);
+                self.refused(reason)
+            }
+        }
+    }
+
+    /// Reads on to the end of the head, or to where it is malformed.
+    fn refused(&mut self, reason: Reason) -> Result<Option<Found>, DecodeError> {
+        let ceilings = Ceilings {
+            limits: &self.limits,
+            login_left: self.login_left,
+        };
+        let held = self.inbound.held();
+        match self.lines.advance(held, ceilings) {
+            Ok(None) => {
+                self.state = State::Refused(reason);
+                Ok(None)
+            }
+            Ok(Some(_)) => Err(self.lines.head().error(held, reason)),
+            Err(error) => Err(error.because(reason)),
+        }
     }
 
     fn headers(&mut self) -> Result<Option<Found>, DecodeError> {

@@ -84,6 +84,12 @@ impl DecodeError {
         }
     }
 
+    /// Another reason for the same frame.
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
+        self.inner.reason = reason;
+        self
+    }
+
     /// What kind of error it is.
     pub fn reason(&self) -> &Reason {
         &self.inner.reason
@@ -112,6 +118,17 @@ impl fmt::Display for DecodeError {
 }
 
 impl Reason {
+    /// Whether the peer speaks another protocol.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownCommand {
+                foreign: Some(_),
+                ..
+            }
+        )
+    }
+
     fn summary(&self) -> &'static str {
         match self {
             Self::OverLimit { limit, .. } => limit.summary(),

@@ -152,6 +152,8 @@ fn failures_are_explained() -> Result<()> {
     let bench = Bench::start()?;
     let refused = bench.send(&["/nonsense/q", "x"], b"")?;
     check(&refused, 1, "", "the broker refused")?;
+    let gone = bench.send(&["q,/temp-queue/a", "x"], b"")?;
+    check(&gone, 1, "", "/temp-queue/a is a temporary destination")?;
     let missing = bench.send(&["q", "-f", "/nonexistent"], b"")?;
     check(&missing, 1, "", "cannot read /nonexistent")?;
     let usage = bench.send(&["q"], b"")?;

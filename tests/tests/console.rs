@@ -220,6 +220,9 @@ fn what_cannot_go_back_stays_where_it_is_and_the_answer_says_why() {
         409,
         "alone",
     );
+    let management = "/topic/ActiveMQ.Scheduler.Management";
+    refuses("move", &to(management), 409, "nothing ever lies");
+    refuses("move", &to("/topic/nobody"), 409, "subscribe to it first");
     refuses(
         "delete",
         &json!({"queue": DEAD, "ids": []}),
@@ -253,6 +256,42 @@ fn messages_are_moved_to_any_destination() {
     assert_eq!(post(&broker, "move", &order).1["done"], 1);
     let page = get(&broker, "messages?queue=elsewhere");
     assert_ne!(page["items"][0]["expires_ms"], 0, "it lives no longer");
+}
+
+#[test]
+fn a_message_is_moved_to_a_topic_that_somebody_or_something_takes_from() {
+    let broker = start(
+        "[[route]]\nfrom = \"/topic/routed\"\nto = \"/queue/end\"\nselector = \"own = 'yes'\"\n",
+    );
+    let mut wire = connect(&broker);
+    let mut move_to = |own: &str, to: &str| {
+        wire.send_receipted("/queue/q", &[("own", own)], "");
+        let order = json!({"queue": "q", "ids": ids(&broker, "q"), "to": to});
+        let (status, _) = post(&broker, "move", &order);
+        let left = ids(&broker, "q");
+        post(&broker, "delete", &json!({"queue": "q", "ids": left}));
+        (status, left.len())
+    };
+    assert_eq!(move_to("yes", "/topic/routed"), (200, 0));
+    assert_eq!(move_to("no", "/topic/routed"), (409, 1));
+    assert_eq!(ids(&broker, "end").len(), 1);
+    for (to, source, headers) in [
+        (
+            "/topic/VirtualTopic.v",
+            "/queue/Consumer.A.VirtualTopic.v",
+            vec![],
+        ),
+        ("/topic/p.a", "/topic/p.>", vec![]),
+        ("/topic/d", "/topic/d", vec![("durable", "true")]),
+        ("/topic/s", "/topic/s", vec![("x-shared-name", "n")]),
+        ("/topic/f.a", "/topic/f.>", vec![("durable", "true")]),
+    ] {
+        assert_eq!(move_to("", to), (409, 1), "{to}");
+        let mut listener = connect(&broker);
+        listener.subscribe_with("s", source, "client", &headers);
+        assert_eq!(move_to("", to), (200, 0), "{to}");
+        listener.expect_message();
+    }
 }
 
 #[test]
@@ -351,6 +390,24 @@ fn a_durable_subscription_that_nobody_uses_is_deleted_by_its_identity() {
     broker.kill();
     broker.start_again();
     assert_eq!(identities(&broker), Vec::<Value>::new());
+}
+
+#[test]
+fn a_subscription_is_found_behind_a_thousand_whose_identities_contain_its_own() {
+    let broker = start("");
+    let mut wire = connect(&broker);
+    let subscribe = |wire: &mut Wire, name: &str| {
+        let shared = [("x-shared", "true"), ("activemq.subscriptionName", name)];
+        wire.subscribe_with(name, "/topic/t", "client", &shared);
+    };
+    for number in 0..1_000 {
+        subscribe(&mut wire, &format!("N{number}"));
+    }
+    subscribe(&mut wire, "n");
+    wire.disconnect();
+    let identity = json!({"identity": "shared&name=n"});
+    assert_eq!(post_to(&broker, "subscriptions/delete", &identity).0, 204);
+    assert_eq!(get(&broker, "subscriptions")["total"], 1_000);
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub(super) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// What is sent there would be gone at once.
+    #[error(
+        "{0} is a temporary destination of this very command, and would go with it: send to a queue, or to the \
+         /remote-temp-... name that the reply-to of a message gives"
+    )]
+    GoneAtOnce(String),
     /// Fewer messages came than were asked for.
     #[error("only {received} of {wanted} messages came")]
     TooFew {
@@ -106,7 +112,10 @@ pub(super) fn explain(failure: &Failure, address: &str) -> String {
         Failure::Client(ClientError::Malformed { .. }) => {
             format!("what is listening on {address} does not speak STOMP")
         }
-        Failure::Client(_) | Failure::Io { .. } | Failure::TooFew { .. } => chain(failure),
+        Failure::Client(_)
+        | Failure::Io { .. }
+        | Failure::GoneAtOnce(_)
+        | Failure::TooFew { .. } => chain(failure),
     }
 }
 

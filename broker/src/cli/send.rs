@@ -9,8 +9,12 @@ use super::broker::{Failure, connect, full_destination};
 
 /// Sends, and returns when the broker has confirmed all of it.
 pub(super) async fn run(arguments: &SendArguments, out: &mut impl Write) -> Result<(), Failure> {
-    let body = read_body(arguments)?;
     let destination = full_destination(&arguments.destination);
+    let mut names = destination.split(',').map(str::trim);
+    if let Some(own) = names.find(|name| name.starts_with("/temp-")) {
+        return Err(Failure::GoneAtOnce(own.to_owned()));
+    }
+    let body = read_body(arguments)?;
     let mode = if arguments.non_persistent {
         DeliveryMode::NonPersistent
     } else {

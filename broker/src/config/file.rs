@@ -9,14 +9,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Origin;
-use super::form::{Refusal, Scalar};
+use super::form::{Refusal, Scalar, quote};
 use super::given::{DestinationGiven, Given, SectionName, refusal_text};
 use super::pattern::Pattern;
 use super::policy::{Policy, PolicyGiven};
 use super::route::{self, RouteGiven};
 use super::section::Section;
 use super::suggestion::nearest;
-use crate::core::destination::{DestinationName, NAME_BYTES_MAX};
+use crate::core::destination::{DestinationName, NAME_BYTES_MAX, has_prefix};
 
 /// The name of the tables that override the policy.
 const DESTINATION: &str = "destination";
@@ -175,13 +175,23 @@ impl File<'_> {
 const MATCH_ALLOWED: &str = "a name without prefix, in which a segment may be * and the last one >";
 
 fn read_match(value: &Scalar) -> Result<Pattern, Refusal> {
-    value
-        .text()
-        .and_then(Pattern::parse)
-        .ok_or_else(|| Refusal::Value {
-            given: value.to_string(),
-            allowed: MATCH_ALLOWED.to_owned(),
-        })
+    let text = value.text().unwrap_or_default();
+    let pattern = Pattern::parse(text).filter(|_| !has_prefix(text));
+    pattern.ok_or_else(|| Refusal::Value {
+        given: value.to_string(),
+        allowed: format!("{MATCH_ALLOWED}{}", instead_of(text)),
+    })
+}
+
+/// What to write in place of a name with its prefix.
+fn instead_of(text: &str) -> String {
+    let kinds = [("/queue/", "queue"), ("/topic/", "topic")];
+    let mut meant = kinds
+        .into_iter()
+        .filter_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, kind)));
+    meant.next().map_or_else(String::new, |(name, kind)| {
+        format!("; write {} and kind = \"{kind}\"", quote(name))
+    })
 }
 
 /// Whether a pattern without a wildcard can be the name of a destination.

@@ -192,16 +192,18 @@ impl Given {
                 self.refuse(origin.clone(), "route".to_owned(), text);
             }
         }
-        let by_default = config.policies.default_policy().contradictions();
+        let mut by_default = config.policies.default_policy().contradictions();
+        by_default.extend(self.policy.contradiction());
         if !by_default.is_empty() {
             // Overrides would only repeat it.
             self.blame(SectionName::Policy, by_default);
             return;
         }
         for destination in std::mem::take(&mut self.destinations) {
-            let found = config
+            let mut found = config
                 .policies
                 .contradictions(&destination.pattern, destination.kind);
+            found.extend(destination.policy.contradiction());
             for contradiction in found {
                 let key = format!("destination.{}", contradiction.keys[0]);
                 self.refuse(destination.origin.clone(), key, contradiction.text);

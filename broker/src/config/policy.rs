@@ -6,7 +6,8 @@ use super::choice::{Delivery, Dispatch, RedeliveryOrder, SlowConsumer, WhenFull}
 use super::form::{Bytes, Choice, Count, Flag, Number, Span, Text};
 use super::given::Contradiction;
 use super::section::section;
-use crate::core::destination::NAME_BYTES_MAX;
+use crate::core::destination::{DestinationName, NAME_BYTES_MAX, has_prefix};
+use crate::core::session::is_senders_own;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -72,9 +73,10 @@ section! {
         /// Whether a new consumer of a queue takes part at once: message groups with nothing in flight get a new owner.
         pub group_rebalance: bool = false, Flag;
         /// The queue for messages that failed or expired. "{name}" in it stands for the name of the destination
-        /// that they come from.
+        /// that they come from; those of temporary ones go to "ActiveMQ.DLQ" then.
         pub dead_letter_queue: String = "ActiveMQ.DLQ".to_owned(), Text {
-            allowed: "the name of a queue, in which \"{name}\" may stand for the destination's name",
+            allowed: "the name of a queue without its prefix, in which \"{name}\" may stand for the destination's name, \
+                      but is not all of it",
             valid: is_dead_letter_queue,
         };
         /// Whether persistent messages that expire go to the dead-letter queue.
@@ -94,7 +96,7 @@ section! {
         ]);
         /// The header by whose value a newer message replaces an older one that waits in a queue; "" = none.
         pub last_value: String = String::new(), Text {
-            allowed: "the name of a header, or \"\"",
+            allowed: "the name of a header that is the sender's own (not message-id, priority, ...), or \"\"",
             valid: is_header_name,
         };
         /// Values of it that a queue tells apart; messages with further ones stand beside each other.
@@ -119,12 +121,15 @@ section! {
 }
 
 impl Policy {
-    /// The name of the dead-letter queue of the destination `name`. Where the policy makes a name of it that is too
-    /// long to subscribe to, the shared queue takes its place.
+    /// The name of the dead-letter queue of a destination. The shared queue takes the place of one of its own that would
+    /// outlive a temporary destination, or whose name would be too long to subscribe to.
     #[must_use]
-    pub fn dead_letter_queue_of(&self, name: &str) -> String {
-        let own = self.dead_letter_queue.replace(NAME_MARK, name);
-        if own.len() <= NAME_BYTES_MAX {
+    pub fn dead_letter_queue_of(&self, destination: &DestinationName) -> String {
+        let own = self
+            .dead_letter_queue
+            .replace(NAME_MARK, destination.name());
+        let is_passing = destination.is_temporary() && self.dead_letter_queue.contains(NAME_MARK);
+        if own.len() <= NAME_BYTES_MAX && !is_passing {
             own
         } else {
             Self::default().dead_letter_queue
@@ -185,8 +190,21 @@ impl Policy {
     }
 }
 
+impl PolicyGiven {
+    /// Keys of one table that contradict each other; a table may set a maximum below what another has for default.
+    pub(super) fn contradiction(&self) -> Option<Contradiction> {
+        let (own, max) = (self.ttl_default?, self.ttl_max?);
+        (own > max && !max.is_zero()).then(|| Contradiction {
+            keys: ["ttl_default", "ttl_max"],
+            text: format!("{own:?} is over ttl_max, which is {max:?}"),
+        })
+    }
+}
+
 fn is_header_name(text: &str) -> bool {
-    text.len() <= 255 && !text.contains(|letter: char| letter.is_control() || letter == ':')
+    text.len() <= 255
+        && !text.contains(|letter: char| letter.is_control() || letter == ':')
+        && is_senders_own(text)
 }
 
 /// A name without the mark must be one that a queue may have; the mark counts as one letter of it.
@@ -194,7 +212,11 @@ fn is_dead_letter_queue(text: &str) -> bool {
     let name = text.replace(NAME_MARK, "n");
     let refused = |letter: char| letter.is_control() || matches!(letter, ',' | '{' | '}' | '?');
     let segment = |segment: &str| !matches!(segment, "" | "*" | ">");
-    name.len() <= NAME_BYTES_MAX && !name.contains(refused) && name.split('.').all(segment)
+    name.len() <= NAME_BYTES_MAX
+        && !name.contains(refused)
+        && name.split('.').all(segment)
+        && !has_prefix(&name)
+        && text != NAME_MARK
 }
 
 #[cfg(test)]

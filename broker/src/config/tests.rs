@@ -7,6 +7,7 @@ use stompbox_store::DestinationKind::{Queue, Topic};
 
 use super::form::Scalar;
 use super::*;
+use crate::core::destination::DestinationName;
 
 /// Loads `text` as a file, with an environment and a command line.
 fn load_with(
@@ -176,6 +177,18 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:2: destination.match: \"a.>.b\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >",
         ),
         (
+            "[[destination]]\nmatch = '/topic/a.>'",
+            "stompbox.toml:2: destination.match: \"/topic/a.>\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >; write \"a.>\" and kind = \"topic\"",
+        ),
+        (
+            "[[destination]]\nmatch = '/temp-queue/a'",
+            "stompbox.toml:2: destination.match: \"/temp-queue/a\" is not allowed here; allowed is a name without prefix, in which a segment may be * and the last one >",
+        ),
+        (
+            "[policy]\ndead_letter_queue = '/queue/DLQ.a'",
+            "stompbox.toml:2: policy.dead_letter_queue: \"/queue/DLQ.a\" is not allowed here; allowed is the name of a queue without its prefix, in which \"{name}\" may stand for the destination's name, but is not all of it",
+        ),
+        (
             "[[destination]]\nkind = 'queue'\nmatch = 'a?b'",
             "stompbox.toml:1: destination.match: `a?b` with a kind declares a destination, and cannot be the name of one: use up to 255 bytes without control characters and '?'",
         ),
@@ -298,6 +311,14 @@ fn contradictions_name_the_key_that_was_set() {
             "stompbox.toml:2: policy.redelivery_delay: 1s is over redelivery_delay_max, which is 10ms",
         ),
         (
+            "[policy]\nttl_max = '1h'\nttl_default = '2h'",
+            "stompbox.toml:3: policy.ttl_default: 7200s is over ttl_max, which is 3600s",
+        ),
+        (
+            "[[destination]]\nmatch = 'a'\nttl_max = '1s'\nttl_default = '2s'",
+            "stompbox.toml:1: destination.ttl_default: 2s is over ttl_max, which is 1s",
+        ),
+        (
             "[limits]\nmemory_bytes = '80 MiB'",
             "stompbox.toml:2: limits.body_bytes: 104857600 bytes are over memory_bytes, which is 83886080 bytes",
         ),
@@ -318,6 +339,10 @@ fn contradictions_name_the_key_that_was_set() {
 #[test]
 fn values_of_the_wrong_form_are_refused() {
     let cases = [
+        "[policy]\ndead_letter_queue = '/topic/x'",
+        "[policy]\ndead_letter_queue = '{name}'",
+        "[policy]\nlast_value = 'message-id'",
+        "[policy]\nlast_value = 'priority'",
         "[limits]\nbody_bytes = '10 MB'",
         "[limits]\nbody_bytes = '-1'",
         "[limits]\nbody_bytes = 1.5",
@@ -425,10 +450,22 @@ fn an_explained_policy_says_where_each_value_comes_from() {
 }
 
 #[test]
-fn the_dead_letter_queue_may_be_named_after_the_queue() {
+fn the_dead_letter_queue_may_be_named_after_a_queue_that_stays() {
     let config = load_text("[policy]\ndead_letter_queue = 'DLQ.{name}'");
     let policy = config.policies.effective(Queue, "orders.eu");
-    assert_eq!(policy.dead_letter_queue_of("orders.eu"), "DLQ.orders.eu");
+    let of = |name: &DestinationName| policy.dead_letter_queue_of(name);
+    assert_eq!(
+        of(&DestinationName::new(Queue, "orders.eu")),
+        "DLQ.orders.eu"
+    );
+    assert_eq!(
+        of(&DestinationName::temporary(Queue, "1-a")),
+        "ActiveMQ.DLQ"
+    );
+    let config = load_text("[policy]\ndead_letter_queue = 'DLQ'");
+    let policy = config.policies.effective(Queue, "1-a");
+    let temporary = DestinationName::temporary(Queue, "1-a");
+    assert_eq!(policy.dead_letter_queue_of(&temporary), "DLQ");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use stompbox_console::{
 use stompbox_store::Store;
 use tokio::sync::oneshot;
 
-use super::dispatcher::{Inbox, Message};
+use super::dispatcher::{Inbox, Message, look};
 use super::visit::{self, Door, Errand, Named};
 use crate::core::dispatcher::{Dispatcher, Finding, Inquiry};
 
@@ -39,14 +39,7 @@ impl Admin {
         &self,
         ask: impl FnOnce(&Dispatcher, &dyn Store) -> T + Send + 'static,
     ) -> Result<T, AdminError> {
-        let (sender, receiver) = oneshot::channel();
-        let look = Message::Look(Box::new(move |dispatcher, store| {
-            // The asker may have gone.
-            let _ = sender.send(ask(dispatcher, store));
-        }));
-        let gone = || AdminError::Unavailable("the broker is stopping".to_owned());
-        self.dispatcher.send(look).await.map_err(|_| gone())?;
-        receiver.await.map_err(|_| gone())
+        look(&self.dispatcher, ask).await
     }
 }
 
@@ -82,16 +75,7 @@ impl Admin {
 
     /// What a durable subscription is called that may be deleted; none if there is none.
     async fn unused(&self, identity: String) -> Result<Option<Named>, AdminError> {
-        let found = self.look(move |dispatcher, _| {
-            let query = ListQuery {
-                name: Some(identity.clone()),
-                limit: Some(usize::MAX),
-                ..ListQuery::default()
-            };
-            let subscriptions = dispatcher.list_subscriptions(&query).items;
-            let mut named = subscriptions.into_iter();
-            named.find(|view| view.identity == identity)
-        });
+        let found = self.look(move |dispatcher, _| dispatcher.subscription_of(&identity));
         let Some(view) = found.await? else {
             return Ok(None);
         };

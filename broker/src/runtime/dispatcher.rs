@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use stompbox_console::AdminError;
 use stompbox_store::{Backlog, Store, StoreError, StoreEvent};
 use tokio::sync::{mpsc, oneshot};
 
@@ -78,6 +79,21 @@ impl Message {
 }
 
 pub(super) type Inbox = mpsc::Sender<Message>;
+
+/// Has a look at the dispatcher, and waits for what was seen.
+pub(super) async fn look<T: Send + 'static>(
+    dispatcher: &Inbox,
+    ask: impl FnOnce(&Dispatcher, &dyn Store) -> T + Send + 'static,
+) -> Result<T, AdminError> {
+    let (sender, receiver) = oneshot::channel();
+    let look = Message::Look(Box::new(move |dispatcher, store| {
+        // The asker may have gone.
+        let _ = sender.send(ask(dispatcher, store));
+    }));
+    let gone = || AdminError::Unavailable("the broker is stopping".to_owned());
+    dispatcher.send(look).await.map_err(|_| gone())?;
+    receiver.await.map_err(|_| gone())
+}
 
 /// Why the task ended by itself.
 #[derive(Debug)]

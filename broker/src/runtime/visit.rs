@@ -20,12 +20,13 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 use stompbox_console::AdminError;
 use stompbox_protocol::Version;
+use stompbox_store::Store;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
-use super::dispatcher::{Inbox, Message, ToConnection};
+use super::dispatcher::{Inbox, Message, ToConnection, look};
 use crate::core::destination::{DestinationKind, DestinationName};
-use crate::core::dispatcher::{ConsumerPriority, Exclusivity};
+use crate::core::dispatcher::{ConsumerPriority, Dispatcher, Exclusivity};
 use crate::core::port::{
     AckMode, ConnectionId, DeliveryCounter, Ending, Intent, Locality, Memory, Opening, Prefetch,
     ReceiptId, Refusal, Reply, Request, Source, Subscribing, SubscriptionHandle,
@@ -152,6 +153,14 @@ impl Visit {
         let requests = Message::Requests(self.connection, vec![request], None);
         let sent = self.dispatcher.send(requests).await;
         sent.map_err(|_| stopping())
+    }
+
+    /// What the dispatcher says between two turns.
+    async fn look<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Dispatcher, &dyn Store) -> T + Send + 'static,
+    ) -> Result<T, AdminError> {
+        look(&self.dispatcher, ask).await
     }
 
     /// The next reply; one that ends the visit is an error.

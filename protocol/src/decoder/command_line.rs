@@ -51,11 +51,7 @@ pub(super) fn parse(
 ) -> Result<(Command, LineEnd), Reason> {
     let stripped = LineEnd::LfOrCrLf.strip(line);
     let command = Command::parse(stripped);
-    // STOMP 1.1 knows LF only; what opens a session is read before its version counts.
-    let line_end = match version {
-        Some(Version::V1_1) if !command.is_some_and(Command::is_handshake) => LineEnd::Lf,
-        Some(Version::V1_0 | Version::V1_1 | Version::V1_2) | None => LineEnd::LfOrCrLf,
-    };
+    let line_end = line_end(command, version);
     match command {
         Some(command) if line_end.strip(line) == stripped => {
             if command.decoded_by() == role {
@@ -65,5 +61,13 @@ pub(super) fn parse(
             }
         }
         Some(_) | None => Err(unknown_command(line, Foreign::recognise(line))),
+    }
+}
+
+/// STOMP 1.1 knows LF only; what opens a session is read before its version counts.
+pub(super) fn line_end(command: Option<Command>, version: Option<Version>) -> LineEnd {
+    match version {
+        Some(Version::V1_1) if !command.is_some_and(Command::is_handshake) => LineEnd::Lf,
+        Some(Version::V1_0 | Version::V1_1 | Version::V1_2) | None => LineEnd::LfOrCrLf,
     }
 }

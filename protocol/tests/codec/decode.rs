@@ -410,10 +410,10 @@ fn an_unknown_command_is_quoted_safely() {
         }
         check(&server(None), wire, &["error: unknown command"]);
     };
-    check(b"send\n", "send", None);
-    check(b"SEND \n", "SEND ", None);
-    check(b" SEND\n", " SEND", None);
-    check(b"\x1b[31mX\xff\n", ".[31mX.", None);
+    check(b"send\n\n", "send", None);
+    check(b"SEND \n\n", "SEND ", None);
+    check(b" SEND\n\n", " SEND", None);
+    check(b"\x1b[31mX\xff\n\n", ".[31mX.", None);
     check(
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1.",
@@ -426,6 +426,38 @@ fn an_unknown_command_is_quoted_safely() {
         Some(Foreign::Http),
     );
     check(b"\x16\x03\x01\x02\x00\x01", "....", Some(Foreign::Tls));
+}
+
+#[test]
+fn what_is_no_command_of_a_client_names_the_receipt_that_it_asks_for() {
+    for version in ANY {
+        for (wire, expected) in [
+            (
+                &b"FOO\nreceipt:r\n\n\0"[..],
+                "error: unknown command (receipt r)",
+            ),
+            (
+                b"send\na:b\nreceipt:r\n\n",
+                "error: unknown command (receipt r)",
+            ),
+            (
+                b"FOO\nreceipt:r\nno colon\n",
+                "error: unknown command (receipt r)",
+            ),
+            (b"FOO\nreceipt:r\0", "error: unknown command"),
+            (
+                b"MESSAGE\nreceipt:r\n\n\0",
+                "error: command not allowed from this side (receipt r)",
+            ),
+        ] {
+            check(&server(version), wire, &[expected]);
+        }
+    }
+    let stranger = Setup {
+        logged_in: false,
+        ..server(None)
+    };
+    check(&stranger, b"FOO\n", &["error: unknown command"]);
 }
 
 #[test]

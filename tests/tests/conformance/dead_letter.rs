@@ -158,3 +158,18 @@ fn a_policy_gives_each_queue_a_dead_letter_queue_of_its_own() {
     }
     expect_quiet(&mut wire);
 }
+
+/// D6.38
+#[test]
+fn dead_letters_of_temporary_destinations_leave_no_queues_of_their_own() {
+    let broker = start_with("[policy]\ndead_letter_queue = \"DLQ.{name}\"\n");
+    let mut wire = connect(&broker);
+    wire.subscribe("shared", "/queue/ActiveMQ.DLQ", "client");
+    for destination in ["/temp-queue/a", "/temp-topic/a"] {
+        fail(&mut wire, destination, &[]);
+        let dead = wire.expect_message();
+        assert_eq!(header(&dead, "subscription"), "shared");
+    }
+    wire.subscribe("own", "/queue/DLQ.>", "client");
+    expect_quiet(&mut wire);
+}

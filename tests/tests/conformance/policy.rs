@@ -57,17 +57,24 @@ fn with_reject_a_full_queue_refuses_sends_and_whole_transactions() {
     assert_eq!(error.header("receipt-id"), Some("r"));
     let body = "x".repeat(101);
     let send = format!("SEND\ndestination:/queue/small\n\n{body}^@");
-    expect_refusal(&mut connect(&broker), &send, "max_bytes");
+    expect_refusal(&mut connect(&broker), &send, "never fits");
     let mut wire = connect(&broker);
     wire.send("BEGIN\ntransaction:t\n\n^@");
     for _ in 0..3 {
         wire.send("SEND\ndestination:/queue/other,/queue/small\ntransaction:t\n\n40 bytes: 40 bytes: 40 bytes: 40 bytes^@");
     }
     wire.send("COMMIT\ntransaction:t\nreceipt:c\n\n^@");
-    let error = wire.expect_error("max_bytes");
+    let error = wire.expect_error("bytes are sent to /queue/small at once");
     expect_complete(&error);
     assert_eq!(error.header("receipt-id"), Some("c"));
     wire.expect_closed();
+    let mut wire = connect(&broker);
+    wire.send("BEGIN\ntransaction:t\n\n^@");
+    for _ in 0..3 {
+        wire.send("SEND\ndestination:/queue/reject\ntransaction:t\n\n^@");
+    }
+    wire.send("COMMIT\ntransaction:t\nreceipt:c\n\n^@");
+    wire.expect_error("3 messages are sent to /queue/reject at once");
     await_depth(&broker, "reject", 2);
     await_depth(&broker, "small", 0);
     await_depth(&broker, "other", 0);

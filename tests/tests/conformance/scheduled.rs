@@ -196,6 +196,48 @@ fn the_schedule_is_listed_and_cancelled_by_messages_as_in_activemq() {
     expect_refusal(&mut wire, &frame, "AMQ_SCHEDULER_ACTION");
 }
 
+/// D4.19
+#[test]
+fn a_listing_that_is_cut_says_so_and_where_it_goes_on() {
+    const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
+    let broker = start_watched("");
+    let mut wire = connect(&broker);
+    let body = "x".repeat(1 << 20);
+    for number in 0..6 {
+        let delay = (600_000 + number * 1_000).to_string();
+        wire.send_receipted(
+            QUEUE,
+            &[("x-delay", &delay), ("number", &number.to_string())],
+            &body,
+        );
+    }
+    wire.subscribe("s", "/temp-queue/answers", "auto");
+    let (mut numbers, mut start) = (Vec::new(), "0".to_owned());
+    loop {
+        let browse = [
+            ("AMQ_SCHEDULER_ACTION", "BROWSE"),
+            ("AMQ_SCHEDULER_ACTION_START_TIME", &start),
+            ("reply-to", "/temp-queue/answers"),
+        ];
+        wire.send_receipted(MANAGEMENT, &browse, "");
+        let part = loop {
+            let answer = wire.expect_message();
+            let number = header(&answer, "number").to_owned();
+            numbers.push(number.clone());
+            if number == "5" || answer.header("scheduledMore") == Some("true") {
+                break answer;
+            }
+        };
+        if part.header("scheduledMore").is_none() {
+            break;
+        }
+        start = header(&part, "scheduledTime").to_owned();
+    }
+    assert!(numbers.len() > 6, "the first part was not cut: {numbers:?}");
+    numbers.dedup();
+    assert_eq!(numbers, ["0", "1", "2", "3", "4", "5"]);
+}
+
 /// D4.21
 #[test]
 fn a_repeat_is_not_enqueued_and_its_receipt_says_so() {

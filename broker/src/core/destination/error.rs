@@ -29,8 +29,8 @@ pub enum NameError {
         "'{0}' has a prefix that is not known: write /queue/NAME or /topic/NAME, or NAME alone for a queue"
     )]
     UnknownPrefix(String),
-    /// A pattern, before there are any.
-    #[error("wildcard destinations are not supported by this version: name one destination")]
+    /// A pattern where the configuration names one destination.
+    #[error("one destination is meant here, not a pattern: name it without wildcards")]
     Wildcard,
     /// A pattern where a name is needed.
     #[error("'{0}' is a pattern, which SUBSCRIBE takes only: name the destinations one by one")]
@@ -58,8 +58,8 @@ pub enum NameError {
     /// Options where a name is needed.
     #[error("a destination takes options behind '?' in SUBSCRIBE only: name it without them")]
     Options,
-    /// A list, before there are any.
-    #[error("composite destinations are not supported by this version: name one destination")]
+    /// A list where the configuration names one destination.
+    #[error("one destination is meant here, not a list: name it alone")]
     Composite,
     /// Over [`COMPOSITE_NAMES_MAX`].
     #[error(

@@ -34,6 +34,7 @@ pub use name::{DestinationName, NAME_BYTES_MAX};
 pub use option::ConsumerOptions;
 pub use pattern::Pattern;
 pub(super) use pattern::{BROKERS_OWN, Segment, Tail, is_brokers_own};
+pub use prefix::has_prefix;
 pub use scan::names_matching;
 pub use send_target::SendTarget;
 pub use stompbox_store::DestinationKind;

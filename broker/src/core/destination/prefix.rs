@@ -44,3 +44,9 @@ pub(super) fn split(text: &str) -> Result<(Scope, DestinationKind, &str), NameEr
     }
     Err(NameError::UnknownPrefix(excerpt(text)))
 }
+
+/// Whether a name begins with a prefix that means something.
+#[must_use]
+pub fn has_prefix(text: &str) -> bool {
+    text.starts_with('/') && split(text).is_ok()
+}

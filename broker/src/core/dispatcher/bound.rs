@@ -121,7 +121,11 @@ impl Queue {
 
     fn too_much(&self, more: Demand) -> Refusal {
         let policy = &self.policy;
-        let detail = if self.waiting().saturating_add(more.messages) > self.limits().messages {
+        let limits = self.limits();
+        if more.messages > limits.messages || more.bytes > limits.bytes {
+            return self.never_fits(more);
+        }
+        let detail = if self.waiting().saturating_add(more.messages) > limits.messages {
             format!(
                 "{} messages wait in {}, and its policy says max_messages = {}",
                 self.waiting(),
@@ -138,6 +142,25 @@ impl Queue {
         };
         let advice =
             "when_full = \"reject\": send again when consumers have made room, or raise the limit";
+        Refusal::new("queue is full", format!("{detail}, {advice}"))
+    }
+
+    /// More at once than there may ever be.
+    fn never_fits(&self, more: Demand) -> Refusal {
+        let (name, policy) = (&self.name, &self.policy);
+        let detail = if more.messages > self.limits().messages {
+            let (count, limit) = (more.messages, policy.max_messages);
+            format!(
+                "{count} messages are sent to {name} at once, and its policy says max_messages = {limit}"
+            )
+        } else {
+            let (bytes, limit) = (more.bytes, policy.max_bytes);
+            format!(
+                "{bytes} bytes are sent to {name} at once, and its policy says max_bytes = {limit}"
+            )
+        };
+        let advice =
+            "when_full = \"reject\": so much never fits; send less at a time, or raise the limit";
         Refusal::new("queue is full", format!("{detail}, {advice}"))
     }
 }

@@ -38,7 +38,7 @@ impl Dispatcher {
             .policies
             .effective(DestinationKind::Queue, name.name());
         let dead_letter = (!self.settings.policies.is_dead_letter_queue(name.name())).then(|| {
-            let target = policy.dead_letter_queue_of(name.name());
+            let target = policy.dead_letter_queue_of(&name);
             Arc::new(DestinationName::new(DestinationKind::Queue, &target))
         });
         let mut queue = Queue::new(id, Arc::clone(&name), Arc::new(policy), dead_letter);

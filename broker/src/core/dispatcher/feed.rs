@@ -266,7 +266,7 @@ impl Dispatcher {
         let Some(topic) = entry.topic.and_then(|topic| self.topics.get(topic.key().0)) else {
             return Some(target);
         };
-        let name = topic.policy.dead_letter_queue_of(topic.name.name());
+        let name = topic.policy.dead_letter_queue_of(&topic.name);
         Some(Arc::new(DestinationName::new(
             DestinationKind::Queue,
             &name,

@@ -8,9 +8,11 @@ use stompbox_store::{Batch, DestinationKind, Haste, Rank, Ticket};
 
 use super::identity::Sharing;
 use super::key::{QueueKey, TopicKey};
+use super::publish::Places;
 use super::queue::{Queue, Role};
 use super::{Dispatcher, Place};
 use crate::core::destination::DestinationName;
+use crate::core::message::Publication;
 
 /// Items of a list when the query names no limit.
 const LIST_LIMIT_DEFAULT: usize = 100;
@@ -100,6 +102,13 @@ impl Dispatcher {
         list(query, all.len(), all.into_iter(), |key| {
             self.subscription_view(key)
         })
+    }
+
+    /// The durable or shared subscription of this identity.
+    #[must_use]
+    pub fn subscription_of(&self, identity: &str) -> Option<SubscriptionView> {
+        let key = self.lasting.get(identity)?;
+        Some(self.subscription_view(*key))
     }
 
     /// Connections, the oldest first.
@@ -243,6 +252,39 @@ impl Dispatcher {
         }
     }
 
+    /// Whether somebody gets what is sent now: a queue keeps it, a topic that nobody hears forgets it.
+    #[must_use]
+    pub fn is_taken(&self, publication: &Publication) -> bool {
+        let mut places = Places::new();
+        for name in publication.target.names() {
+            match self.names.get(name) {
+                Some(place) => places.push(*place),
+                // It is made when it is sent to.
+                None if self.would_be_heard(name) => return true,
+                None => {}
+            }
+        }
+        let places = self.forward(places, publication);
+        places.iter().any(|place| match place {
+            Place::Queue(_) => true,
+            Place::Topic(key) => {
+                self.topics[key.0].log.is_some()
+                    || self.would_be_heard(&self.topics[key.0].name)
+                    || !self.audience_of(*key).is_empty()
+            }
+        })
+    }
+
+    /// The same of a destination that need not be there.
+    fn would_be_heard(&self, name: &DestinationName) -> bool {
+        let mut is_matched = false;
+        self.patterns.matches(name, |_| is_matched = true);
+        name.kind() == DestinationKind::Queue
+            || is_matched
+            || self.is_fed_from(name)
+            || self.virtual_queues.contains_key(name)
+    }
+
     /// The last batch of a clean stop: how often everything that waits was delivered. Connections must have
     /// been closed before.
     #[must_use]
@@ -297,7 +339,7 @@ fn list<'a, K: Copy, V>(
     };
     let wanted = wanted.to_lowercase();
     let matching: Vec<K> = items
-        .filter(|(name, _)| name.to_lowercase().contains(&wanted))
+        .filter(|(name, _)| contains(name, &wanted))
         .map(|(_, key)| key)
         .collect();
     let total = matching.len();
@@ -308,4 +350,41 @@ fn list<'a, K: Copy, V>(
         .map(view)
         .collect();
     Listing { total, items }
+}
+
+/// Whether a name contains a text in small letters. It is asked of every name while the dispatcher stands still.
+fn contains(name: &str, wanted: &str) -> bool {
+    if name.is_ascii() && !wanted.is_empty() {
+        let mut parts = name.as_bytes().windows(wanted.len());
+        parts.any(|part| part.eq_ignore_ascii_case(wanted.as_bytes()))
+    } else {
+        name.to_lowercase().contains(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn a_name_contains_a_text_without_regard_to_case() {
+        for (name, wanted, expected) in [
+            ("Orders.EU", "orders", true),
+            ("Orders.EU", "s.e", true),
+            ("Orders.EU", "eu.", false),
+            ("EU", "orders", false),
+            ("Größe", "GRÖSSE", false),
+            ("GRÖßE", "größe", true),
+            ("Orders", "ö", false),
+            // The Kelvin sign's small letter is an ordinary one.
+            ("\u{212a}elvin", "kelvin", true),
+            ("Orders", "", true),
+        ] {
+            assert_eq!(
+                contains(name, &wanted.to_lowercase()),
+                expected,
+                "{name} {wanted}"
+            );
+        }
+    }
 }

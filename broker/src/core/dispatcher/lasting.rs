@@ -205,7 +205,7 @@ impl Dispatcher {
     fn insert_lasting(&mut self, topic: TopicKey, identity: Box<str>, role: Role) -> QueueKey {
         let id = self.next_destination();
         let of = &self.topics[topic.0];
-        let dead_letter = of.policy.dead_letter_queue_of(of.name.name());
+        let dead_letter = of.policy.dead_letter_queue_of(&of.name);
         let dead_letter = Arc::new(DestinationName::new(DestinationKind::Queue, &dead_letter));
         let mut queue = Queue::new(
             id,

@@ -241,6 +241,7 @@ pub struct Dispatcher {
     agenda: agenda::Agenda,
     /// Requests to manage the schedule that wait for the store.
     jobs: FxHashMap<PageId, scheduler::Job>,
+    listings: scheduler::Listings,
     windows: duplicate::Windows,
     inquiries: inquiry::Inquiries,
     totals: Option<statistics::Totals>,
@@ -322,6 +323,7 @@ impl Dispatcher {
             producers: producer::Producers::default(),
             agenda: agenda::Agenda::recovered(recovered),
             jobs: FxHashMap::default(),
+            listings: scheduler::Listings::default(),
             windows: duplicate::Windows::default(),
             inquiries: inquiry::Inquiries::default(),
             totals: None,

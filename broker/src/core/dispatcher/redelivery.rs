@@ -65,6 +65,10 @@ fn delay_after(failures: u32, policy: &Policy) -> Duration {
     if failures <= 1 {
         return policy.redelivery_delay_first;
     }
+    // Times an infinite factor it would be no number.
+    if policy.redelivery_delay.is_zero() {
+        return Duration::ZERO;
+    }
     let exponent = i32::try_from(failures - 2).unwrap_or(i32::MAX);
     let factor = policy.redelivery_multiplier.powi(exponent);
     let seconds = policy.redelivery_delay.as_secs_f64() * factor;
@@ -406,7 +410,7 @@ impl Dispatcher {
         if self.is_disk_full {
             return self.copy_stays(subscription, sequence, key, entry, now);
         }
-        let target = topic.policy.dead_letter_queue_of(topic.name.name());
+        let target = topic.policy.dead_letter_queue_of(&topic.name);
         let target = Arc::new(DestinationName::new(
             crate::core::destination::DestinationKind::Queue,
             &target,
@@ -449,6 +453,17 @@ mod tests {
         let delays = [1, 2, 3, 4, 7, 8, 9, 1_000, u32::MAX];
         let seconds = delays.map(|failures| delay_after(failures, &policy).as_secs());
         assert_eq!(seconds, [0, 1, 2, 4, 32, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn without_a_delay_every_redelivery_comes_at_once() {
+        let policy = Policy {
+            redelivery_delay: Duration::ZERO,
+            ..Policy::default()
+        };
+        for failures in [2, 1_025, 1_026, u32::MAX] {
+            assert_eq!(delay_after(failures, &policy), Duration::ZERO, "{failures}");
+        }
     }
 
     #[test]

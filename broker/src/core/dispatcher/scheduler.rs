@@ -1,9 +1,11 @@
 //! Managing the schedule over messages, as ActiveMQ does: a SEND to `/topic/ActiveMQ.Scheduler.Management` with
 //! `AMQ_SCHEDULER_ACTION` lists what is scheduled, to its `reply-to`, or takes it off.
 //!
-//! *Invariants.* A request goes into no topic. A listing answers with at most [`JOBS_MAX`] messages; what removes many
-//! goes on page by page.
+//! *Invariants.* A request goes into no topic. A listing answers with at most [`JOBS_MAX`] messages and says when there are
+//! more; what removes many goes on page by page. No connection has more than [`REQUESTS_A_CONNECTION_MAX`] requests
+//! under way, and the store reads [`LISTINGS_AT_ONCE`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use stompbox_protocol::canonical;
@@ -37,8 +39,15 @@ const JOBS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows that one step takes off.
 const REMOVED_A_STEP: usize = 1_000;
 
-/// Requests that may wait for the store at a time.
-const REQUESTS_MAX: usize = 64;
+/// Listings and removals that a connection may have under way.
+const REQUESTS_A_CONNECTION_MAX: usize = 64;
+
+/// Those of all connections; some that have gone may still be under way.
+const REQUESTS_MAX: usize = 4_096;
+
+/// Listings that the store is asked for at a time, so that what it has read and nobody has taken is at most so often
+/// [`JOBS_BYTES_MAX`].
+const LISTINGS_AT_ONCE: usize = 4;
 
 const ACTION: &[u8] = b"AMQ_SCHEDULER_ACTION";
 const JOB_ID: &str = "scheduledJobId";
@@ -48,6 +57,7 @@ const JOB_ID: &str = "scheduledJobId";
 pub(super) enum Job {
     /// What is found goes there.
     List {
+        connection: ConnectionId,
         to: Arc<DestinationName>,
         correlation_id: Option<Vec<u8>>,
         from_ms: i64,
@@ -55,9 +65,38 @@ pub(super) enum Job {
     /// The console asks.
     Inquiry(InquiryId, Wanted),
     /// What is found until then goes.
-    Remove { from_ms: i64, until_ms: i64 },
+    Remove {
+        connection: ConnectionId,
+        from_ms: i64,
+        until_ms: i64,
+    },
     /// A connection waits to hear whether what its REMOVE names is there.
     Find(ConnectionId),
+}
+
+impl Job {
+    /// Whose request it is, of those that are counted.
+    fn requested_by(&self) -> Option<ConnectionId> {
+        match self {
+            Self::List { connection, .. } | Self::Remove { connection, .. } => Some(*connection),
+            Self::Inquiry(..) | Self::Find(_) => None,
+        }
+    }
+}
+
+/// Listings on their way to the store.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    reading_count: usize,
+    waiting: VecDeque<DueRequest>,
+}
+
+/// Whether a listing ends with a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    /// More is scheduled than it could name.
+    More,
 }
 
 /// Whether a request has been acted on.
@@ -80,7 +119,9 @@ impl Dispatcher {
         matches!(target, Target::One(name) if Self::is_scheduler(name))
     }
 
-    pub(super) fn is_scheduler(name: &DestinationName) -> bool {
+    /// Whether requests of the schedule are sent there: nothing lies in it.
+    #[must_use]
+    pub fn is_scheduler(name: &DestinationName) -> bool {
         name.kind() == DestinationKind::Topic && name.name() == MANAGEMENT
     }
 
@@ -116,12 +157,8 @@ impl Dispatcher {
         if let Action::Remove(id) = action {
             return Ok(self.remove_if_there(peer, id));
         }
-        if self.jobs.len() >= REQUESTS_MAX {
-            return Err(Refusal::new(
-                "too many requests of the schedule",
-                format!("{REQUESTS_MAX} listings and removals are under way: try again later"),
-            ));
-        }
+        let connection = self.peers[peer.0].connection;
+        self.check_requests(connection)?;
         match action {
             Action::Remove(_) => {}
             Action::List(to) => {
@@ -130,22 +167,59 @@ impl Dispatcher {
                 self.jobs.insert(
                     id,
                     Job::List {
+                        connection,
                         to,
                         correlation_id: correlation_id.map(|id| id.into_owned()),
                         from_ms,
                     },
                 );
-                self.reads.push(Read::Due(DueRequest {
+                self.listings.waiting.push_back(DueRequest {
                     id,
                     after: before(from_ms),
                     until_ms,
                     rows_max: JOBS_MAX,
                     bytes_max: JOBS_BYTES_MAX,
-                }));
+                });
+                self.read_listings();
             }
-            Action::RemoveAll => self.find_to_remove(from_ms, until_ms, before(from_ms)),
+            Action::RemoveAll => {
+                let job = Job::Remove {
+                    connection,
+                    from_ms,
+                    until_ms,
+                };
+                self.find_to_remove(job, before(from_ms));
+            }
         }
         Ok(Step::Done)
+    }
+
+    fn check_requests(&self, connection: ConnectionId) -> Result<(), Refusal> {
+        let (mut own, mut all) = (0, 0);
+        for requested_by in self.jobs.values().filter_map(Job::requested_by) {
+            all += 1;
+            own += usize::from(requested_by == connection);
+        }
+        let (count, whose) = match (own, all) {
+            (REQUESTS_A_CONNECTION_MAX.., _) => (own, "of this connection "),
+            (_, REQUESTS_MAX..) => (all, ""),
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(
+            "too many requests of the schedule",
+            format!(
+                "{count} listings and removals {whose}are under way: send the next one when they are answered"
+            ),
+        ))
+    }
+
+    fn read_listings(&mut self) {
+        while self.listings.reading_count < LISTINGS_AT_ONCE
+            && let Some(request) = self.listings.waiting.pop_front()
+        {
+            self.listings.reading_count += 1;
+            self.reads.push(Read::Due(request));
+        }
     }
 
     /// Only the store knows what is scheduled: what is not there must not be counted out.
@@ -177,9 +251,9 @@ impl Dispatcher {
         }
     }
 
-    fn find_to_remove(&mut self, from_ms: i64, until_ms: i64, after: Option<DueKey>) {
+    fn find_to_remove(&mut self, job: Job, after: Option<DueKey>) {
         let id: PageId = self.new_page();
-        self.jobs.insert(id, Job::Remove { from_ms, until_ms });
+        self.jobs.insert(id, job);
         self.reads.push(Read::Schedule(ScheduleListRequest {
             id,
             filter: ScheduleFilter::All,
@@ -194,19 +268,27 @@ impl Dispatcher {
             to,
             correlation_id,
             from_ms,
+            ..
         }) = self.jobs.remove(&due.id)
         else {
             return;
         };
+        self.listings.reading_count -= 1;
+        self.read_listings();
         let Ok(Some(place)) = self.ensure(&to, now) else {
             self.counters.dropped += 1;
             return;
         };
-        for row in due.rows {
-            // What was taken off may have been read before that was stored.
-            if row.key.due_ms >= from_ms && !self.agenda.is_gone(row.key.id) {
-                self.answer_with_job(place, &to, row, correlation_id.as_deref(), now);
-            }
+        let mut rows = due.rows;
+        // What was taken off may have been read before that was stored.
+        rows.retain(|row| row.key.due_ms >= from_ms && !self.agenda.is_gone(row.key.id));
+        let last = rows.last().map(|row| row.key).filter(|_| !due.exhausted);
+        for row in rows {
+            let rest = match last == Some(row.key) {
+                true => Rest::More,
+                false => Rest::Nothing,
+            };
+            self.answer_with_job(place, &to, row, rest, correlation_id.as_deref(), now);
         }
     }
 
@@ -215,6 +297,7 @@ impl Dispatcher {
         place: Place,
         to: &Arc<DestinationName>,
         row: DueRow,
+        rest: Rest,
         correlation_id: Option<&[u8]>,
         now: Now,
     ) {
@@ -229,6 +312,9 @@ impl Dispatcher {
         ];
         for (key, value) in facts {
             canonical::push_decoded(&mut lines, key.as_bytes(), value.as_bytes());
+        }
+        if rest == Rest::More {
+            canonical::push_decoded(&mut lines, b"scheduledMore", b"true");
         }
         if let Some(correlation_id) = correlation_id {
             canonical::push_decoded(&mut lines, b"correlation-id", correlation_id);
@@ -266,8 +352,12 @@ impl Dispatcher {
 
     /// What is to be taken off has been found.
     pub(super) fn listing_came(&mut self, list: &ScheduleList, now: Now) {
-        let (from_ms, until_ms) = match self.jobs.remove(&list.id) {
-            Some(Job::Remove { from_ms, until_ms }) => (from_ms, until_ms),
+        let (connection, from_ms, until_ms) = match self.jobs.remove(&list.id) {
+            Some(Job::Remove {
+                connection,
+                from_ms,
+                until_ms,
+            }) => (connection, from_ms, until_ms),
             Some(Job::Inquiry(id, wanted)) => return self.found_for_inquiry(id, wanted, list),
             Some(Job::Find(connection)) => return self.found_for_removal(connection, list, now),
             Some(Job::List { .. }) | None => return,
@@ -283,7 +373,12 @@ impl Dispatcher {
         let last = list.rows.last().map(|row| row.key);
         let goes_on = last.is_some_and(|last| last.due_ms <= until_ms);
         if !list.exhausted && goes_on {
-            self.find_to_remove(from_ms, until_ms, last);
+            let job = Job::Remove {
+                connection,
+                from_ms,
+                until_ms,
+            };
+            self.find_to_remove(job, last);
         }
     }
 }

@@ -51,6 +51,19 @@ pub(super) fn parse_integer(name: &str, value: &[u8]) -> Result<i64, Refusal> {
         })
 }
 
+/// An integer of which only its nearness to some range counts: too long a one is the greatest or least there is.
+pub(super) fn parse_clamped(name: &str, value: &[u8]) -> Result<i64, Refusal> {
+    parse_integer(name, value).or_else(|refusal| {
+        let text = value.trim_ascii();
+        let (bound, digits) = match text {
+            [b'-', digits @ ..] => (i64::MIN, digits),
+            [b'+', digits @ ..] | digits => (i64::MAX, digits),
+        };
+        let is_integer = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        if is_integer { Ok(bound) } else { Err(refusal) }
+    })
+}
+
 /// A count or a time that cannot be negative.
 pub(super) fn parse_natural(name: &str, value: &[u8]) -> Result<i64, Refusal> {
     let number = parse_integer(name, value)?;
@@ -104,4 +117,28 @@ pub(super) fn excerpt(value: &[u8]) -> String {
         })
         .take(CHARACTERS_MAX)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_that_is_too_long_lies_at_the_end_of_the_range() {
+        let clamped = |text: &str| parse_clamped("priority", text.as_bytes()).ok();
+        for (text, expected) in [
+            ("7", Some(7)),
+            (" -3 ", Some(-3)),
+            ("99999999999999999999", Some(i64::MAX)),
+            (" +99999999999999999999 ", Some(i64::MAX)),
+            ("-99999999999999999999", Some(i64::MIN)),
+            ("99999999999999999999x", None),
+            ("9999999999999999999 9", None),
+            ("-", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(clamped(text), expected, "{text}");
+        }
+    }
 }

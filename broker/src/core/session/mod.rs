@@ -22,6 +22,7 @@ pub use connect::HeartBeat;
 use output::Routed;
 pub use output::{End, LongBody, Mark, Output, WrittenReceipt};
 pub use output_buffer::OutputBuffer;
+pub use send::is_senders_own;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
     fn priority(&self) -> Result<Priority, Refusal> {
         match self.priority {
             None => Ok(Priority::DEFAULT),
-            Some(value) => Ok(Priority::clamped(field::parse_integer("priority", value)?)),
+            Some(value) => Ok(Priority::clamped(field::parse_clamped("priority", value)?)),
         }
     }
 
@@ -134,6 +134,13 @@ impl<'a> Fields<'a> {
             field::parse_integer("timestamp", value)
         })
     }
+}
+
+/// Whether a header of a SEND stays on its message as the sender wrote it.
+#[must_use]
+pub fn is_senders_own(name: &str) -> bool {
+    let (name, value) = (name.as_bytes(), &b""[..]);
+    matches!(Fields::default().take(&Header { name, value }), Use::Kept)
 }
 
 impl Session {

@@ -12,6 +12,7 @@ use super::{Visit, receipt_id, selector_of, subscribing};
 use crate::core::destination::{
     Address, DestinationKind, DestinationName, SendTarget, StatisticsQuery, is_advisory_topic,
 };
+use crate::core::dispatcher::Dispatcher;
 use crate::core::message::{Publication, Target};
 use crate::core::port::{
     AckTarget, Delivery, Intent, Reply, Request, SubscriptionHandle, TransactionHandle, Verdict,
@@ -77,6 +78,7 @@ pub(in crate::runtime) async fn carry_out(
         done += 1;
     }
     if done > 0 {
+        let sends = visit.taken(sends).await?;
         visit.commit(sends).await?;
     }
     Ok(Carried {
@@ -86,6 +88,21 @@ pub(in crate::runtime) async fn carry_out(
 }
 
 impl Visit {
+    /// The same, unless one of them would be gone with the COMMIT.
+    async fn taken(&self, sends: Vec<Publication>) -> Result<Vec<Publication>, AdminError> {
+        let asked = self.look(move |dispatcher, _| {
+            let lost = sends.iter().find(|send| !dispatcher.is_taken(send));
+            let lost = lost.and_then(|send| send.target.names().first().cloned());
+            (sends, lost)
+        });
+        match asked.await? {
+            (sends, None) => Ok(sends),
+            (_, Some(to)) => Err(AdminError::Refused(format!(
+                "nobody would get what is sent to {to}: subscribe to it first, or name a queue"
+            ))),
+        }
+    }
+
     async fn commit(&mut self, sends: Vec<Publication>) -> Result<(), AdminError> {
         let receipt = receipt_id("commit");
         let commit = Request::Commit {
@@ -131,7 +148,9 @@ fn target(text: &str) -> Result<DestinationName, AdminError> {
         [Address::Named(name)] if is_advisory_topic(name) => {
             refuse(format!("on {name} the broker alone publishes"))
         }
-        [Address::Named(name)] if StatisticsQuery::is_asked_by(name) => {
+        [Address::Named(name)]
+            if StatisticsQuery::is_asked_by(name) || Dispatcher::is_scheduler(name) =>
+        {
             refuse(format!("nothing ever lies in {name}"))
         }
         [Address::Named(name)] => Ok(name.clone()),

@@ -304,6 +304,34 @@ fn the_schedule_is_listed_and_cancelled_over_messages() {
 }
 
 #[test]
+fn requests_of_one_connection_get_no_others_refused_and_few_are_read_at_a_time() {
+    let mut bench = bench();
+    let management = "/topic/ActiveMQ.Scheduler.Management";
+    let browse = "AMQ_SCHEDULER_ACTION:BROWSE\nreply-to:/queue/q\n";
+    for _ in 0..64 {
+        bench.send(1, management, draft("").head(browse));
+    }
+    bench.send(2, management, draft("").head(browse).receipt("r"));
+    bench.turn();
+    assert_eq!(bench.heard(), ["2<receipt r"]);
+    bench.send(1, management, draft("").head(browse));
+    bench.turn();
+    assert_eq!(
+        bench.heard(),
+        ["1<refused: too many requests of the schedule"]
+    );
+    let mut reads = 0;
+    while bench.disk.finish_read(4) {
+        reads += 1;
+    }
+    assert_eq!(reads, 0, "more than four reads at a time");
+    bench.rest();
+    bench.send(2, management, draft("").head(browse).receipt("r"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<receipt r"]);
+}
+
+#[test]
 fn a_queue_that_something_is_scheduled_for_is_in_use() {
     let mut bench = Bench::configured(Window::default(), "[policy]\nremove_unused_after = '1s'\n");
     bench.open(1);
