@@ -90,6 +90,8 @@ impl Model {
             return;
         }
         match (old.is_stored, old.whereabouts == Whereabouts::Waiting) {
+            // What waits with its group and is on disk only goes when it would be given.
+            (true, _) if self.may_be_parked(old) => {}
             (true, _) => self.last_values.replaced.push(before),
             (false, true) => {
                 trace::count("last value: replaced");
