@@ -173,7 +173,8 @@ fn an_error_names_the_receipt_that_will_not_come_and_says_what_to_do() {
             Some("3"),
         );
         check(version, "SEND\nreceipt:4\nno colon\n\n^@", Some("4"));
-        check(version, "NONSENSE\nreceipt:5\n\n^@", None);
+        check(version, "NONSENSE\nreceipt:5\n\n^@", Some("5"));
+        check(version, "MESSAGE\nreceipt:6\n\n^@", Some("6"));
     }
     check(Version::V12, "ACK\nreceipt:a\\cb\n\n^@", Some("a:b"));
 }
