@@ -16,7 +16,7 @@ use crate::{ClientError, Message, Subscription};
 ///
 /// It also is a [`Stream`]. It cannot go on on another connection: if its own is lost, it fails.
 ///
-/// ```no_run
+/// ```
 /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
 /// use stompbox_client::Subscription;
 ///
@@ -29,6 +29,7 @@ use crate::{ClientError, Message, Subscription};
 /// }
 /// println!("{count} urgent orders");
 /// # Ok(()) }
+/// # stompbox_examples::run(example);
 /// ```
 #[derive(Debug)]
 pub struct Browser {
@@ -50,10 +51,11 @@ impl Browser {
 
     /// The next message; [`None`] at the end of the queue.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(mut browser: stompbox_client::Browser) -> Result<(), stompbox_client::ClientError> {
     /// let first = browser.next().await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors

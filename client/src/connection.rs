@@ -119,7 +119,7 @@ impl Connection {
     /// A session: its own mode of acknowledgement, its own transaction, on this connection. Costs nothing until it is
     /// used.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(connection: stompbox_client::Connection) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::AcknowledgeMode;
     ///
@@ -127,6 +127,7 @@ impl Connection {
     /// let mut orders = session.consumer("/queue/orders").await?;
     /// orders.receive().await?.ack()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     #[must_use]
     pub fn session(&self, mode: AcknowledgeMode) -> Session {
@@ -136,10 +137,11 @@ impl Connection {
     /// Ends the connection: everything that was asked for before has been dealt with when this returns. Messages that
     /// were not taken, or not acknowledged, return to their queues; open transactions are rolled back.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(connection: stompbox_client::Connection) -> Result<(), stompbox_client::ClientError> {
     /// connection.close().await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors

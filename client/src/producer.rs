@@ -51,13 +51,14 @@ pub struct Producer {
 
 /// What the broker says of a message that it has.
 ///
-/// ```no_run
+/// ```
 /// # async fn example(producer: stompbox_client::Producer) -> Result<(), stompbox_client::ClientError> {
 /// let receipt = producer.send("one tea").await?;
 /// if receipt.is_duplicate() {
 ///     println!("that was there already");
 /// }
 /// # Ok(()) }
+/// # stompbox_examples::run(example);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -97,7 +98,7 @@ impl SendReceipt {
 
 /// Becomes the receipt of a message that is under way. Dropping it changes nothing for the message.
 ///
-/// ```no_run
+/// ```
 /// # async fn example(producer: stompbox_client::Producer) -> Result<(), stompbox_client::ClientError> {
 /// let mut completions = Vec::new();
 /// for number in 0..100 {
@@ -107,6 +108,7 @@ impl SendReceipt {
 ///     completion.await?;
 /// }
 /// # Ok(()) }
+/// # stompbox_examples::run(example);
 /// ```
 #[derive(Debug)]
 #[must_use = "a message is safe when its completion says so"]
@@ -151,11 +153,12 @@ impl Producer {
 
     /// Whether its messages outlive the broker, where they do not say so themselves. Default: they do.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::Session) {
     /// use stompbox_client::DeliveryMode;
     /// let ticks = session.producer("/topic/ticks").delivery_mode(DeliveryMode::NonPersistent);
     /// # }
+    /// # stompbox_examples::run(async |session| example(session));
     /// ```
     #[must_use]
     pub fn delivery_mode(mut self, mode: DeliveryMode) -> Self {
@@ -165,10 +168,11 @@ impl Producer {
 
     /// The priority of its messages, where they have none of their own.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::Session) {
     /// let alarms = session.producer("/queue/alarms").priority(9);
     /// # }
+    /// # stompbox_examples::run(async |session| example(session));
     /// ```
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
@@ -178,10 +182,11 @@ impl Producer {
 
     /// How long its messages are of use, where they do not say so themselves.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::Session) {
     /// let prices = session.producer("/topic/prices").time_to_live(std::time::Duration::from_secs(5));
     /// # }
+    /// # stompbox_examples::run(async |session| example(session));
     /// ```
     #[must_use]
     pub fn time_to_live(mut self, time: Duration) -> Self {
@@ -191,10 +196,11 @@ impl Producer {
 
     /// How long the broker waits before it delivers its messages, where they do not say so themselves.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::Session) {
     /// let reminders = session.producer("/queue/reminders").delay(std::time::Duration::from_secs(60));
     /// # }
+    /// # stompbox_examples::run(async |session| example(session));
     /// ```
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -204,10 +210,11 @@ impl Producer {
 
     /// Where it sends to.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::Producer) {
     /// assert_eq!(producer.destination().as_str(), "/queue/orders");
     /// # }
+    /// # stompbox_examples::run(async |producer| example(producer));
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
@@ -217,10 +224,11 @@ impl Producer {
     /// Sends a message and waits until the broker has it. If the connection is lost meanwhile, it is sent again on the
     /// next one. Dropping the future does not call it back.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(producer: stompbox_client::Producer) -> Result<(), stompbox_client::ClientError> {
     /// producer.send("one tea").await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -235,13 +243,14 @@ impl Producer {
 
     /// As [`send`](Self::send), to another destination.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(producer: stompbox_client::Producer, question: stompbox_client::Message)
     /// # -> Result<(), stompbox_client::ClientError> {
     /// if let Some(reply_to) = question.reply_to() {
     ///     producer.send_to(reply_to, question.answer("3.20")).await?;
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run(async |(producer, question)| example(producer, question).await);
     /// ```
     ///
     /// # Errors
@@ -261,11 +270,12 @@ impl Producer {
     /// Sends a message and returns when there is room for it among those that wait for their receipts
     /// ([`ConnectionBuilder::in_flight_max`](crate::ConnectionBuilder::in_flight_max)).
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(producer: stompbox_client::Producer) -> Result<(), stompbox_client::ClientError> {
     /// let completion = producer.send_async("one tea").await?;
     /// let receipt = completion.await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -281,10 +291,11 @@ impl Producer {
     /// Sends a message of which nothing will be known: the fastest way. A later confirmed call says nothing about it
     /// either, except [`Connection::close`](crate::Connection::close).
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(producer: stompbox_client::Producer) -> Result<(), stompbox_client::ClientError> {
     /// producer.send_and_forget("tick").await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors

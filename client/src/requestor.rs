@@ -27,7 +27,7 @@ use crate::{
 ///
 /// Whoever answers sends to the question's [`reply_to`](Message::reply_to) what [`Message::answer`] makes.
 ///
-/// ```no_run
+/// ```
 /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
 /// use std::time::Duration;
 ///
@@ -36,6 +36,7 @@ use crate::{
 /// let (tea, coffee) = tokio::try_join!(prices.request("tea?", wait), prices.request("coffee?", wait))?;
 /// println!("{} and {}", tea.text()?, coffee.text()?);
 /// # Ok(()) }
+/// # stompbox_examples::run(example);
 /// ```
 #[derive(Debug)]
 pub struct Requestor {
@@ -145,10 +146,11 @@ impl Requestor {
 
     /// Sends a question and waits for its answer.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(requestor: stompbox_client::Requestor) -> Result<(), stompbox_client::ClientError> {
     /// let answer = requestor.request("tea?", std::time::Duration::from_secs(5)).await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors

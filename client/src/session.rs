@@ -46,11 +46,12 @@ pub(crate) struct SessionCore {
 
 /// What came of [`Session::resolve`].
 ///
-/// ```no_run
+/// ```
 /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
 /// let resolution = session.resolve().await?;
 /// println!("{} messages are safe", resolution.sends());
 /// # Ok(()) }
+/// # stompbox_examples::run_transacted(example);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,10 +66,11 @@ impl Resolution {
 
     /// How many messages are known now to have been sent, each once.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// println!("{} messages are safe", session.resolve().await?.sends());
     /// # Ok(()) }
+    /// # stompbox_examples::run_transacted(example);
     /// ```
     #[must_use]
     pub fn sends(&self) -> usize {
@@ -90,10 +92,11 @@ impl Session {
 
     /// How it acknowledges.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::Session) {
     /// assert_eq!(session.mode(), stompbox_client::AcknowledgeMode::Auto);
     /// # }
+    /// # stompbox_examples::run(async |session| example(session));
     /// ```
     #[must_use]
     pub fn mode(&self) -> AcknowledgeMode {
@@ -102,11 +105,12 @@ impl Session {
 
     /// A producer for a destination.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// let orders = session.producer("/queue/orders").priority(7);
     /// orders.send("one tea").await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     pub fn producer(&self, destination: impl Into<Destination>) -> Producer {
         Producer::new(Arc::clone(&self.core), destination.into())
@@ -114,13 +118,14 @@ impl Session {
 
     /// A consumer of a destination; the broker has made its subscription when this returns.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::Subscription;
     ///
     /// let orders = session.consumer("/queue/orders").await?;
     /// let prices = session.consumer(Subscription::to("/topic/prices").selector("currency = 'EUR'")).await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -135,13 +140,14 @@ impl Session {
 
     /// Looks at the messages of a queue without taking them.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// let mut browser = session.browser("/queue/orders").await?;
     /// while let Some(order) = browser.next().await? {
     ///     println!("{}", order.message_id());
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -156,7 +162,7 @@ impl Session {
 
     /// Asks questions at a destination and waits for their answers.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// use std::time::Duration;
     ///
@@ -164,6 +170,7 @@ impl Session {
     /// let answer = prices.request("tea?", Duration::from_secs(5)).await?;
     /// println!("{}", answer.text()?);
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -179,12 +186,13 @@ impl Session {
     /// Ends a durable subscription for good: the broker keeps no messages for it any more. None of its consumers may be
     /// active.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::Subscription;
     ///
     /// session.unsubscribe(&Subscription::to("/topic/prices").durable("audit")).await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -205,7 +213,7 @@ impl Session {
 
     /// Lets everything that was received and sent since the last commit take effect, all or nothing.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::{ClientError, Retry};
     ///
@@ -217,6 +225,7 @@ impl Session {
     ///     other => other?,
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run_transacted(example);
     /// ```
     ///
     /// # Errors
@@ -231,10 +240,11 @@ impl Session {
 
     /// Gives up everything since the last commit: what was sent is not, what was received comes again.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// session.rollback().await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_transacted(example);
     /// ```
     ///
     /// # Errors
@@ -253,7 +263,7 @@ impl Session {
     /// Nothing is in doubt any more where the session goes on without it: then what was sent has its effect if the
     /// commit had, and not otherwise.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(session: stompbox_client::Session) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::ClientError;
     ///
@@ -261,6 +271,7 @@ impl Session {
     ///     session.resolve().await?;
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run_transacted(example);
     /// ```
     ///
     /// # Errors

@@ -24,7 +24,7 @@ const RESERVED: [&str; 4] = ["id", "destination", "ack", "receipt"];
 ///     .durable("bookkeeping")
 ///     .prefetch(100);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) destination: Destination,
     pub(crate) prefetch: u32,

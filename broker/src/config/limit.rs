@@ -33,7 +33,7 @@ section! {
         pub transaction_frames: usize = 100_000, Count { min: 1, max: 10_000_000 };
         /// Bytes in a transaction.
         pub transaction_bytes: usize = 64 * MIB, Bytes { min: KIB, max: 64 * GIB };
-        /// Destinations of the broker.
+        /// Destinations of the broker, durable and shared subscriptions included.
         pub destinations: usize = 1_000_000, Count { min: 1, max: 100_000_000 };
         /// Queues that one virtual topic feeds.
         pub virtual_queues: usize = 10_000, Count { min: 1, max: 1_000_000 };

@@ -102,6 +102,12 @@ pub struct Message {
     charge: Charge,
 }
 
+/// The group that headers name.
+fn group_in(head: &[u8]) -> Option<Box<Group>> {
+    memmem::find(head, b"JMSXGroupID:")?;
+    Group::of(head).map(Box::new)
+}
+
 /// The message group that a message belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -174,16 +180,19 @@ impl Message {
         self
     }
 
+    /// The same as a message of the group that its headers name.
+    #[must_use]
+    pub fn in_own_group(mut self) -> Self {
+        self.group = group_in(self.head());
+        self
+    }
+
     /// Makes a message from what the store kept of it.
     #[must_use]
     pub fn from_page(row: PageRow, priority: Priority, budget: &Arc<MemoryBudget>) -> Self {
         let head_bytes = row.head_bytes.min(row.data.len());
         let mark_bytes = mark_bytes(&row.data[..head_bytes]);
-        let names_group = memmem::find(&row.data[..head_bytes], b"JMSXGroupID:").is_some();
-        let group = names_group
-            .then(|| Group::of(&row.data[..head_bytes]))
-            .flatten()
-            .map(Box::new);
+        let group = group_in(&row.data[..head_bytes]);
         Self {
             has_escapes: canonical::has_escapes(&row.data[..head_bytes]),
             charge: budget.charge(row.data.len()),

@@ -74,6 +74,8 @@ pub(super) struct Connection {
     /// How many requests the last read brought: there will be about as many again.
     request_count: usize,
     phase: Phase,
+    /// Whether no complete frame is left in the decoder.
+    is_drained: bool,
     accepted: Instant,
     last_read: Instant,
     /// When the kernel last took something, or a heart-beat was last due.
@@ -139,6 +141,7 @@ impl Connection {
             ended_subscriptions: 0,
             request_count: 0,
             phase: Phase::Running,
+            is_drained: true,
             accepted: now,
             last_read: now,
             last_write: now,
@@ -202,7 +205,10 @@ impl Connection {
         if self.buffer.output.requests.is_empty() && self.decoder.buffered_bytes() > 0 {
             self.buffer.output.requests.reserve(self.request_count);
         }
-        while self.phase == Phase::Running && self.session.takes_input(&self.buffer.output) {
+        self.is_drained = false;
+        // A peer that has shut its side has still said what stands in the buffer.
+        let is_finishing = matches!(self.phase, Phase::Finishing { .. });
+        while !is_finishing && self.session.takes_input(&self.buffer.output) {
             match self.decoder.next_ref() {
                 Ok(Some(InputRef::HeartBeat)) => {}
                 Ok(Some(InputRef::Frame(frame))) => {
@@ -214,13 +220,16 @@ impl Connection {
                         self.decoder.set_version(version);
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    self.is_drained = true;
+                    return;
+                }
                 Err(error) => {
                     return self.session.malformed(&error, &mut self.buffer.output);
                 }
             }
         }
-        if self.session.has_disconnected() && self.phase == Phase::Running {
+        if self.session.has_disconnected() && !is_finishing {
             self.finish(self.context.stomp.stalled_after);
         }
     }
@@ -261,11 +270,16 @@ impl Connection {
             Some(End::Refused) => Some(Outcome::Refused),
             Some(End::Close) if is_empty => Some(Outcome::Closed),
             Some(End::Close) => None,
-            None if self.phase == Phase::HalfClosed && is_empty && !self.session.is_owed() => {
+            None if self.phase == Phase::HalfClosed && is_empty && self.is_answered() => {
                 Some(Outcome::Gone)
             }
             None => None,
         }
+    }
+
+    /// Whether everything that the peer has said was acted on and answered.
+    fn is_answered(&self) -> bool {
+        self.is_drained && !self.session.is_owed()
     }
 
     /// What cannot be written yet waits here, where the end of a subscription ends its deliveries as well.

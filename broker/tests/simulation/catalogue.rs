@@ -8,7 +8,7 @@ use stompbox_broker::core::selector::Selector;
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 14] = [
+pub(crate) const QUEUES: [&str; 15] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
@@ -17,6 +17,7 @@ pub(crate) const QUEUES: [&str; 14] = [
     "/queue/narrow",
     "/queue/heavy",
     "/queue/hoop",
+    "/queue/levels",
     "/queue/strict",
     "/queue/orders.eu",
     "/queue/orders.us.east",

@@ -5,9 +5,11 @@ mod appetite;
 mod draft;
 mod lasting;
 mod manage;
+mod prefetch;
 mod receive;
 mod send;
 mod subscribe;
+mod unnamed;
 
 pub(crate) use appetite::Appetite;
 
@@ -20,6 +22,7 @@ use crate::random::Random;
 use crate::trace;
 use crate::wire::{Delivered, MessageId, Wire};
 use draft::Draft;
+use prefetch::Limit;
 
 /// What an answer means.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ struct Got {
     delivered: Delivered,
     message_id: String,
     ack: Option<String>,
+    body_bytes: usize,
     /// Counts what the client has got.
     turn: usize,
     /// Whether no other delivery can have the same `message-id`.
@@ -59,6 +63,7 @@ struct Got {
 struct Subscription {
     id: String,
     mode: Mode,
+    limit: Limit,
     open: Vec<Got>,
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct Client {
     transactions: Vec<Transaction>,
     /// What was acknowledged before, by the subscription's id.
     stale: Vec<(String, Got)>,
+    /// What was open when its subscription ended: where UNSUBSCRIBE is held back, an ACK passes it and may mean that.
+    given_up: HashSet<String>,
     /// Temporary destinations of others.
     answers: Vec<String>,
     received: usize,
@@ -99,6 +106,8 @@ pub(crate) struct Client {
     client_id: Option<&'static str>,
     /// Durable and shared subscriptions that it has, or had, by the SUBSCRIBE's id.
     lasting: HashMap<String, Identity>,
+    /// Subscriptions without `id` that it has, or had: what it calls them itself, by destination.
+    unnamed: HashMap<String, String>,
     owed: HashMap<String, Asked>,
     next: usize,
     may_be_refused: bool,
@@ -123,11 +132,13 @@ impl Client {
             subscriptions: Vec::new(),
             transactions: Vec::new(),
             stale: Vec::new(),
+            given_up: HashSet::new(),
             answers: Vec::new(),
             received: 0,
             browsers: HashSet::new(),
             client_id,
             lasting: HashMap::new(),
+            unnamed: HashMap::new(),
             owed: HashMap::new(),
             next: 0,
             may_be_refused: client_id.is_some(),

@@ -14,6 +14,7 @@ mod entry;
 mod failure;
 mod group;
 mod handout;
+mod last_value;
 mod lasting;
 mod log;
 mod manage;
@@ -21,6 +22,7 @@ mod order;
 mod publish;
 mod request;
 mod restart;
+mod retained;
 mod room;
 mod schedule;
 mod store;
@@ -46,6 +48,8 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use group::Owner;
+use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
 use schedule::Agenda;
@@ -73,8 +77,8 @@ struct Queue {
     owner: Option<ConnectionId>,
     /// Its consumers, the oldest first.
     members: Vec<Seat>,
-    /// Who has which message group.
-    groups: BTreeMap<Vec<u8>, Seat>,
+    /// Who may have which message group.
+    groups: BTreeMap<Vec<u8>, BTreeSet<Owner>>,
     /// Whether somebody who chooses has been among them since the start.
     is_looked_into: bool,
     /// Groups that somebody had and lost since the start.
@@ -98,6 +102,7 @@ struct Open {
     counter: u64,
     slot: u32,
     number: MessageNumber,
+    bytes: usize,
 }
 
 /// A delivery that a transaction has acknowledged.
@@ -152,10 +157,13 @@ pub(crate) struct Model {
     keys: BTreeMap<Spot, EntryId>,
     topic_ids: HashMap<DestinationId, Rc<str>>,
     client_ids: HashMap<Box<str>, ConnectionId>,
+    /// Whether a second connection of one `client-id` takes it over.
+    takes_over: bool,
     windows: Windows,
     agenda: Agenda,
     dropped: Vec<Dropped>,
     room: Room,
+    last_values: LastValues,
     /// The queues in which something has expired in this turn, once for each message, and its bytes.
     expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
@@ -206,10 +214,12 @@ impl Model {
             keys: BTreeMap::new(),
             topic_ids: HashMap::new(),
             client_ids: HashMap::new(),
+            takes_over: false,
             windows: Windows::default(),
             agenda: Agenda::default(),
             dropped: Vec::new(),
             room: Room::default(),
+            last_values: LastValues::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),
@@ -292,7 +302,7 @@ impl Model {
     fn has_credit(&self, seat: Seat) -> bool {
         let is_open = self.peers.get(&seat.0).is_some_and(|peer| peer.is_open);
         let live = self.subscription(seat);
-        is_open && live.is_some_and(|live| live.out() < live.prefetch)
+        is_open && live.is_some_and(Subscription::has_room)
     }
 
     /// The dispatcher is about to act at this time.

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 77] = [
+pub(crate) const OPERATIONS: [&str; 91] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -35,6 +35,8 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: SEND to a queue that holds back by bytes",
     "op: SEND to a queue that refuses",
     "queue: refuses",
+    "op: SEND to a queue of last values",
+    "last value: replaced",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",
@@ -53,6 +55,12 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: SUBSCRIBE priority",
     "op: SUBSCRIBE no-local",
     "op: SUBSCRIBE pending limit",
+    "op: SUBSCRIBE retroactive",
+    "topic: recalled",
+    "op: SUBSCRIBE activemq.prefetchSize:0",
+    "op: SUBSCRIBE prefetch-count:0",
+    "op: SUBSCRIBE consumer-window-size",
+    "op: SUBSCRIBE without id",
     "op: SUBSCRIBE browser",
     "op: SUBSCRIBE option in the destination",
     "op: CONNECT client-id",
@@ -64,7 +72,10 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: UNSUBSCRIBE durable",
     "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",
+    "op: UNSUBSCRIBE by destination",
     "op: ACK",
+    "op: ACK by message-id",
+    "op: ACK by message-id and subscription",
     "op: ACK cumulative",
     "op: ACK in a transaction",
     "op: ACK stale",
@@ -80,16 +91,14 @@ pub(crate) const OPERATIONS: [&str; 77] = [
     "op: DISCONNECT",
     "op: blunder",
     "op: heart-beat",
+    "op: console cancels",
     "connection lost",
     "connection refused",
+    "client-id in use",
+    "client-id taken over",
     "crash",
     "clean stop",
 ];
-
-/// Whether runs leave it out that name nothing else.
-pub(crate) fn is_left_out(what: &str) -> bool {
-    what.contains("JMSXGroup") || what.contains("a ring")
-}
 
 /// Operations, with how often each has come.
 pub(crate) fn counts() -> impl Iterator<Item = (&'static str, u64)> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use stompbox_broker::core::dispatcher::{ConsumerPriority, Exclusivity};
 use stompbox_broker::core::message::Target;
-use stompbox_broker::core::port::{ConnectionId, Intent, Locality, Reply, Request, Subscribing};
+use stompbox_broker::core::port::{
+    ConnectionId, Intent, Locality, Memory, Prefetch, Reply, Request, Subscribing,
+};
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
 use crate::random::Random;
@@ -35,6 +37,10 @@ pub(crate) enum Plant {
     ExclusiveShares,
     /// Consumers are served in turn whatever their priority.
     PriorityIsLost,
+    /// A subscription is given as much as there may be, whatever it asks for.
+    PrefetchIsIgnored,
+    /// The same of bytes alone.
+    WindowIsIgnored,
     /// A subscription hears its own connection although it asked not to.
     OwnIsHeard,
     /// Of several destinations of a SEND the last one gets no copy.
@@ -49,6 +55,8 @@ pub(crate) enum Plant {
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
     FiringIsLate,
+    /// What is looked for in the schedule by its name is not found.
+    FoundIsLost,
     /// A look at what is scheduled lacks one.
     JobIsHidden,
     /// What has fired stays in the schedule.
@@ -63,6 +71,12 @@ pub(crate) enum Plant {
     RoomIsDenied,
     /// A limit in bytes is not heeded.
     WeightIsIgnored,
+    /// A topic keeps less than its policy says for those that begin with it.
+    LessIsRetained,
+    /// A subscription does not begin with what its topic has kept.
+    NothingIsRecalled,
+    /// Last values are told apart by another header.
+    ValueIsAnother,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -74,6 +88,8 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
+            Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }
     }
@@ -92,8 +108,11 @@ impl Plant {
             | Plant::SelectorIsIgnored
             | Plant::ExclusiveShares
             | Plant::PriorityIsLost
+            | Plant::PrefetchIsIgnored
+            | Plant::WindowIsIgnored
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
+            | Plant::NothingIsRecalled
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -135,8 +154,17 @@ impl Plant {
         if self.strikes(Plant::PriorityIsLost, random) {
             subscribing.priority = ConsumerPriority(0);
         }
+        if self.strikes(Plant::PrefetchIsIgnored, random) {
+            subscribing.prefetch = Prefetch::default();
+        }
+        if self.strikes(Plant::WindowIsIgnored, random) {
+            subscribing.prefetch.bytes = None;
+        }
         if self.strikes(Plant::OwnIsHeard, random) {
             subscribing.locality = Locality::All;
+        }
+        if self.strikes(Plant::NothingIsRecalled, random) {
+            subscribing.memory = Memory::Prospective;
         }
         if self.strikes(Plant::BrowserTakes, random) {
             subscribing.intent = Intent::Consume;
@@ -212,6 +240,9 @@ impl Plant {
                     again.sequence = again.sequence.next();
                     page.rows.insert(1, again);
                 }
+            }
+            StoreEvent::Schedule(list) if self.strikes(Plant::FoundIsLost, random) => {
+                list.rows.clear();
             }
             StoreEvent::Durable(ticket) if self.strikes(Plant::WatermarkIsEarly, random) => {
                 *ticket = Ticket(ticket.0 + 1);

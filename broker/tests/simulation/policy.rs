@@ -11,6 +11,10 @@ const TEXT: &str = r#"
 redeliveries_max = 2
 redelivery_delay = "400ms"
 redelivery_delay_max = "1s"
+prefetch_max = 9
+prefetch_queue = 9
+prefetch_topic = 9
+prefetch_browser = 9
 
 [[destination]]
 match = "durable"
@@ -59,7 +63,19 @@ when_full = "reject"
 match = "Consumer.c.VirtualTopic.v"
 max_messages = 4
 when_full = "reject"
+
+[[destination]]
+match = "levels"
+last_value = "colour"
+
+[[destination]]
+match = "prices.>"
+retained_messages = 3
+retained_bytes = "1 KiB"
 "#;
+
+/// The most that a subscription may hold, whatever it asks for.
+pub(crate) const PREFETCH_MAX: usize = 9;
 
 /// What waits in the rings.
 pub(crate) const RING: &str = "/queue/ring";
@@ -73,7 +89,15 @@ pub(crate) const BYTE_NARROW: &str = "/queue/heavy";
 pub(crate) const STRICT: &str = "/queue/strict";
 pub(crate) const STRICT_CONSUMER: &str = "/queue/Consumer.c.VirtualTopic.v";
 
-/// Whether a queue may drop what it was sent.
+/// What keeps the last message of each colour.
+pub(crate) const LEVELS: &str = "/queue/levels";
+
+/// Whether a queue may drop what it was sent without anybody seeing it.
+pub(crate) fn may_drop(name: &str) -> bool {
+    is_ring(name) || name == LEVELS
+}
+
+/// Whether a queue keeps so much and no more.
 pub(crate) fn is_ring(name: &str) -> bool {
     [RING, BYTE_RING].contains(&name)
 }
@@ -119,6 +143,10 @@ pub(crate) struct Rules {
     pub(crate) keeps_failed_non_persistent: bool,
     /// How much may wait in it, and who pays beyond that.
     pub(crate) bound: Option<Bound>,
+    /// What a topic keeps for those that begin with it.
+    pub(crate) retained: Amount,
+    /// Whether of each colour only the last message stays.
+    pub(crate) keeps_last_values: bool,
     delays_ms: [u64; 3],
 }
 
@@ -199,6 +227,8 @@ impl Rules {
             keeps_expired: true,
             keeps_failed_non_persistent: true,
             bound: None,
+            retained: Amount::default(),
+            keeps_last_values: false,
             delays_ms: [0, 400, 800],
         };
         match name {
@@ -241,6 +271,17 @@ impl Rules {
             },
             "Consumer.c.VirtualTopic.v" => Self {
                 bound: Some(Bound::new(4, ANY, WhenFull::Reject)),
+                ..common
+            },
+            "levels" => Self {
+                keeps_last_values: true,
+                ..common
+            },
+            prices if prices.starts_with("prices.") => Self {
+                retained: Amount {
+                    messages: 3,
+                    bytes: 1_024,
+                },
                 ..common
             },
             SHARED | "DLQ.durable" => Self {

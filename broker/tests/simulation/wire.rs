@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::policy::is_ring;
+use crate::policy::may_drop;
 use crate::trace;
 
 /// Scheduled messages that clients remember.
@@ -145,14 +145,20 @@ impl Wire {
     }
 
     /// A client has a whole MESSAGE.
-    pub(crate) fn received(&mut self, copy: Copy, deliveries: u32, is_redelivered: bool) {
+    pub(crate) fn received(
+        &mut self,
+        copy: Copy,
+        deliveries: u32,
+        is_redelivered: bool,
+        is_answer: bool,
+    ) {
         assert_eq!(
             is_redelivered,
             deliveries >= 2,
             "{copy:?}: redelivered contradicts JMSXDeliveryCount {deliveries}"
         );
         assert!(
-            is_redelivered || !self.sent[copy.0.0].is_resent,
+            is_redelivered || is_answer || !self.sent[copy.0.0].is_resent,
             "{copy:?} was sent again and says that it is new"
         );
         assert!(
@@ -205,7 +211,7 @@ impl Wire {
             for target in sent
                 .targets
                 .iter()
-                .filter(|name| name.starts_with("/queue/") && !is_ring(name))
+                .filter(|name| name.starts_with("/queue/") && !may_drop(name))
             {
                 let places = [
                     Place::Queue(target.clone()),

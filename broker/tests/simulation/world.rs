@@ -1,5 +1,6 @@
 //! One run: clients, connections, a dispatcher and a disk, moved one step at a time by a seed.
 
+mod console;
 mod life;
 mod plan;
 mod rest;
@@ -50,7 +51,7 @@ impl World {
             wall_ms: 1_700_000_000_000,
             uptime: Duration::ZERO,
         };
-        let zone_s = plan.zone_s;
+        let (zone_s, takes_over) = (plan.zone_s, plan.takes_over);
         let mut world = Self {
             random,
             plan,
@@ -60,7 +61,7 @@ impl World {
             life: None,
             connections: Vec::new(),
             next_connection: 1,
-            model: Model::new(now).in_zone(zone_s),
+            model: Model::new(now).in_zone(zone_s).with_take_over(takes_over),
             wire: Wire::default(),
             now,
             steps: 0,
@@ -94,6 +95,9 @@ impl World {
                 60..74 => self.connection_is_replied_to(),
                 74..92 => self.some_turn(),
                 92..97 => self.time_passes(),
+                97 if self.plan.appetite.has_console() && self.random.percent(10) => {
+                    self.console_cancels();
+                }
                 _ => self.connect(),
             },
         }

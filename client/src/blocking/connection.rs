@@ -55,11 +55,12 @@ impl Connection {
 
     /// As [`crate::Connection::session`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(connection: stompbox_client::blocking::Connection) {
     /// use stompbox_client::AcknowledgeMode;
     /// let session = connection.session(AcknowledgeMode::Auto);
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn session(&self, mode: AcknowledgeMode) -> Session {
@@ -68,10 +69,11 @@ impl Connection {
 
     /// As [`crate::Connection::close`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(connection: stompbox_client::blocking::Connection) -> Result<(), stompbox_client::ClientError> {
     /// connection.close()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors

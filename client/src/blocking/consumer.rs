@@ -9,13 +9,14 @@ use crate::{ClientError, Destination, Message};
 ///
 /// It is an endless iterator, which waits for each message.
 ///
-/// ```no_run
+/// ```
 /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
 /// let orders = session.consumer("/queue/orders")?;
 /// for order in orders {
 ///     println!("{}", order?.text()?);
 /// }
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking_for_a_while(example);
 /// ```
 #[derive(Debug)]
 pub struct Consumer {
@@ -33,10 +34,11 @@ impl Consumer {
 
     /// What it receives from.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(consumer: stompbox_client::blocking::Consumer) {
     /// println!("{}", consumer.destination());
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
@@ -45,10 +47,11 @@ impl Consumer {
 
     /// Waits for the next message.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(mut consumer: stompbox_client::blocking::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -64,10 +67,11 @@ impl Consumer {
 
     /// Waits for the next message, for no longer than this.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(mut consumer: stompbox_client::blocking::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive_timeout(std::time::Duration::from_secs(1))?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -82,10 +86,11 @@ impl Consumer {
 
     /// The next message, if it has come already.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(mut consumer: stompbox_client::blocking::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive_no_wait()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -97,11 +102,12 @@ impl Consumer {
 
     /// Acknowledges a message and waits until the broker has done so.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(mut consumer: stompbox_client::blocking::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive()?;
     /// consumer.ack_confirmed(&message)?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -113,10 +119,11 @@ impl Consumer {
 
     /// Ends the subscription and waits until the broker has done so. Dropping it does the same without waiting.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(consumer: stompbox_client::blocking::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// consumer.close()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -143,10 +150,11 @@ impl Iterator for Consumer {
 
 /// Walks over the messages of a queue and leaves them there: [`crate::Browser`] without async.
 ///
-/// ```no_run
+/// ```
 /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
 /// println!("{} orders", session.browser("/queue/orders")?.count());
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking(example);
 /// ```
 #[derive(Debug)]
 pub struct Browser {

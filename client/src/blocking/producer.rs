@@ -7,11 +7,12 @@ use crate::{ClientError, DeliveryMode, Destination, OutgoingMessage, SendReceipt
 
 /// Sends messages: [`crate::Producer`] without async.
 ///
-/// ```no_run
+/// ```
 /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
 /// let orders = session.producer("/queue/orders").priority(7);
 /// orders.send("one tea")?;
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking(example);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Producer {
@@ -25,11 +26,12 @@ impl Producer {
 
     /// As [`crate::Producer::delivery_mode`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) {
     /// use stompbox_client::DeliveryMode;
     /// let ticks = session.producer("/topic/ticks").delivery_mode(DeliveryMode::NonPersistent);
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn delivery_mode(self, mode: DeliveryMode) -> Self {
@@ -38,10 +40,11 @@ impl Producer {
 
     /// As [`crate::Producer::priority`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) {
     /// let alarms = session.producer("/queue/alarms").priority(9);
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn priority(self, priority: u8) -> Self {
@@ -50,10 +53,11 @@ impl Producer {
 
     /// As [`crate::Producer::time_to_live`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) {
     /// let prices = session.producer("/topic/prices").time_to_live(std::time::Duration::from_secs(5));
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn time_to_live(self, time: Duration) -> Self {
@@ -62,10 +66,11 @@ impl Producer {
 
     /// As [`crate::Producer::delay`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) {
     /// let reminders = session.producer("/queue/reminders").delay(std::time::Duration::from_secs(60));
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
@@ -74,10 +79,11 @@ impl Producer {
 
     /// Where it sends to.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::blocking::Producer) {
     /// println!("{}", producer.destination());
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
@@ -86,10 +92,11 @@ impl Producer {
 
     /// As [`crate::Producer::send`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::blocking::Producer) -> Result<(), stompbox_client::ClientError> {
     /// producer.send("one tea")?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -101,13 +108,14 @@ impl Producer {
 
     /// As [`crate::Producer::send_to`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::blocking::Producer, question: stompbox_client::Message)
     /// # -> Result<(), stompbox_client::ClientError> {
     /// if let Some(reply_to) = question.reply_to() {
     ///     producer.send_to(reply_to, question.answer("3.20"))?;
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(|(producer, question)| example(producer, question));
     /// ```
     ///
     /// # Errors
@@ -124,11 +132,12 @@ impl Producer {
     /// As [`crate::Producer::send_async`]: returns when there is room for the message, and waits for its receipt in
     /// [`Completion::wait`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::blocking::Producer) -> Result<(), stompbox_client::ClientError> {
     /// let completion = producer.send_async("one tea")?;
     /// completion.wait()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -143,10 +152,11 @@ impl Producer {
 
     /// As [`crate::Producer::send_and_forget`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(producer: stompbox_client::blocking::Producer) -> Result<(), stompbox_client::ClientError> {
     /// producer.send_and_forget("tick")?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -159,13 +169,14 @@ impl Producer {
 
 /// The receipt of a message that is under way: [`crate::Completion`] without async.
 ///
-/// ```no_run
+/// ```
 /// # fn example(producer: stompbox_client::blocking::Producer) -> Result<(), stompbox_client::ClientError> {
 /// let completions = (0..100).map(|number| producer.send_async(format!("order {number}")));
 /// for completion in completions.collect::<Result<Vec<_>, _>>()? {
 ///     completion.wait()?;
 /// }
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking(example);
 /// ```
 #[derive(Debug)]
 #[must_use = "a message is safe when its completion says so"]
@@ -176,10 +187,11 @@ pub struct Completion {
 impl Completion {
     /// Waits until the broker has the message.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(completion: stompbox_client::blocking::Completion) -> Result<(), stompbox_client::ClientError> {
     /// let receipt = completion.wait()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::{
 
 /// A mode of acknowledgement and a transaction: [`crate::Session`] without async.
 ///
-/// ```no_run
+/// ```
 /// # fn example(connection: stompbox_client::blocking::Connection) -> Result<(), stompbox_client::ClientError> {
 /// use stompbox_client::{AcknowledgeMode, OutgoingMessage};
 ///
@@ -21,6 +21,7 @@ use crate::{
 /// bills.send(OutgoingMessage::copy_of(&order))?;
 /// session.commit()?;
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking(example);
 /// ```
 #[derive(Debug)]
 pub struct Session {
@@ -34,10 +35,11 @@ impl Session {
 
     /// How it acknowledges.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) {
     /// println!("{:?}", session.mode());
     /// # }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     #[must_use]
     pub fn mode(&self) -> AcknowledgeMode {
@@ -46,10 +48,11 @@ impl Session {
 
     /// As [`crate::Session::producer`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// session.producer("/queue/orders").send("one tea")?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     pub fn producer(&self, destination: impl Into<Destination>) -> Producer {
         Producer::new(self.inner.producer(destination))
@@ -57,10 +60,11 @@ impl Session {
 
     /// As [`crate::Session::consumer`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// let order = session.consumer("/queue/orders")?.receive()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -72,12 +76,13 @@ impl Session {
 
     /// As [`crate::Session::browser`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// for order in session.browser("/queue/orders")? {
     ///     println!("{}", order?.message_id());
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -89,11 +94,12 @@ impl Session {
 
     /// As [`crate::Session::requestor`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// use std::time::Duration;
     /// let answer = session.requestor("/queue/prices")?.request("tea?", Duration::from_secs(5))?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -105,11 +111,12 @@ impl Session {
 
     /// As [`crate::Session::unsubscribe`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// use stompbox_client::Subscription;
     /// session.unsubscribe(&Subscription::to("/topic/prices").durable("audit"))?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors
@@ -121,10 +128,11 @@ impl Session {
 
     /// As [`crate::Session::commit`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// session.commit()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking_transacted(example);
     /// ```
     ///
     /// # Errors
@@ -137,10 +145,11 @@ impl Session {
 
     /// As [`crate::Session::rollback`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// session.rollback()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking_transacted(example);
     /// ```
     ///
     /// # Errors
@@ -152,10 +161,11 @@ impl Session {
 
     /// As [`crate::Session::resolve`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
     /// session.resolve()?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking_transacted(example);
     /// ```
     ///
     /// # Errors
@@ -169,13 +179,14 @@ impl Session {
 
 /// Sends questions and waits for answers: [`crate::Requestor`] without async.
 ///
-/// ```no_run
+/// ```
 /// # fn example(session: stompbox_client::blocking::Session) -> Result<(), stompbox_client::ClientError> {
 /// use std::time::Duration;
 ///
 /// let prices = session.requestor("/queue/prices")?;
 /// println!("{}", prices.request("tea?", Duration::from_secs(5))?.text()?);
 /// # Ok(()) }
+/// # stompbox_examples::run_blocking(example);
 /// ```
 #[derive(Debug)]
 pub struct Requestor {
@@ -185,10 +196,11 @@ pub struct Requestor {
 impl Requestor {
     /// As [`crate::Requestor::request`].
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(requestor: stompbox_client::blocking::Requestor) -> Result<(), stompbox_client::ClientError> {
     /// let answer = requestor.request("tea?", std::time::Duration::from_secs(5))?;
     /// # Ok(()) }
+    /// # stompbox_examples::run_blocking(example);
     /// ```
     ///
     /// # Errors

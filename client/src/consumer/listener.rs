@@ -22,7 +22,8 @@ use crate::{AcknowledgeMode, ClientError, Message};
 /// Workers of one listener: more is a mistake.
 const WORKERS_MAX: usize = 10_000;
 
-/// What a listener's function may return: nothing, or a [`Result`] whose error is a failure.
+/// What a listener's function may return: nothing, a [`Result`] whose error is a failure, or a type of one's own for
+/// which this is implemented.
 ///
 /// ```
 /// use stompbox_client::Outcome;
@@ -71,10 +72,11 @@ impl ListenerBuilder {
     /// How many messages are dealt with at once; with more than one their order is lost. A transacted session has one
     /// transaction, and so one at a time whatever is said here. Default: 1.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) {
     /// let listener = consumer.listener().concurrency(4).start(|message| async move { drop(message) });
     /// # listener.until_end().await }
+    /// # stompbox_examples::run_for_a_while(example);
     /// ```
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = messages.clamp(1, WORKERS_MAX);
@@ -84,7 +86,7 @@ impl ListenerBuilder {
     /// When a message on which the function failed is to be delivered again, where the broker can delay it. Default: as
     /// the broker's policy for redelivery says.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) {
     /// use std::time::Duration;
     /// let listener = consumer
@@ -92,6 +94,7 @@ impl ListenerBuilder {
     ///     .retry_after(Duration::from_secs(10))
     ///     .start(|message| async move { Err::<(), _>("not now") });
     /// # listener.until_end().await }
+    /// # stompbox_examples::run_for_a_while(example);
     /// ```
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -109,10 +112,11 @@ impl ListenerBuilder {
     /// acknowledged without calling the function: with a broker that recognises duplicates each message has its effect
     /// once.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) {
     /// let listener = consumer.listener().start(|message| async move { println!("{}", message.message_id()) });
     /// # listener.until_end().await }
+    /// # stompbox_examples::run_for_a_while(example);
     /// ```
     pub fn start<F, R>(mut self, function: F) -> Listener
     where
@@ -147,12 +151,13 @@ impl ListenerBuilder {
 
 /// A listener at work. Dropping it stops it: the message in hand is still dealt with, then the subscription ends.
 ///
-/// ```no_run
+/// ```
 /// # async fn example(consumer: stompbox_client::Consumer) {
 /// let listener = consumer.listen(|message| async move { println!("{}", message.message_id()) });
 /// tokio::time::sleep(std::time::Duration::from_secs(60)).await;
 /// listener.stop().await;
 /// # }
+/// # stompbox_examples::run_for_a_while(example);
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping a listener stops it"]
@@ -165,10 +170,11 @@ pub struct Listener {
 impl Listener {
     /// Takes no more messages, and returns when those in hand have been dealt with.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(listener: stompbox_client::Listener) {
     /// listener.stop().await;
     /// # }
+    /// # stompbox_examples::run(example);
     /// ```
     pub async fn stop(mut self) {
         self.mailbox.stop();
@@ -177,10 +183,11 @@ impl Listener {
 
     /// Returns when the listener ends: with its connection, or because the broker does not make its subscription again.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(listener: stompbox_client::Listener) {
     /// listener.until_end().await;
     /// # }
+    /// # stompbox_examples::run_for_a_while(example);
     /// ```
     pub async fn until_end(mut self) {
         self.join().await;
@@ -188,10 +195,11 @@ impl Listener {
 
     /// Lets it work until its connection ends, without a handle.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(listener: stompbox_client::Listener) {
     /// listener.detach();
     /// # }
+    /// # stompbox_examples::run(example);
     /// ```
     pub fn detach(mut self) {
         self.is_detached = true;

@@ -77,10 +77,11 @@ impl Consumer {
 
     /// What it receives from.
     ///
-    /// ```no_run
+    /// ```
     /// # fn example(consumer: stompbox_client::Consumer) {
     /// println!("listening to {}", consumer.destination());
     /// # }
+    /// # stompbox_examples::run(async |consumer| example(consumer));
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
@@ -89,10 +90,11 @@ impl Consumer {
 
     /// The next message, as soon as there is one.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(mut consumer: stompbox_client::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive().await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -104,12 +106,13 @@ impl Consumer {
 
     /// The next message, if there is one within this time.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(mut consumer: stompbox_client::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// if consumer.receive_timeout(std::time::Duration::from_secs(1)).await?.is_none() {
     ///     println!("nothing to do");
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -127,12 +130,13 @@ impl Consumer {
 
     /// The next message, if it has come already.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(mut consumer: stompbox_client::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// while let Some(message) = consumer.receive_no_wait()? {
     ///     println!("{}", message.message_id());
     /// }
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -148,11 +152,12 @@ impl Consumer {
 
     /// Acknowledges a message and waits until the broker has done so: it will not come again.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(mut consumer: stompbox_client::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// let message = consumer.receive().await?;
     /// consumer.ack_confirmed(&message).await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -175,10 +180,11 @@ impl Consumer {
 
     /// Ends the subscription, and returns when the broker has done so. Dropping it does the same without waiting.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) -> Result<(), stompbox_client::ClientError> {
     /// consumer.close().await?;
     /// # Ok(()) }
+    /// # stompbox_examples::run(example);
     /// ```
     ///
     /// # Errors
@@ -190,7 +196,7 @@ impl Consumer {
 
     /// Has a function deal with each message, one at a time: [`listener`](Self::listener) has more to choose.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) {
     /// let listener = consumer.listen(|message| async move {
     ///     println!("{}", message.text()?);
@@ -199,6 +205,7 @@ impl Consumer {
     /// // .. and, some time later:
     /// listener.stop().await;
     /// # }
+    /// # stompbox_examples::run(example);
     /// ```
     pub fn listen<F, R>(self, function: F) -> Listener
     where
@@ -210,7 +217,7 @@ impl Consumer {
 
     /// Begins to say how a listener is to work.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn example(consumer: stompbox_client::Consumer) {
     /// use std::time::Duration;
     ///
@@ -222,6 +229,7 @@ impl Consumer {
     ///     .until_end()
     ///     .await;
     /// # }
+    /// # stompbox_examples::run_for_a_while(example);
     /// ```
     pub fn listener(self) -> ListenerBuilder {
         let Self {

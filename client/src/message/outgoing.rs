@@ -67,7 +67,7 @@ pub enum DeliveryMode {
 /// # assert_eq!(order.body(), b"one tea");
 /// # assert_eq!(tick.body(), [1, 2, 3]);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutgoingMessage {
     /// In the escapes of STOMP 1.2.
     pub(crate) headers: Vec<u8>,

@@ -1,8 +1,12 @@
 //! Frames that wait to be written.
 
 use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
 
 /// Small frames are put together in a block of this size, the buffer of a socket.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -134,6 +138,22 @@ impl Output {
         self.segment_bytes += segment.len();
         self.segments.push_back(segment);
     }
+}
+
+/// Writes all of it to a stream of bytes.
+pub(super) fn poll_write_out(
+    stream: &mut (impl AsyncWrite + Unpin),
+    context: &mut Context<'_>,
+    output: &mut Output,
+) -> Poll<io::Result<()>> {
+    while !output.is_empty() {
+        let written = Pin::new(&mut *stream).poll_write(context, output.front());
+        match ready!(written)? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => output.advance(count),
+        }
+    }
+    Poll::Ready(Ok(()))
 }
 
 #[cfg(test)]

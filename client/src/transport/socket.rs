@@ -2,12 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use stompbox_protocol::Decoder;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use super::output::poll_write_out;
 use super::{Output, Transport};
 use crate::url::Address;
 
@@ -54,14 +55,7 @@ impl Transport for Socket {
         context: &mut Context<'_>,
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
-        while !output.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(context, output.front());
-            match ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => output.advance(count),
-            }
-        }
-        Poll::Ready(Ok(()))
+        poll_write_out(&mut self.stream, context, output)
     }
 
     fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use stompbox_protocol::Decoder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use super::output::poll_write_out;
 use super::{Output, Transport};
 
 /// A stream of bytes.
@@ -45,14 +46,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Stream<S> {
         context: &mut Context<'_>,
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
-        while !output.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(context, output.front());
-            match ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => output.advance(count),
-            }
-            self.unflushed = true;
-        }
+        self.unflushed |= !output.is_empty();
+        ready!(poll_write_out(&mut self.stream, context, output))?;
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
             self.unflushed = false;

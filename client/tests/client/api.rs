@@ -54,6 +54,16 @@ fn every_future_may_be_spawned(
 }
 
 #[test]
+fn what_is_asked_for_can_be_compared() {
+    let wish = |name| Subscription::to("/queue/a").prefetch(5).durable(name);
+    assert_eq!(wish("n"), wish("n"));
+    assert_ne!(wish("n"), wish("m"));
+    let order = |text: &str| OutgoingMessage::text(text).header("region", "north");
+    assert_eq!(order("tea"), order("tea"));
+    assert_ne!(order("tea"), order("tea").priority(7));
+}
+
+#[test]
 fn a_builder_that_is_printed_hides_the_passcode() {
     let builder = Connection::builder("stomp://billing:secret@broker").login("billing", "secret");
     let text = format!("{builder:?}");

@@ -99,9 +99,14 @@ fn a_durable_subscription_needs_a_name_of_its_own() {
     let mut wire = connect_as(&broker, "c");
     subscribe(&mut wire, "s", &[("activemq.subscriptionName", "n")]);
     refused(&mut wire, name, "in use");
-    for (number, destination) in ["/queue/q", "/queue/a.>", "/topic/a,/queue/b"]
-        .iter()
-        .enumerate()
+    for (number, destination) in [
+        "/queue/q",
+        "/queue/a.>",
+        "/topic/a,/queue/b",
+        "/temp-topic/t",
+    ]
+    .iter()
+    .enumerate()
     {
         let mut wire = connect_as(&broker, &format!("other{number}"));
         let frame = format!("SUBSCRIBE\nid:x\ndestination:{destination}\n{name}\n\n^@");

@@ -13,21 +13,27 @@ use crate::load::{
 
 const TOPIC: &str = "/topic/news";
 
-fn subscribing(number: usize) -> String {
+/// Matches it.
+const PATTERN: &str = "/topic/*";
+
+fn subscribing(number: usize, to: &str) -> String {
     format!(
-        "SUBSCRIBE\nid:{number}\ndestination:{TOPIC}\nack:client\nactivemq.subscriptionName:n{number}\n\
+        "SUBSCRIBE\nid:{number}\ndestination:{to}\nack:client\nactivemq.subscriptionName:n{number}\n\
          receipt:{number}\n\n\0"
     )
 }
 
 /// Makes so many durable subscriptions, which are offline after that.
-pub(crate) fn make_durable(address: SocketAddr, count: usize) {
+pub(crate) fn make_durable(address: SocketAddr, count: usize, to: &str) {
     const OF_A_CONNECTION: usize = 1_000;
     let numbers: Vec<usize> = (0..count).collect();
     for (index, numbers) in numbers.chunks(OF_A_CONNECTION).enumerate() {
         let mut client = Client::connect_with(address, &format!("client-id:c{index}\n"));
         for numbers in numbers.chunks(100) {
-            let frames: String = numbers.iter().map(|number| subscribing(*number)).collect();
+            let frames: String = numbers
+                .iter()
+                .map(|number| subscribing(*number, to))
+                .collect();
             client.send(frames);
             for _ in numbers {
                 client.expect_receipt();
@@ -39,12 +45,21 @@ pub(crate) fn make_durable(address: SocketAddr, count: usize) {
 
 #[test]
 fn many_durable_subscriptions_that_are_offline_cost_what_one_costs() {
+    compare_with_one(TOPIC);
+}
+
+#[test]
+fn many_durable_subscriptions_to_a_pattern_that_are_offline_cost_what_one_costs() {
+    compare_with_one(PATTERN);
+}
+
+fn compare_with_one(to: &str) {
     let scale = Scale::asked_for();
     let (subscriptions, messages, rounds) = scale.of((300, 2_000, 3), (10_000, 100_000, 5));
     let one = start();
-    make_durable(one.stomp(), 1);
+    make_durable(one.stomp(), 1, to);
     let mut many = start();
-    make_durable(many.stomp(), subscriptions);
+    make_durable(many.stomp(), subscriptions, to);
     let (before_one, before) = (folder_bytes(&one.data()), folder_bytes(&many.data()));
 
     let publish = |client: &mut Client, round: usize| {
@@ -72,7 +87,7 @@ fn many_durable_subscriptions_that_are_offline_cost_what_one_costs() {
     for number in [0, subscriptions / 2, subscriptions - 1] {
         let client_id = format!("client-id:c{}\n", number / 1_000);
         let mut client = Client::connect_with(many.stomp(), &client_id);
-        client.send(subscribing(number));
+        client.send(subscribing(number, to));
         client.expect_receipt();
         for expected in 0..messages.min(500) {
             assert_eq!(read_number(body(client.next())), expected);
@@ -81,7 +96,7 @@ fn many_durable_subscriptions_that_are_offline_cost_what_one_costs() {
     }
     let ratio = rate / rate_one;
     say(&format!(
-        "proof: scale offline: {subscriptions} durable subscriptions {rate:.0}/s, one {rate_one:.0}/s, ratio {ratio:.2}; \
+        "proof: scale offline: {subscriptions} durable subscriptions to {to} {rate:.0}/s, one {rate_one:.0}/s, ratio {ratio:.2}; \
          {each_many:.0} bytes of disk a message of {BODY_BYTES}, {each_one:.0} with one; \
          listens {after_kill:.0?} after a kill, {after_stop:.0?} after a stop"
     ));

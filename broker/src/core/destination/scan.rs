@@ -1,6 +1,7 @@
 //! The existing names that a pattern matches, found in an ordered map of all names.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -8,10 +9,12 @@ use super::name::DestinationName;
 use super::pattern::{Pattern, Segment, Tail};
 
 /// The entries of `names` that `pattern` matches, in order. It walks the names that begin with the pattern's segments
-/// before its first wildcard, so that `a.*` costs what lies under `a.`, and `*.a` costs every name of its kind.
+/// before its first wildcard, so that `a.*` costs what lies under `a.`, and `*.a` costs every name of its kind. Each of
+/// them is counted in `walked`.
 pub fn names_matching<'a, K, V>(
     pattern: &'a Pattern,
     names: &'a BTreeMap<K, V>,
+    walked: &'a Cell<usize>,
 ) -> impl Iterator<Item = (&'a K, &'a V)>
 where
     K: Borrow<DestinationName> + Ord,
@@ -22,6 +25,7 @@ where
     let below = names
         .range((Bound::Included(beginning.below), Bound::Unbounded))
         .take_while(move |(name, _)| (*name).borrow().wire().starts_with(first.wire()))
+        .inspect(|_| walked.set(walked.get().saturating_add(1)))
         .filter(|(name, _)| pattern.matches((*name).borrow()));
     itself.into_iter().chain(below)
 }

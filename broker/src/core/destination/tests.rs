@@ -1,5 +1,6 @@
 //! What holds for every text, and the names that a pattern finds.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -130,7 +131,7 @@ fn a_pattern_finds_its_names_among_all() {
     )])
     .collect();
     let found = |text: &str| -> Vec<String> {
-        names_matching(&pattern(text), &names)
+        names_matching(&pattern(text), &names, &Cell::new(0))
             .map(|(name, ())| name.wire().to_owned())
             .collect()
     };

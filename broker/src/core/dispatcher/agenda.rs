@@ -131,7 +131,10 @@ impl Dispatcher {
                     queue.scheduled_count += 1;
                     queue.id
                 }
-                Place::Topic(key) => self.store_topic(key, now),
+                Place::Topic(key) => {
+                    self.topics[key.0].is_scheduled_for = true;
+                    self.store_topic(key, now)
+                }
             };
             let id = ScheduleId(self.next_sequence().0);
             self.batch

@@ -8,6 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
 use stompbox_store::{Rank, Sequence};
 
+use super::entry::Entry;
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey};
 use super::lane::Front;
@@ -107,14 +108,15 @@ impl Queue {
         }
     }
 
-    /// The oldest of the lowest priority that waits in a lane.
-    fn oldest(&self) -> Option<Oldest> {
-        let rank = self.occupied().last()?;
-        match self.lane(rank).front() {
+    /// The oldest of the lowest priority that waits in a lane, and for nothing but a consumer.
+    fn oldest(&self, now: Now) -> Option<Oldest> {
+        let waits_out = |entry: &Entry| entry.not_before > now.uptime;
+        let mut ranks = self.occupied().rev();
+        ranks.find_map(|rank| match self.lane(rank).front_beside(waits_out) {
             Front::Entry(sequence, _) => Some(Oldest::Resident(rank, sequence)),
             Front::Paged => Some(Oldest::Paged(rank)),
             Front::Empty => None,
-        }
+        })
     }
 
     fn too_much(&self, more: Demand) -> Refusal {
@@ -237,9 +239,9 @@ impl Dispatcher {
     }
 
     /// After consumers have got what they can take: drops what is too much, and lets producers go on.
-    pub(super) fn keep_bound(&mut self, key: QueueKey) {
+    pub(super) fn keep_bound(&mut self, key: QueueKey, now: Now) {
         if self.queues[key.0].policy.when_full == WhenFull::DropOldest {
-            self.shed(key);
+            self.shed(key, now);
         }
         let queue = &self.queues[key.0];
         if !queue.bound.blocked.is_empty() && queue.has_recovered() {
@@ -247,7 +249,7 @@ impl Dispatcher {
         }
     }
 
-    fn shed(&mut self, key: QueueKey) {
+    fn shed(&mut self, key: QueueKey, now: Now) {
         let mut steps = 0;
         while !self.queues[key.0].has_room_for(Demand::default()) {
             steps += 1;
@@ -255,7 +257,7 @@ impl Dispatcher {
                 self.mark_for_next_turn(key);
                 break;
             }
-            match self.queues[key.0].oldest() {
+            match self.queues[key.0].oldest(now) {
                 Some(Oldest::Resident(rank, sequence)) => self.drop_waiting(key, rank, sequence),
                 Some(Oldest::Paged(rank)) => {
                     self.want_page(key, rank, Purpose::Head);
@@ -276,6 +278,10 @@ impl Dispatcher {
         };
         queue.counters.dropped += 1;
         self.counters.dropped += 1;
+        if entry.visible_after > self.watermark {
+            // It held back what is behind it.
+            self.mark(key);
+        }
         self.advise_dropped(Place::Queue(key), entry.number);
         self.remove(key, rank, sequence, &entry);
     }

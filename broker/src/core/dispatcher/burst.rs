@@ -1,53 +1,105 @@
-//! Messages that go to several queues or logs at once: by a virtual topic, a route, a list of destinations, or as several
-//! durable subscriptions have a pattern that matches.
+//! Requests of a few bytes that are much work: messages that go to many queues, logs or selectors at once, and whatever
+//! goes through many names or patterns.
 //!
-//! A SEND of a few bytes for ten thousand queues is a millisecond of work for each hundred of them. *Invariants*: one turn
-//! makes about [`COPIES_A_TURN`], and no more than those of one SEND or one COMMIT beyond that; whoever sends more waits
-//! for the next turn, and while the store or the memory is behind. Every copy is charged to the memory limit with its
-//! message.
+//! A SEND for ten thousand queues is a millisecond of work for each hundred of them, and so is a SUBSCRIBE with a
+//! wildcard among a hundred thousand names. *Invariants*: one turn does about [`STEPS_A_TURN`], and no more than
+//! those of one request beyond that; whatever is more than a few steps waits for the next turn then, and while the
+//! store or the memory is behind. Every copy is charged to the memory limit with its message.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::entry::Entry;
 use super::flow::Blocker;
-use super::key::PeerKey;
+use super::key::{PeerKey, TopicKey};
 use super::publish::Places;
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::message::Publication;
-use crate::core::port::{ConnectionId, Refusal, Request};
+use crate::core::destination::DestinationName;
+use crate::core::message::{Message, Publication, Target};
+use crate::core::port::{ConnectionId, Refusal, Request, Source, Subscribing};
 
-/// Copies beside the first of their messages: of so many a turn takes some thirty milliseconds.
-const COPIES_A_TURN: usize = 4_096;
+/// So many steps take some thirty milliseconds. One is to look at a name or at a node of the patterns: a tenth of a
+/// microsecond.
+const STEPS_A_TURN: usize = 1 << 18;
+
+/// Steps of a copy in a queue or a log.
+const COPY_STEPS: usize = 64;
+
+/// Steps of what a durable or shared subscription that is in use gets.
+pub(super) const LASTING_STEPS: usize = 24;
+
+/// Steps to begin to take from a queue.
+pub(super) const JOIN_STEPS: usize = 32;
+
+/// Headers that a selector reads in a step.
+const SELECTED_BYTES: usize = 256;
 
 /// What a copy costs beside its message: its entry, its places in maps and lists.
 const COPY_BYTES: usize = size_of::<Entry>() + 96;
 
-/// How many copies this turn has made, and who waits for the next one.
+/// What this turn has done, and who waits for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
-    made: usize,
+    /// Counted also by those who only look.
+    steps: Cell<usize>,
     waiting: Vec<ConnectionId>,
     /// Others have had a turn since the store had nothing to do.
     is_due: bool,
 }
 
 impl Burst {
-    /// Whether this turn makes no more copies.
+    /// Whether this turn has done enough.
     pub(super) fn is_spent(&self) -> bool {
-        self.made >= COPIES_A_TURN
+        self.steps.get() >= STEPS_A_TURN
+    }
+
+    /// Notes work.
+    pub(super) fn spend(&self, steps: usize) {
+        self.steps.set(self.steps.get().saturating_add(steps));
+    }
+
+    /// Where those count who go through many names.
+    pub(super) fn meter(&self) -> &Cell<usize> {
+        &self.steps
     }
 }
 
+/// Steps to ask a selector about a message.
+pub(super) fn selection_steps(message: &Message) -> usize {
+    2 + message.head().len() / SELECTED_BYTES
+}
+
 impl Dispatcher {
-    /// Whether a message for these places has to wait for the next turn.
-    pub(super) fn waits_in_burst(&self, places: &[Place]) -> bool {
-        self.burst.is_spent() && self.copies_at(places) > 0
+    /// Whether what is sent has to wait for the next turn.
+    pub(super) fn all_wait_in_burst(&self, sends: &[Publication]) -> bool {
+        self.burst.is_spent()
+            && (self.copies_of(sends) > 0 || !sends.iter().all(|send| self.is_light(&send.target)))
     }
 
-    /// The same for what a COMMIT sends.
-    pub(super) fn all_wait_in_burst(&self, sends: &[Publication]) -> bool {
-        self.burst.is_spent() && self.copies_of(sends) > 0
+    /// The same for a subscription.
+    pub(super) fn subscribes_in_burst(&self, subscribing: &Subscribing) -> bool {
+        let is_light = |source: &Source| match source {
+            Source::One(name) => self.is_light_name(name),
+            Source::Matching(_) => false,
+        };
+        self.burst.is_spent() && !subscribing.sources.iter().all(is_light)
+    }
+
+    /// Whether it is known who gets a message, and takes no selector to find out.
+    fn is_light(&self, target: &Target) -> bool {
+        Self::query_in(target).is_none()
+            && target.names().iter().all(|name| self.is_light_name(name))
+    }
+
+    fn is_light_name(&self, name: &DestinationName) -> bool {
+        match self.names.get(name) {
+            Some(Place::Queue(_)) => true,
+            Some(Place::Topic(key)) => {
+                self.is_audience_known(*key) && !self.topics[key.0].is_selective
+            }
+            None => self.patterns.is_empty(),
+        }
     }
 
     /// A request waits for the next turn.
@@ -80,7 +132,7 @@ impl Dispatcher {
     /// A new turn: those who waited for it go on. Not in the one in which the store has come to rest, since the requests of
     /// others are not taken as long as it is busy.
     pub(super) fn go_on_with_burst(&mut self, now: Now) {
-        self.burst.made = 0;
+        self.burst.steps.set(0);
         if !self.goes_on_with_burst() || !std::mem::replace(&mut self.burst.is_due, true) {
             return;
         }
@@ -112,7 +164,7 @@ impl Dispatcher {
     /// Copies of one message are about to be made, in so many queues.
     pub(super) fn begin_copies(&mut self, publication: &mut Publication, queues: usize) {
         let copies = queues.saturating_sub(1);
-        self.burst.made += copies;
+        self.burst.spend(copies * COPY_STEPS);
         // Nobody else has it before it is published.
         if let Some(message) = Arc::get_mut(&mut publication.message) {
             message.charge_more(copies * COPY_BYTES);
@@ -128,8 +180,22 @@ impl Dispatcher {
         queues.sum()
     }
 
-    fn copies_at(&self, places: &[Place]) -> usize {
-        self.queue_count(places).saturating_sub(1)
+    /// As many, and the durable and shared subscriptions in use.
+    fn count_at(&self, places: &[Place]) -> usize {
+        let lasting = places.iter().map(|place| match place {
+            Place::Queue(_) => 0,
+            Place::Topic(key) => self.lasting_count(*key),
+        });
+        self.queue_count(places) + lasting.sum::<usize>()
+    }
+
+    /// Durable and shared subscriptions in use that get a topic's messages.
+    fn lasting_count(&self, key: TopicKey) -> usize {
+        let feeds = self.feeds_of(key).into_iter();
+        let logs = feeds
+            .chain([key])
+            .filter_map(|key| self.topics[key.0].log.as_ref());
+        logs.map(|log| log.active.len() + log.shared.len()).sum()
     }
 
     fn copies_of(&self, sends: &[Publication]) -> usize {
@@ -146,7 +212,7 @@ impl Dispatcher {
                     }
                 }
             }
-            queues += self.queue_count(&self.forward(there, send));
+            queues += self.count_at(&self.forward(there, send));
             queues.saturating_sub(1)
         });
         copies.sum()

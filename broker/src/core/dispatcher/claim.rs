@@ -218,7 +218,8 @@ impl Dispatcher {
             let Some(id) = self.queues[key.0].groups.next_listed(owner) else {
                 return true;
             };
-            if serving == Serving::InTheirTurn && self.is_outranked(key, &id, now) {
+            let is_outranked = serving == Serving::InTheirTurn && self.is_outranked(key, &id, now);
+            if is_outranked || self.waits_for_page(key, &id) {
                 self.queues[key.0].groups.list_first(owner, &id);
                 return false;
             }
@@ -228,6 +229,14 @@ impl Dispatcher {
             self.wait_for_credit(owner);
         }
         true
+    }
+
+    /// Whether the first message of a group has to wait for what returns to the disk with the page that is being read: then
+    /// the queue is looked at again.
+    fn waits_for_page(&self, key: QueueKey, id: &GroupId) -> bool {
+        let queue = &self.queues[key.0];
+        let head = queue.groups.head_of(id);
+        head.is_some_and(|head| queue.is_returning_before(head))
     }
 
     /// Whether a message of a higher priority waits in a lane.

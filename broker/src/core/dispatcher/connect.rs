@@ -38,14 +38,17 @@ impl Dispatcher {
                 );
                 return self.refuse(peer, refusal, None);
             }
-            (Some(older), ClientIdPolicy::Takeover) => {
+            // Who has been refused before is about to end: an ERROR is the last that it hears.
+            (Some(older), ClientIdPolicy::Takeover)
+                if self.peers[older.0].standing == Standing::Open =>
+            {
                 let refusal = Refusal::new(
                     "client-id taken over",
                     format!("another connection has connected with client-id '{client_id}'"),
                 );
                 self.refuse(older, refusal, None);
             }
-            (None, _) => {}
+            (Some(_), ClientIdPolicy::Takeover) | (None, _) => {}
         }
         self.client_ids.insert(client_id.clone(), peer);
         self.opened(peer);

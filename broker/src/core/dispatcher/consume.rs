@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Dispatcher;
+use super::burst::JOIN_STEPS;
 use super::consumer::place_bytes;
 use super::delivery::{Delivered, Outcome};
 use super::effect::Promise;
@@ -24,11 +25,14 @@ use crate::core::destination::{
 };
 use crate::core::port::{
     AckMode, Deletion, DeliveryCounter, Intent, Lasting, Memory, Prefetch, ReceiptId, Refusal,
-    Source, Subscribing, SubscriptionHandle,
+    Request, Source, Subscribing, SubscriptionHandle,
 };
 
 impl Dispatcher {
     pub(super) fn subscribe(&mut self, peer: PeerKey, mut subscribing: Subscribing, now: Now) {
+        if self.subscribes_in_burst(&subscribing) {
+            return self.wait_for_turn(peer, Request::Subscribe(Box::new(subscribing)));
+        }
         if let Err(refusal) = self.check_subscriptions() {
             return self.refuse(peer, refusal, subscribing.receipt);
         }
@@ -72,26 +76,31 @@ impl Dispatcher {
             })
             .collect();
         let place = place_bytes(subscribing.selector.is_some());
-        let matching = patterns
+        let of_queues = patterns
             .iter()
-            .map(|pattern| self.queues_matching(pattern).count());
-        if let Err(refusal) = self.check_places(matching.sum::<usize>() * place) {
+            .filter(|pattern| pattern.kind() == DestinationKind::Queue);
+        let queues: Vec<QueueKey> = of_queues
+            .flat_map(|pattern| self.queues_matching(pattern))
+            .collect();
+        self.burst.spend(queues.len() * JOIN_STEPS);
+        if let Err(refusal) = self.check_places(queues.len() * place) {
             return self.refuse(peer, refusal, receipt);
         }
         let memory = subscribing.memory;
         let key = self.insert_subscription(peer, subscribing, &places, patterns.clone());
         self.answer(peer, receipt, promise);
-        for place in places {
-            self.take_from(key, place);
-            if let (Place::Topic(topic), Memory::Retroactive) = (place, memory) {
-                self.recall_of(key, topic, now);
-            }
+        for place in &places {
+            self.take_from(key, *place);
         }
-        for pattern in patterns {
-            self.take_from_matching(key, &pattern);
-            if memory == Memory::Retroactive {
-                self.recall_matching(key, &pattern, now);
-            }
+        // Topics are looked up when they are published to.
+        for pattern in &patterns {
+            self.patterns.insert(pattern, key);
+        }
+        for queue in queues {
+            self.join(key, queue);
+        }
+        if memory == Memory::Retroactive {
+            self.recall(key, &places, &patterns, now);
         }
     }
 
@@ -108,7 +117,9 @@ impl Dispatcher {
             [Place::Topic(topic)] if is_advisory_topic(&self.topics[topic.0].name) => {
                 Err(advisories_are_not_kept())
             }
-            [Place::Topic(topic)] if subscribing.sources.len() == 1 => {
+            [Place::Topic(topic)]
+                if subscribing.sources.len() == 1 && !self.topics[topic.0].name.is_temporary() =>
+            {
                 self.ensure_lasting(peer, Fed::By(topic), lasting, subscribing, now)
             }
             _ => {
@@ -207,22 +218,12 @@ impl Dispatcher {
         }
     }
 
-    /// The same for whatever matches a pattern, now and later. Topics are looked up when they are published to.
-    fn take_from_matching(&mut self, key: SubscriptionKey, pattern: &Pattern) {
-        self.patterns.insert(pattern, key);
-        if pattern.kind() == DestinationKind::Topic {
-            return;
-        }
-        let queues: Vec<QueueKey> = self.queues_matching(pattern).collect();
-        for queue in queues {
-            self.join(key, queue);
-        }
-    }
-
     fn queues_matching<'a>(&'a self, pattern: &'a Pattern) -> impl Iterator<Item = QueueKey> + 'a {
-        names_matching(pattern, &self.ordered_names).filter_map(|(_, place)| match place {
-            Place::Queue(queue) => Some(*queue),
-            Place::Topic(_) => None,
+        names_matching(pattern, &self.ordered_names, self.burst.meter()).filter_map(|(_, place)| {
+            match place {
+                Place::Queue(queue) => Some(*queue),
+                Place::Topic(_) => None,
+            }
         })
     }
 

@@ -19,6 +19,11 @@ use crate::core::port::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ConsumerPriority(pub i32);
 
+impl ConsumerPriority {
+    /// Below that of any consumer.
+    pub(super) const NOBODYS: ConsumerPriority = ConsumerPriority(i32::MIN);
+}
+
 /// Whether a consumer wants a queue for itself (`activemq.exclusive`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exclusivity {
@@ -104,7 +109,7 @@ impl Dispatcher {
     pub(super) fn join(&mut self, key: SubscriptionKey, queue: QueueKey) {
         let subscription = &mut self.subscriptions[key.0];
         if subscription.is_manifold {
-            if !subscription.queues.insert(queue) {
+            if subscription.queues.contains_key(&queue) {
                 return;
             }
             let bytes = place_bytes(subscription.selector.is_some());
@@ -129,7 +134,11 @@ impl Dispatcher {
             standing: Standing::Excluded,
             scan,
         }));
-        self.subscriptions[key.0].consumers.push(consumer);
+        let subscription = &mut self.subscriptions[key.0];
+        subscription.consumers.push(consumer);
+        if subscription.is_manifold {
+            subscription.queues.insert(queue, consumer);
+        }
         let joined = &mut self.queues[queue.0];
         joined.consumers.push(consumer);
         if joined.consumers.len() == 1 {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use stompbox_store::{DestinationId, DestinationKind, DestinationRecord, Operation};
 
 use super::advisory::{Change, adapt};
+use super::burst::JOIN_STEPS;
 use super::consumer::place_bytes;
 use super::flow::Blocker;
 use super::key::{PeerKey, QueueKey, SubscriptionKey, TopicKey};
@@ -132,10 +133,13 @@ impl Dispatcher {
             return Ok(());
         }
         let mut bytes = 0;
-        self.patterns.matches(name, |subscription| {
+        let nodes = self.patterns.matches(name, |subscription| {
             let subscription = &self.subscriptions[subscription.0];
             bytes += place_bytes(subscription.selector.is_some());
         });
+        // It is gone through again when the queue is made.
+        self.burst
+            .spend(2 * nodes + bytes / place_bytes(false) * JOIN_STEPS);
         self.check_places(bytes)
     }
 
@@ -180,15 +184,15 @@ impl Dispatcher {
     /// Whether so many more destinations may be made.
     pub(super) fn check_destinations(&self, more: usize) -> Result<(), Refusal> {
         let limit = self.settings.limits.destinations;
-        if self.names.len() + more <= limit {
+        let held = self.names.len() + self.lasting.len();
+        if held + more <= limit {
             return Ok(());
         }
         Err(Refusal::new(
             "too many destinations",
             format!(
-                "the broker holds {} destinations and limits.destinations is {limit}: use one that \
-                 exists, or raise the limit",
-                self.names.len()
+                "the broker holds {held} destinations, durable and shared subscriptions included, and \
+                 limits.destinations is {limit}: use one that exists, or raise the limit"
             ),
         ))
     }
@@ -249,6 +253,9 @@ impl Dispatcher {
         };
         if let Some(id) = topic.id {
             self.forget_window(id);
+            if self.topic_ids.remove(&id).is_some() {
+                self.batch.operations.push(Operation::Remove(id));
+            }
         }
         self.forget_name(&topic.name);
         self.advise_destination(&topic.name, Change::Stop);
@@ -307,17 +314,24 @@ impl Dispatcher {
     /// Who hears a topic: those that named it and those whose patterns match it, each once.
     pub(super) fn audience_of(&self, key: TopicKey) -> Cow<'_, [SubscriptionKey]> {
         let topic = &self.topics[key.0];
-        if topic.audience_at == Some(self.patterns.generation(DestinationKind::Topic)) {
+        if self.is_audience_known(key) {
             return Cow::Borrowed(&topic.audience);
         }
         if self.patterns.is_empty() {
             return Cow::Borrowed(&topic.subscriptions);
         }
         let mut audience: BTreeSet<SubscriptionKey> = topic.subscriptions.iter().copied().collect();
-        self.patterns.matches(&topic.name, |subscription| {
+        let nodes = self.patterns.matches(&topic.name, |subscription| {
             audience.insert(*subscription);
         });
+        self.burst.spend(nodes);
         Cow::Owned(audience.into_iter().collect())
+    }
+
+    /// Whether it stands in the topic who hears it.
+    pub(super) fn is_audience_known(&self, key: TopicKey) -> bool {
+        let generation = self.patterns.generation(DestinationKind::Topic);
+        self.topics[key.0].audience_at == Some(generation)
     }
 
     /// Notes who hears a topic, where that may have changed.
@@ -325,8 +339,12 @@ impl Dispatcher {
         let generation = self.patterns.generation(DestinationKind::Topic);
         if self.topics[key.0].audience_at != Some(generation) {
             let audience = self.audience_of(key).into_owned();
+            self.burst.spend(audience.len());
+            let has_selector = |to: &SubscriptionKey| self.subscriptions[to.0].selector.is_some();
+            let is_selective = audience.iter().any(has_selector);
             let topic = &mut self.topics[key.0];
             topic.audience = audience;
+            topic.is_selective = is_selective;
             topic.audience_at = Some(generation);
         }
     }

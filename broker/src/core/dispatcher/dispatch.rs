@@ -6,7 +6,7 @@ use stompbox_store::{Rank, Sequence};
 
 use super::Dispatcher;
 use super::claim::Serving;
-use super::consumer::{Seat, Standing};
+use super::consumer::{Consumer, ConsumerPriority, Seat, Standing};
 use super::delivery::{Delivered, Origin, Slot};
 use super::entry::Entry;
 use super::group::{Claim, Membership};
@@ -81,6 +81,7 @@ impl Dispatcher {
         if !subscription.parked.is_empty() && !std::mem::replace(&mut subscription.is_offered, true)
         {
             self.offered.push(key);
+            self.offered_priority = self.offered_priority.max(subscription.priority);
         }
         self.has_credit(consumer);
     }
@@ -95,6 +96,7 @@ impl Dispatcher {
                 if self.offered.is_empty() {
                     return;
                 }
+                self.offered_priority = ConsumerPriority::NOBODYS;
                 for key in std::mem::take(&mut self.offered) {
                     if let Some(subscription) = self.subscriptions.get_mut(key.0) {
                         subscription.is_offered = false;
@@ -150,7 +152,7 @@ impl Dispatcher {
         }
         // What was parked meanwhile has to wait where its owner's credit will find it.
         self.serve_parked(key, Serving::AtLast, now);
-        self.keep_bound(key);
+        self.keep_bound(key, now);
         self.read_values(key);
         self.read_ahead(key);
         self.begin_page(key);
@@ -163,13 +165,38 @@ impl Dispatcher {
             let consumer = &mut self.consumers[next.0];
             let subscription = &self.subscriptions[consumer.subscription.0];
             if subscription.credit.is_left() {
-                return Some(next);
+                let Some(preferred) = self.preferred_to(next) else {
+                    return Some(next);
+                };
+                self.enter_round(preferred);
+                continue;
             }
             consumer.standing = Standing::Parked;
             queue.round.pop();
             self.wait_for_credit(next);
         }
         None
+    }
+
+    /// A consumer of a higher priority that has credit and has not been told so yet, since it takes from several queues: it
+    /// comes first all the same. It stays in its subscription's list, where it is then told what it knows.
+    fn preferred_to(&self, next: ConsumerKey) -> Option<ConsumerKey> {
+        let Consumer {
+            queue, priority, ..
+        } = self.consumers[next.0];
+        if self.offered_priority <= priority {
+            return None;
+        }
+        let parked = self.offered.iter().filter_map(|key| {
+            let subscription = self.subscriptions.get(key.0)?;
+            if subscription.priority <= priority || !subscription.credit.is_left() {
+                return None;
+            }
+            let place = *subscription.queues.get(&queue)?;
+            let consumer = &self.consumers[place.0];
+            (consumer.standing == Standing::Parked).then_some((subscription.priority, place))
+        });
+        parked.max().map(|(_, place)| place)
     }
 
     /// What a consumer without a selector would get.

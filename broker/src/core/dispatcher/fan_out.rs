@@ -6,6 +6,7 @@ use stompbox_store::{MessageNumber, Sender, Sequence};
 
 use super::Dispatcher;
 use super::Place::Topic;
+use super::burst::selection_steps;
 use super::delivery::Origin;
 use super::dispatch::{Dealt, NO_SLOT};
 use super::entry::{Durability, Entry};
@@ -33,7 +34,7 @@ impl Dispatcher {
             self.advise_expired(Topic(key), number);
             return;
         }
-        self.retain(key, number, &publication);
+        self.retain(key, (sequence, number), &publication, publisher);
         let (mode, expires_ms) = (publication.mode, publication.expires_ms);
         let mut slow = Vec::new();
         self.refresh_audience(key);
@@ -53,6 +54,9 @@ impl Dispatcher {
                 continue;
             }
             let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
+            if subscription.selector.is_some() {
+                self.burst.spend(selection_steps(&entry.message));
+            }
             if !self.is_wanted(key, to, &entry, publisher) {
                 continue;
             }
@@ -105,7 +109,7 @@ impl Dispatcher {
         self.reply(peer, Reply::Deliver(delivery));
     }
 
-    fn is_wanted(
+    pub(super) fn is_wanted(
         &self,
         key: TopicKey,
         to: SubscriptionKey,

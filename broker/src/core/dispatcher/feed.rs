@@ -3,7 +3,7 @@
 //! A feed is a topic without a place in the directory: nobody can send to it. Whatever is published to a topic that it is
 //! about is one more row of its log, with the same body, and says which topic it came from; so what holds for the durable
 //! subscriptions of one topic holds for those of many. It is there as long as it has a subscription. *Invariants*: a topic
-//! that a log's row names has a row of its own in the store and stays; a message is in all logs that it belongs to or in
+//! that a log's row names has a row of its own in the store, and stays as long as the feed; a message is in all logs that it belongs to or in
 //! none.
 
 use std::collections::HashMap;

@@ -155,9 +155,10 @@ impl Dispatcher {
         let topic = self.topics.get(key.0)?;
         Some(Sight {
             passed: topic.counters.enqueued + topic.counters.dispatched,
-            // One that somebody was durably subscribed to has a row, to which what is stored refers.
-            is_used: topic.id.is_some()
+            // What the log of a pattern has of it refers to its row.
+            is_used: topic.is_scheduled_for
                 || topic.log.is_some()
+                || self.is_fed_from(&topic.name)
                 || topic.full_count > 0
                 || !topic.held.is_empty()
                 || !topic.blocked.is_empty()

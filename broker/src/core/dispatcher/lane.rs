@@ -43,9 +43,15 @@ pub(super) struct Lane {
 impl Lane {
     /// What is next.
     pub(super) fn front(&self) -> Front<'_> {
-        match (self.resident.first_key_value(), self.paged) {
-            (Some((sequence, _)), Some(range)) if range.first < *sequence => Front::Paged,
-            (Some((sequence, entry)), _) => Front::Entry(*sequence, entry),
+        self.front_beside(|_| false)
+    }
+
+    /// What is next but for these.
+    pub(super) fn front_beside(&self, is_passed: impl Fn(&Entry) -> bool) -> Front<'_> {
+        let first = self.resident().find(|(_, entry)| !is_passed(entry));
+        match (first, self.paged) {
+            (Some((sequence, _)), Some(range)) if range.first < sequence => Front::Paged,
+            (Some((sequence, entry)), _) => Front::Entry(sequence, entry),
             (None, Some(_)) => Front::Paged,
             (None, None) => Front::Empty,
         }

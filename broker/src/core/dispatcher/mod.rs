@@ -160,7 +160,7 @@ pub struct Dispatcher {
     queues: Slab<Queue>,
     queue_ids: FxHashMap<DestinationId, QueueKey>,
     topics: Slab<Topic>,
-    /// Topics that somebody is durably subscribed to, or was.
+    /// Topics that have a row in the store.
     topic_ids: FxHashMap<DestinationId, TopicKey>,
     feeds: feed::Feeds,
     /// Queues of durable and shared subscriptions, by identity.
@@ -208,6 +208,8 @@ pub struct Dispatcher {
     dirty_subscriptions: Vec<SubscriptionKey>,
     /// Subscriptions that may have credit for more of their queues.
     offered: Vec<SubscriptionKey>,
+    /// The highest priority among them.
+    offered_priority: ConsumerPriority,
     /// Destinations with something that becomes visible at a ticket.
     hidden: VecDeque<(Ticket, Place)>,
     page_outs: VecDeque<paging::PageOut>,
@@ -297,6 +299,7 @@ impl Dispatcher {
             walks_unfinished: Vec::new(),
             dirty_subscriptions: Vec::new(),
             offered: Vec::new(),
+            offered_priority: ConsumerPriority::NOBODYS,
             hidden: VecDeque::new(),
             page_outs: VecDeque::new(),
             page_waits: VecDeque::new(),
@@ -361,6 +364,9 @@ impl Dispatcher {
         for tally in &recovered.scheduled {
             if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
                 self.queues[queue].scheduled_count = tally.count;
+            }
+            if let Some(&TopicKey(topic)) = self.topic_ids.get(&tally.destination) {
+                self.topics[topic].is_scheduled_for = true;
             }
         }
         self.recover_subscriptions(recovered);

@@ -41,6 +41,13 @@ impl Dispatcher {
         receipt: Option<ReceiptId>,
         now: Now,
     ) {
+        if self.all_wait_in_burst(std::slice::from_ref(&publication)) {
+            let send = Request::Send {
+                publication,
+                receipt,
+            };
+            return self.wait_for_turn(peer, send);
+        }
         let places = match self.places_of(peer, &publication.target, now) {
             Ok(places) => places,
             Err(refusal) => return self.refuse(peer, refusal, receipt),
@@ -50,13 +57,6 @@ impl Dispatcher {
             return self.send_specially(peer, &places, publication, receipt, now);
         }
         let places = self.forward(places, &publication);
-        if self.waits_in_burst(&places) {
-            let send = Request::Send {
-                publication,
-                receipt,
-            };
-            return self.wait_for_turn(peer, send);
-        }
         if let Err(refusal) = self.check_room(&places, publication.message.bytes(), now) {
             return self.refuse(peer, refusal, receipt);
         }
@@ -131,13 +131,6 @@ impl Dispatcher {
         if self.is_disk_full {
             self.advise_disk_full(peer, places);
             return self.refuse_for_disk(peer, receipt);
-        }
-        if self.all_wait_in_burst(std::slice::from_ref(&publication)) {
-            let send = Request::Send {
-                publication,
-                receipt,
-            };
-            return self.wait_for_turn(peer, send);
         }
         if !self.can_judge(&publication, places, now) {
             let send = Request::Send {

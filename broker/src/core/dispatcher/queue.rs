@@ -253,7 +253,7 @@ impl Queue {
     }
 
     /// Ranks whose lane is not empty, the first to be delivered first.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = Rank> + use<> {
+    pub(super) fn occupied(&self) -> impl DoubleEndedIterator<Item = Rank> + use<> {
         let bits = self.occupied;
         (0..LANE_COUNT as u8)
             .filter(move |rank| bits & (1 << rank) != 0)
@@ -296,6 +296,12 @@ impl Queue {
         own.map(|(_, sequence)| *sequence).min()
     }
 
+    /// Whether something that stands before a message is about to be part of the range again, when the page that is being
+    /// read has come.
+    pub(super) fn is_returning_before(&self, position: Position) -> bool {
+        self.regained.iter().any(|first| *first < position)
+    }
+
     /// Whether something that stands before a message must be given first: it is about to be part of the range again, or
     /// waits out a delay in its lane.
     pub(super) fn is_held_back(
@@ -303,10 +309,9 @@ impl Queue {
         (rank, sequence): Position,
         is_ready: impl Fn(&Entry) -> bool,
     ) -> bool {
-        let is_returning = self.regained.iter().any(|first| *first < (rank, sequence));
         let first = (rank, Sequence(i64::MIN));
         let mut before = self.waiting_out.range(first..(rank, sequence));
-        is_returning
+        self.is_returning_before((rank, sequence))
             || before.any(|(rank, sequence)| {
                 let entry = self.lane(*rank).get(*sequence);
                 entry.is_some_and(|entry| !is_ready(entry))

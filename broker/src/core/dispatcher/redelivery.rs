@@ -9,6 +9,7 @@ use stompbox_store::{Medium, Move, Operation, Rank, Sequence};
 use super::delivery::{Delivered, Origin, Outcome};
 use super::entry::Entry;
 use super::full::{Home, NOBODY, Undo};
+use super::group::GroupId;
 use super::key::{QueueKey, SubscriptionKey, TopicKey};
 use super::timer::Timer;
 use super::{Dispatcher, Place};
@@ -140,19 +141,35 @@ impl Dispatcher {
         }
     }
 
-    /// An entry that is in no lane returns: with its group, if something of that is parked, or to its place.
+    /// An entry that is in no lane returns: to its place, or with its group, if something of that is parked or its owner
+    /// may yet put off what stands behind it.
     pub(super) fn put_back(&mut self, key: QueueKey, rank: Rank, sequence: Sequence, entry: Entry) {
         if self.drop_superseded(key, rank, sequence, &entry) {
             return;
         }
         self.enter_value(key, rank, sequence, &entry);
         if let Some(group) = self.group_to_wait_with(key, &entry)
-            && self.queues[key.0].groups.has_parked(&group)
+            && self.returns_with_group(key, &group)
         {
             self.park(key, &group, (rank, sequence), entry);
             return self.mark(key);
         }
         self.put_in_lane(key, rank, sequence, entry);
+    }
+
+    fn returns_with_group(&self, key: QueueKey, group: &GroupId) -> bool {
+        let groups = &self.queues[key.0].groups;
+        let may_put_off = self.redelivery_order(key) == RedeliveryOrder::Pass;
+        groups.has_parked(group) || (may_put_off && groups.owner_of(group).is_some())
+    }
+
+    /// What a redelivery that waits does to those behind it.
+    fn redelivery_order(&self, key: QueueKey) -> RedeliveryOrder {
+        let queue = &self.queues[key.0];
+        match queue.exclusive {
+            Some(_) => RedeliveryOrder::Hold,
+            None => queue.policy.redelivery_order,
+        }
     }
 
     pub(super) fn put_in_lane(
@@ -180,12 +197,11 @@ impl Dispatcher {
         now: Now,
     ) {
         entry.not_before = due;
-        let queue = &self.queues[key.0];
-        let order = match queue.exclusive {
-            Some(_) => RedeliveryOrder::Hold,
-            None => queue.policy.redelivery_order,
-        };
+        self.enter_value(key, rank, sequence, &entry);
+        let order = self.redelivery_order(key);
         let group = self.group_to_wait_with(key, &entry);
+        // It waits there, and a ring may be too full with it.
+        self.mark(key);
         match (order, group) {
             (RedeliveryOrder::Pass, Some(group)) if !entry.is_expired(now.wall_ms) => {
                 // It holds its group back, and nothing else.

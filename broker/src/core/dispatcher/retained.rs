@@ -6,34 +6,41 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stompbox_store::{MessageNumber, Sequence};
+use rustc_hash::FxHashSet;
+use stompbox_store::{MessageNumber, Sender, Sequence};
 
-use super::Dispatcher;
 use super::entry::{Durability, Entry};
 use super::key::{SubscriptionKey, TopicKey};
-use super::property::{Place, Seen};
+use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, Pattern, names_matching};
 use crate::core::message::Publication;
 
+/// One of them.
+#[derive(Debug, Clone)]
+struct Kept {
+    /// Its place among what was published.
+    sequence: Sequence,
+    publisher: Sender,
+    entry: Entry,
+}
+
 /// The last messages of a topic, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
-    entries: VecDeque<Entry>,
+    kept: VecDeque<Kept>,
     bytes: usize,
 }
 
 impl Retained {
-    fn push(&mut self, entry: Entry, messages_max: usize, bytes_max: usize) {
-        self.bytes += entry.message.bytes();
-        self.entries.push_back(entry);
-        while self.entries.len() > messages_max
-            || (self.bytes > bytes_max && self.entries.len() > 1)
-        {
-            let Some(oldest) = self.entries.pop_front() else {
+    fn push(&mut self, kept: Kept, messages_max: usize, bytes_max: usize) {
+        self.bytes += kept.entry.message.bytes();
+        self.kept.push_back(kept);
+        while self.kept.len() > messages_max || (self.bytes > bytes_max && self.kept.len() > 1) {
+            let Some(oldest) = self.kept.pop_front() else {
                 return;
             };
-            self.bytes -= oldest.message.bytes();
+            self.bytes -= oldest.entry.message.bytes();
         }
     }
 }
@@ -43,8 +50,9 @@ impl Dispatcher {
     pub(super) fn retain(
         &mut self,
         key: TopicKey,
-        number: MessageNumber,
+        (sequence, number): (Sequence, MessageNumber),
         publication: &Publication,
+        publisher: Sender,
     ) {
         let topic = &mut self.topics[key.0];
         let messages_max = topic.policy.retained_messages;
@@ -56,49 +64,66 @@ impl Dispatcher {
         let entry = Entry::new(number, message, mode, expires_ms, Durability::Volatile);
         let bytes_max = topic.policy.retained_bytes;
         let retained = topic.retained.get_or_insert_default();
-        retained.push(entry, messages_max, bytes_max);
+        let kept = Kept {
+            sequence,
+            publisher,
+            entry,
+        };
+        retained.push(kept, messages_max, bytes_max);
     }
 
-    /// A new subscription begins with what a topic has kept.
-    pub(super) fn recall_of(&mut self, to: SubscriptionKey, key: TopicKey, now: Now) {
-        let topic = &self.topics[key.0];
-        let Some(retained) = &topic.retained else {
-            return;
-        };
-        let place = Place {
-            destination: &topic.name,
-            instance: &self.instance,
-        };
-        let selector = self.subscriptions[to.0].selector.clone();
-        let is_wanted = |entry: &&Entry| {
-            let seen = Seen { entry, place };
-            !entry.is_expired(now.wall_ms)
-                && selector
-                    .as_ref()
-                    .is_none_or(|selector| selector.matches(&seen))
-        };
-        let recalled: Vec<Entry> = retained.entries.iter().filter(is_wanted).cloned().collect();
-        let pending = &mut self.subscriptions[to.0].pending;
-        for entry in recalled {
-            pending.push(Sequence(entry.number.0), key, entry);
-        }
-        self.look_at(to);
-    }
-
-    /// The same with what all topics have kept that match a pattern.
-    pub(super) fn recall_matching(&mut self, to: SubscriptionKey, pattern: &Pattern, now: Now) {
-        if pattern.kind() != DestinationKind::Topic {
-            return;
-        }
-        let topics: Vec<TopicKey> = names_matching(pattern, &self.ordered_names)
-            .filter_map(|(_, place)| match place {
-                super::Place::Topic(topic) => Some(*topic),
-                super::Place::Queue(_) => None,
-            })
-            .filter(|topic| self.topics[topic.0].retained.is_some())
+    /// A new subscription begins with what its topics have kept: those that it names, and those that its patterns match.
+    pub(super) fn recall(
+        &mut self,
+        to: SubscriptionKey,
+        named: &[Place],
+        patterns: &[Arc<Pattern>],
+        now: Now,
+    ) {
+        let named = named.iter().filter_map(|place| match place {
+            Place::Topic(topic) => Some(*topic),
+            Place::Queue(_) => None,
+        });
+        let matching = patterns.iter().flat_map(|pattern| self.keeping(pattern));
+        let mut met = FxHashSet::default();
+        // It may name one that a pattern matches too.
+        let topics: Vec<TopicKey> = named
+            .chain(matching)
+            .filter(|topic| met.insert(*topic))
             .collect();
         for topic in topics {
             self.recall_of(to, topic, now);
         }
+    }
+
+    fn recall_of(&mut self, to: SubscriptionKey, key: TopicKey, now: Now) {
+        let topic = &self.topics[key.0];
+        let Some(retained) = &topic.retained else {
+            return;
+        };
+        let is_wanted = |kept: &&Kept| {
+            let entry = &kept.entry;
+            !entry.is_expired(now.wall_ms) && self.is_wanted(key, to, entry, kept.publisher)
+        };
+        let recalled: Vec<Kept> = retained.kept.iter().filter(is_wanted).cloned().collect();
+        let pending = &mut self.subscriptions[to.0].pending;
+        for kept in recalled {
+            pending.push(kept.sequence, key, kept.entry);
+        }
+        self.look_at(to);
+    }
+
+    /// The topics that match a pattern and have kept something.
+    fn keeping(&self, pattern: &Pattern) -> Vec<TopicKey> {
+        if pattern.kind() != DestinationKind::Topic {
+            return Vec::new();
+        }
+        names_matching(pattern, &self.ordered_names, self.burst.meter())
+            .filter_map(|(_, place)| match place {
+                Place::Topic(topic) => Some(*topic),
+                Place::Queue(_) => None,
+            })
+            .filter(|topic| self.topics[topic.0].retained.is_some())
+            .collect()
     }
 }

@@ -240,7 +240,7 @@ impl Dispatcher {
         let message = Message::new(&lines, body, priority, row.timestamp_ms, charge);
         let publication = Publication {
             target: Target::One(Arc::clone(to)),
-            message: Arc::new(message),
+            message: Arc::new(message.in_own_group()),
             mode: DeliveryMode::NonPersistent,
             expires_ms: 0,
             sent_ms: now.wall_ms,

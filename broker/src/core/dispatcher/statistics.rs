@@ -199,7 +199,9 @@ impl Dispatcher {
                 .into_iter()
                 .collect(),
             StatisticsQuery::Matching(pattern) => {
-                let places = names_matching(pattern, &self.ordered_names).map(|(_, place)| *place);
+                let walked = self.burst.meter();
+                let named = names_matching(pattern, &self.ordered_names, walked);
+                let places = named.map(|(_, place)| *place);
                 bounded(places.map(|place| self.report_of(place)))
             }
             StatisticsQuery::Subscriptions => {

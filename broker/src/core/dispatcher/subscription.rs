@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use stompbox_store::{MessageNumber, Sequence};
 
@@ -224,8 +224,8 @@ pub(super) struct Subscription {
     pub(super) parked: VecDeque<ConsumerKey>,
     /// Whether it stands in the dispatcher's list of those that may have credit for more of them.
     pub(super) is_offered: bool,
-    /// The queues that it has a place at, where it may have several.
-    pub(super) queues: FxHashSet<QueueKey>,
+    /// The queues that it has a place at, where it may have several, and which place.
+    pub(super) queues: FxHashMap<QueueKey, ConsumerKey>,
     /// For those places.
     pub(super) places_charge: Charge,
     /// The topics that it named, and where it stands among their subscriptions.

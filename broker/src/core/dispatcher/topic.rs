@@ -26,7 +26,7 @@ pub(super) struct TopicCounters {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<DestinationName>,
-    /// Its row in the store, once somebody was durably subscribed to it.
+    /// Its row in the store, once something that is stored refers to it.
     pub(super) id: Option<DestinationId>,
     /// For subscriptions that last, while there are any.
     pub(super) log: Option<Box<TopicLog>>,
@@ -39,6 +39,8 @@ pub(super) struct Topic {
     pub(super) audience: Vec<SubscriptionKey>,
     /// None when `subscriptions` has changed since.
     pub(super) audience_at: Option<Generation>,
+    /// Whether any of them has a selector.
+    pub(super) is_selective: bool,
     /// Published when the watermark has reached the ticket and the topic is not crowded: what a COMMIT sent, and
     /// whatever came behind it.
     pub(super) held: VecDeque<(Ticket, (Sequence, MessageNumber), Sender, Publication)>,
@@ -48,6 +50,8 @@ pub(super) struct Topic {
     pub(super) is_crowded: bool,
     /// Connections whose SENDs wait for `full_count` to be 0.
     pub(super) blocked: Vec<PeerKey>,
+    /// Whether something may be scheduled for it.
+    pub(super) is_scheduled_for: bool,
     /// When it was last seen to be used.
     pub(super) last_use: Option<LastUse>,
     pub(super) counters: TopicCounters,
@@ -64,10 +68,12 @@ impl Topic {
             subscriptions: Vec::new(),
             audience: Vec::new(),
             audience_at: None,
+            is_selective: false,
             held: VecDeque::new(),
             full_count: 0,
             is_crowded: false,
             blocked: Vec::new(),
+            is_scheduled_for: false,
             last_use: None,
             counters: TopicCounters::default(),
         }

@@ -11,6 +11,7 @@ use stompbox_store::{
 };
 
 use super::Dispatcher;
+use super::burst::LASTING_STEPS;
 use super::effect::Promise;
 use super::entry::{Durability, Entry};
 use super::full::NOBODY;
@@ -145,6 +146,7 @@ impl Dispatcher {
             let own = self.append_to_log(key, identity, publication, routing, None);
             promise = promise.and(own);
         }
+        self.burst.spend(shared.len() * LASTING_STEPS);
         for queue in shared {
             let is_own = self.is_own(queue, routing);
             if !is_own && self.is_for_lasting(queue, number, publication, None) {
@@ -195,6 +197,7 @@ impl Dispatcher {
             Durability::Volatile
         };
         let active = log.active.clone();
+        self.burst.spend(active.len() * LASTING_STEPS);
         // Read back one by one when they are wanted: their copies would be too many.
         let is_for_disk_only = is_logged && active.len() > 1 && self.is_crowded_by_copies();
         for queue in active {

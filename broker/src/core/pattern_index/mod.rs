@@ -69,17 +69,19 @@ impl<K: Ord> PatternIndex<K> {
     }
 
     /// Calls `found` with the key of every pair whose pattern matches. A key that is in with several patterns comes
-    /// once for each that does. The order depends on what is in alone, not on how it came in.
-    pub fn matches<'a>(&'a self, name: &DestinationName, mut found: impl FnMut(&'a K)) {
+    /// once for each that does. The order depends on what is in alone, not on how it came in. Returns how many nodes
+    /// it took.
+    pub fn matches<'a>(&'a self, name: &DestinationName, mut found: impl FnMut(&'a K)) -> usize {
         if name.is_temporary() {
-            return;
+            return 0;
         }
         let root = &self.tree(name.kind()).root;
         if !is_brokers_own(name.name()) {
-            root.visit(Some(name.name()), &mut found);
-        } else if let Some(own) = root.literals.get(BROKERS_OWN) {
-            own.visit(behind_segment(name.name()).1, &mut found);
+            return root.visit(Some(name.name()), &mut found);
         }
+        root.literals.get(BROKERS_OWN).map_or(0, |own| {
+            own.visit(behind_segment(name.name()).1, &mut found)
+        })
     }
 
     /// What answers for names of this kind hold for.
@@ -163,20 +165,20 @@ impl<K: Ord> Node<K> {
         }
     }
 
-    /// As deep as the name has segments, and so at most as half a name has bytes.
-    fn visit<'a>(&'a self, name: Option<&str>, found: &mut impl FnMut(&'a K)) {
+    /// As deep as the name has segments, and so at most as half a name has bytes. Returns how many nodes it took.
+    fn visit<'a>(&'a self, name: Option<&str>, found: &mut impl FnMut(&'a K)) -> usize {
         self.rests.iter().for_each(&mut *found);
         let Some(name) = name else {
             self.ends.iter().for_each(found);
-            return;
+            return 1;
         };
         let (segment, below) = behind_segment(name);
-        if let Some(child) = self.literals.get(segment) {
-            child.visit(below, found);
-        }
-        if let Some(child) = &self.any {
-            child.visit(below, found);
-        }
+        let children = [self.literals.get(segment), self.any.as_ref()];
+        let below = children
+            .into_iter()
+            .flatten()
+            .map(|child| child.visit(below, found));
+        1 + below.sum::<usize>()
     }
 }
 

@@ -130,3 +130,30 @@ async fn a_connection_still_beats_when_its_buffers_are_given_back() {
     }
     assert_eq!(bench.wakes().await, 0);
 }
+
+#[tokio::test]
+async fn what_a_peer_said_before_it_shut_its_side_is_acted_on() {
+    let mut bench = Bench::new().await;
+    // While CONNECT is being answered nothing else is decoded.
+    let said = b"CONNECT\naccept-version:1.2\n\n\0SEND\ndestination:/queue/a\n\nbody\0";
+    bench.client.write_all(said).await.expect("it reads");
+    while !matches!(bench.requests.recv().await, Some(Message::Requests(..))) {}
+    // Both come in one step, as they do when the dispatcher is slower than the network.
+    bench.client.shutdown().await.expect("it is open");
+    bench
+        .replies
+        .send(ToConnection::Replies(vec![Reply::Opened]))
+        .unwrap_or_else(|_| panic!("it lives"));
+    let sent = loop {
+        match bench.requests.recv().await {
+            Some(Message::Requests(_, requests, _)) => {
+                break requests
+                    .iter()
+                    .any(|request| matches!(request, Request::Send { .. }));
+            }
+            Some(_) => {}
+            None => break false,
+        }
+    };
+    assert!(sent, "the SEND was dropped");
+}

@@ -50,7 +50,20 @@ impl Client {
         random: &mut Random,
         wire: &mut Vec<u8>,
     ) {
-        let names_subscription = self.version != Version::V1_0 || random.percent(50);
+        let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
+        let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
+        let is_ambiguous = self.given_up.contains(named);
+        if is_unnamed && is_ambiguous {
+            return;
+        }
+        let may_omit = self.version == Version::V1_0 && !is_ambiguous;
+        let names_subscription = !is_unnamed && (!may_omit || random.percent(50));
+        if self.version != Version::V1_2 {
+            trace::count(match names_subscription {
+                true => "op: ACK by message-id and subscription",
+                false => "op: ACK by message-id",
+            });
+        }
         let (at, index) = self.meant(chosen, names_subscription);
         let subscription = &mut self.subscriptions[at];
         let id = subscription.id.clone();
@@ -143,9 +156,12 @@ impl Client {
         trace::count("op: ACK stale");
         // Where it does not say whose, what a browser was shown of the same message would be meant.
         let says_whose = self.version != Version::V1_0 || !self.browsers.is_empty();
-        let names_subscription = says_whose || random.percent(50);
+        if says_whose && self.is_unnamed(&id) {
+            return;
+        }
+        let names_subscription = says_whose || (!self.is_unnamed(&id) && random.percent(50));
         let mut draft = self.acknowledgement(Word::Ack, &id, &got, names_subscription);
-        if random.percent(10) {
+        if random.percent(35) {
             trace::count("op: ACK stale with a receipt");
             let receipt = self.fresh("stale");
             // It may pass what takes the delivery back, where that is held back; otherwise the answer is ERROR.

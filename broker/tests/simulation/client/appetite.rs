@@ -3,12 +3,8 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, RING, STRICT, STRICT_CONSUMER};
+use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
-
-/// What runs leave out that name nothing else: the order within message groups is not kept yet in every case, and what a ring
-/// hands out has been seen to pass what is of a higher priority.
-const LEFT_OUT: &str = "group,ring";
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -59,14 +55,20 @@ pub(super) struct Taste {
     pub(super) cron: usize,
     /// Whether anybody looks at what is scheduled.
     pub(super) manage: bool,
+    /// Whether the console cancels some of it.
+    pub(super) console: bool,
     /// Messages with an id by which repeats are known.
     pub(super) duplicate: usize,
     /// Subscriptions that are durable or shared.
     pub(super) lasting: usize,
+    /// Subscriptions that say in another way than by a number of messages how much they hold.
+    pub(super) prefetch: usize,
     /// Subscriptions that do not hear their own connection.
     pub(super) no_local: usize,
     /// Subscriptions that want but so much kept for them.
     pub(super) pending: usize,
+    /// Subscriptions that begin with what topics have kept.
+    pub(super) retroactive: usize,
 }
 
 impl Appetite {
@@ -96,6 +98,11 @@ impl Appetite {
 }
 
 impl Appetite {
+    /// Whether the console takes off what is scheduled.
+    pub(crate) fn has_console(&self) -> bool {
+        self.taste.later > 0 && self.taste.console
+    }
+
     /// Whether something comes by the calendar.
     pub(crate) fn knows_calendar(&self) -> bool {
         self.taste.later > 0 && self.taste.cron > 0
@@ -125,12 +132,15 @@ impl Taste {
             later: pick([0, 0, 15, 50]),
             cron: pick([0, 0, 10, 30]),
             manage: true,
+            console: true,
             duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
+            prefetch: pick([0, 0, 30, 60]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
+            retroactive: pick([0, 0, 40, 90]),
         }
-        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or(LEFT_OUT.to_owned()))
+        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or_default())
     }
 
     /// Leaves out what is named, separated by commas: for whoever looks for the cause of a failure.
@@ -148,6 +158,7 @@ impl Taste {
                 "reject" => [STRICT, STRICT_CONSUMER]
                     .into_iter()
                     .for_each(|strict| self.palette.leave_out(strict)),
+                "last" => self.palette.leave_out(LEVELS),
                 "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
                     .into_iter()
                     .for_each(|queue| self.palette.leave_out(queue)),
@@ -158,8 +169,11 @@ impl Taste {
                 "later" => self.later = 0,
                 "cron" => self.cron = 0,
                 "manage" => self.manage = false,
+                "console" => self.console = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "retained" => self.retroactive = 0,
+                "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,
                 _ => {}
             }

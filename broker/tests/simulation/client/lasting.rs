@@ -27,8 +27,11 @@ impl Client {
             Form::Shared => "op: SUBSCRIBE shared",
         });
         let mut wishes = Wishes::default();
-        wishes.wish_prefetch(&random.between(1, 5).to_string(), random);
+        wishes.wish_prefetch(self.appetite.taste.prefetch, random);
         self.wish_order(&mut wishes, random);
+        // Which is refused.
+        let forgets = usize::from(self.appetite.taste.retroactive > 0);
+        self.wish_memory(&mut wishes, forgets, random);
         if let Some(selector) = self.own_selector(&identity, random) {
             wishes.headers.push(("selector", selector.to_owned()));
         }
@@ -43,6 +46,7 @@ impl Client {
         };
         let mode = Mode::any(random);
         let mut draft = self.subscription(id.clone(), &destination, mode);
+        self.limit_latest(wishes.limit);
         for (name, value) in wishes.headers {
             draft = draft.with(name, value);
         }

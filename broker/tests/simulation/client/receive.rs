@@ -112,7 +112,10 @@ impl Client {
         random: &mut Random,
         wire: &mut Vec<u8>,
     ) {
-        let subscription = text(frame, "subscription").expect("a subscription");
+        let destination = text(frame, "destination").unwrap_or_default();
+        let subscription = text(frame, "subscription")
+            .or_else(|| self.unnamed.get(&destination).cloned())
+            .expect("a subscription");
         let at = self
             .subscriptions
             .iter()
@@ -146,7 +149,7 @@ impl Client {
         let deliveries = text(frame, "JMSXDeliveryCount").and_then(|count| count.parse().ok());
         let deliveries = deliveries.expect("a count");
         let is_redelivered = frame.text("redelivered").as_deref() == Some("true");
-        judge.received((id, place.clone()), deliveries, is_redelivered);
+        judge.received((id, place.clone()), deliveries, is_redelivered, is_answer);
         if let Some(address) = text(frame, "reply-to")
             && self.answers.len() < ANSWERS_MAX
         {
@@ -159,10 +162,12 @@ impl Client {
             return;
         }
         self.received += 1;
+        live.limit.check(&live.open);
         live.open.push(Got {
             delivered: ((id, place), deliveries),
             message_id: text(frame, "message-id").expect("a message-id"),
             ack: text(frame, "ack"),
+            body_bytes: frame.body().len(),
             turn: self.received,
             is_only_copy: is_only_copy && !is_answer,
         });

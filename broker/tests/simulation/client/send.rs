@@ -5,7 +5,7 @@ use stompbox_protocol::Command;
 use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
 use crate::cron::CRONS;
-use crate::policy::{BYTE_NARROW, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse};
+use crate::policy::{BYTE_NARROW, LEVELS, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Sent, Wire};
@@ -37,6 +37,8 @@ impl Client {
         let targets = self.targets(random);
         let times = self.times(&targets, random);
         let is_to_ring = targets.iter().any(|target| is_ring(target));
+        let is_to_levels = targets.iter().any(|target| target == LEVELS);
+        let may_expire = random.percent(self.appetite.expiry);
         let comes_again = times.iter().any(|(name, _)| [REPEAT, CRON].contains(name));
         let sent = Sent {
             targets,
@@ -46,9 +48,12 @@ impl Client {
             group: random
                 .percent(self.appetite.taste.group)
                 .then(|| GROUPS[random.below(GROUPS.len())]),
-            // What a ring drops is seen only where it was stored.
-            is_persistent: random.percent(70) || comes_again || is_to_ring,
-            may_expire: random.percent(self.appetite.expiry),
+            // What a ring drops is seen only where it was stored, and whether a last value has expired before it is replaced.
+            is_persistent: random.percent(70)
+                || comes_again
+                || is_to_ring
+                || (is_to_levels && may_expire),
+            may_expire,
             may_repeat: random.percent(self.appetite.taste.duplicate),
             // One that is not random, so that it changes nothing else of a seed.
             is_resent: judge.sent.len().is_multiple_of(RESENT_EVERY),
@@ -105,9 +110,10 @@ impl Client {
             let header = ["AMQ_SCHEDULED_DELAY", "x-delay"][random.below(2)];
             times.push((header, random.between(0, 2_000).to_string()));
         }
-        // Which firing a message is of that was never stored nobody can tell.
+        // Which firing a message is of that was never stored nobody can tell, nor which of them a limit has dropped.
         let is_told = targets.iter().all(|target| target.starts_with("/queue/"));
-        let may_come_again = is_told || self.appetite.taste.lasting == 0;
+        let taste = &self.appetite.taste;
+        let may_come_again = is_told || (taste.lasting == 0 && taste.pending == 0);
         let by_cron = may_come_again && random.percent(self.appetite.taste.cron);
         if by_cron {
             trace::count("op: SEND by cron");
@@ -179,6 +185,7 @@ impl Client {
             ring if is_ring(ring) => "op: SEND to a ring",
             NARROW => "op: SEND to a queue that holds back",
             BYTE_NARROW => "op: SEND to a queue that holds back by bytes",
+            LEVELS => "op: SEND to a queue of last values",
             STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
             _ => "op: SEND to a queue",
         });

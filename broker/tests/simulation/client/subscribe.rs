@@ -2,10 +2,11 @@
 
 use stompbox_protocol::{Command, Version};
 
+use super::prefetch::Limit;
 use super::send::OWN;
 use super::{Asked, Client, Draft, Mode, Subscription};
 use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS, matches};
-use crate::policy::{STRICT, STRICT_CONSUMER};
+use crate::policy::{PREFETCH_MAX, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 use crate::trace;
 
@@ -16,26 +17,30 @@ const LIVE_MAX: usize = 4;
 const RANKS: [i32; 4] = [-1, 0, 5, 5];
 
 /// What a SUBSCRIBE asks for beside its destination: by a header, or behind the destination's `?`.
-#[derive(Default)]
 pub(super) struct Wishes {
+    pub(super) limit: Limit,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) options: Vec<String>,
 }
 
-impl Wishes {
-    pub(super) fn wish_prefetch(&mut self, prefetch: &str, random: &mut Random) {
-        match random.below(10) {
-            0 => self.headers.push(("prefetch-count", prefetch.to_owned())),
-            _ => self.wish(
-                "activemq.prefetchSize",
-                "consumer.prefetchSize",
-                prefetch,
-                random,
-            ),
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            limit: Limit::of(usize::MAX),
+            headers: Vec::new(),
+            options: Vec::new(),
         }
     }
+}
 
-    fn wish(&mut self, header: &'static str, option: &str, value: &str, random: &mut Random) {
+impl Wishes {
+    pub(super) fn wish(
+        &mut self,
+        header: &'static str,
+        option: &str,
+        value: &str,
+        random: &mut Random,
+    ) {
         if random.percent(15) {
             trace::count("op: SUBSCRIBE option in the destination");
             self.options
@@ -67,7 +72,6 @@ impl Client {
             return self.subscribe_lasting(random, wire);
         }
         let mode = Mode::any(random);
-        let prefetch = random.between(1, 5).to_string();
         let browses = random.percent(self.appetite.taste.browser);
         let sources = if browses {
             trace::count("op: SUBSCRIBE browser");
@@ -76,14 +80,15 @@ impl Client {
             self.sources(random)
         };
         let mut wishes = Wishes::default();
-        wishes.wish_prefetch(&prefetch, random);
+        wishes.wish_prefetch(self.appetite.taste.prefetch, random);
         if browses {
             wishes.headers.push(("browser", "true".to_owned()));
         } else {
             self.wish_order(&mut wishes, random);
+            self.wish_memory(&mut wishes, self.appetite.taste.retroactive, random);
         }
         self.wish_choice(&mut wishes, random);
-        let mut destination = sources;
+        let mut destination = sources.clone();
         if !wishes.options.is_empty() {
             destination = format!("{destination}?{}", wishes.options.join("&"));
         }
@@ -91,12 +96,24 @@ impl Client {
         if browses {
             self.browsers.insert(id.clone());
         }
-        let mut draft = self.subscription(id, &destination, mode);
+        let is_unnamed = !browses && self.may_be_unnamed(&sources) && random.percent(95);
+        let mut draft = self.subscription(id.clone(), &destination, mode);
+        self.limit_latest(wishes.limit);
+        if is_unnamed {
+            draft = self.without_name(draft, sources, id);
+        }
         for (name, value) in wishes.headers {
             draft = draft.with(name, value);
         }
         let draft = self.ask(draft, Asked::Nothing, random);
         self.write(draft, wire);
+    }
+
+    /// The subscription made last may hold so much.
+    pub(super) fn limit_latest(&mut self, limit: Limit) {
+        if let Some(latest) = self.subscriptions.last_mut() {
+            latest.limit = limit;
+        }
     }
 
     /// Takes everything that lasts.
@@ -173,6 +190,18 @@ impl Client {
         }
     }
 
+    pub(super) fn wish_memory(&self, wishes: &mut Wishes, share: usize, random: &mut Random) {
+        if random.percent(share) {
+            trace::count("op: SUBSCRIBE retroactive");
+            wishes.wish(
+                "activemq.retroactive",
+                "consumer.retroactive",
+                "true",
+                random,
+            );
+        }
+    }
+
     fn wish_choice(&mut self, wishes: &mut Wishes, random: &mut Random) {
         let taste = &self.appetite.taste;
         if random.percent(taste.selector) {
@@ -212,6 +241,7 @@ impl Client {
         self.subscriptions.push(Subscription {
             id,
             mode,
+            limit: Limit::of(PREFETCH_MAX),
             open: Vec::new(),
         });
         draft
@@ -224,11 +254,14 @@ impl Client {
         trace::count("op: UNSUBSCRIBE");
         let at = random.below(self.subscriptions.len());
         let gone = self.subscriptions.remove(at);
-        let draft = Draft::new(Command::Unsubscribe).with("id", &gone.id);
+        let draft = self.named(Command::Unsubscribe, &gone.id);
         let draft = self.may_delete(&gone.id, draft, random);
         let open = gone.open.into_iter().map(|got| (gone.id.clone(), got));
         if self.version == Version::V1_2 {
             self.stale.extend(open);
+        } else {
+            let names = open.map(|(_, got)| got.message_id);
+            self.given_up.extend(names);
         }
         let draft = self.ask(draft, Asked::Nothing, random);
         self.write(draft, wire);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use stompbox_broker::core::destination::Pattern;
 use stompbox_broker::core::dispatcher::Exclusivity;
 use stompbox_broker::core::port::{
-    AckMode, ConnectionId, Intent, Locality, Source, Subscribing, SubscriptionHandle,
+    AckMode, ConnectionId, Intent, Locality, Memory, Source, Subscribing, SubscriptionHandle,
 };
 use stompbox_store::DestinationKind;
 
@@ -15,6 +15,8 @@ use super::failure::Outcome;
 use super::topic::Pending;
 use super::{Model, Open, QueueIndex, Seat};
 use crate::catalogue::{Choice, choice_of, matches};
+use crate::policy::PREFETCH_MAX;
+use crate::trace;
 
 /// What a subscription takes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(super) struct Subscription {
     pub(super) origins: Vec<Origin>,
     pub(super) mode: AckMode,
     pub(super) prefetch: usize,
+    /// Beyond so many bytes it is given no more.
+    pub(super) bytes_max: usize,
     pub(super) choice: Option<Choice>,
     pub(super) priority: i32,
     pub(super) is_exclusive: bool,
@@ -70,9 +74,35 @@ impl Subscription {
         self.open.len() + self.pending.sent.len()
     }
 
+    /// Whether it may be given one more: if it holds nothing, however large.
+    pub(super) fn has_room(&self) -> bool {
+        let held: usize = self.open.iter().map(|open| open.bytes).sum();
+        let sent = self.pending.sent.iter().map(|copy| copy.facts.bytes);
+        let bytes = held + sent.sum::<usize>();
+        let out = self.out();
+        out < self.prefetch && (out == 0 || bytes < self.bytes_max)
+    }
+
+    /// How many more it is given in any case, if it has room.
+    pub(super) fn surely_takes(&self) -> usize {
+        match self.bytes_max {
+            usize::MAX => self.prefetch - self.out(),
+            _ => 1,
+        }
+    }
+
     pub(super) fn chooses(&self, facts: &Facts) -> bool {
         self.choice
             .is_none_or(|(_, chooses)| chooses(&facts.traits))
+    }
+
+    /// Whether it wants this of a topic.
+    pub(super) fn wants(&self, facts: &Facts, own: ConnectionId) -> bool {
+        let is_own = self.no_local && facts.publisher == own;
+        if is_own && self.chooses(facts) {
+            trace::count("topic: not heard by its own connection");
+        }
+        !is_own && self.chooses(facts)
     }
 
     /// Whether it takes from a destination itself, and does not just look.
@@ -110,6 +140,10 @@ impl Model {
         if is_strangers || (browses && !is_of_one_queue) {
             return self.refuse(connection);
         }
+        let recalls = subscribing.memory == Memory::Retroactive && !browses;
+        if recalls && subscribing.lasting.is_some() {
+            return self.refuse(connection);
+        }
         let lasting = match &subscribing.lasting {
             None => None,
             Some(lasting) => match self.lasting_of(connection, lasting, subscribing) {
@@ -124,7 +158,11 @@ impl Model {
             age: self.next_age,
             origins,
             mode: subscribing.mode,
-            prefetch: subscribing.prefetch.messages.expect("every client says it") as usize,
+            prefetch: subscribing
+                .prefetch
+                .messages
+                .map_or(PREFETCH_MAX, |messages| PREFETCH_MAX.min(messages as usize)),
+            bytes_max: subscribing.prefetch.bytes.unwrap_or(usize::MAX),
             choice: match lasting {
                 Some(_) => None,
                 None => subscribing.selector.as_ref().map(choice_of),
@@ -143,6 +181,9 @@ impl Model {
         subscriptions.insert(subscribing.subscription, made);
         for index in 0..self.queues.len() {
             self.may_join(index, seat);
+        }
+        if recalls {
+            self.recall(seat);
         }
         let opens_at = lasting.map_or(0, |queue| self.opens_at(queue));
         self.owe(connection, subscribing.receipt.as_ref(), opens_at);

@@ -36,6 +36,9 @@ pub(super) struct Facts {
     pub(super) lines: Option<Vec<u8>>,
 }
 
+/// What the store keeps of a message that was sent again, before its headers; an answer is new.
+const MARK: &str = "x-resent:true\n";
+
 /// What a message says of its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
@@ -93,12 +96,18 @@ impl Facts {
         }
     }
 
-    /// The same as an answer to a BROWSE, which says this of it.
+    /// The same as an answer to a BROWSE, which says this of it: sent once, whatever the message is.
     pub(super) fn as_answer(&self, firing: u32, lines: Vec<u8>) -> Self {
+        let mark_bytes = if self.deliveries_before > 0 {
+            MARK.len()
+        } else {
+            0
+        };
         Self {
-            bytes: self.bytes + lines.len(),
+            bytes: self.bytes - mark_bytes + lines.len(),
             is_persistent: false,
             expires_ms: 0,
+            deliveries_before: 0,
             lines: Some(lines),
             ..self.as_fired(firing)
         }

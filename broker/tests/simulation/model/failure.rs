@@ -6,6 +6,7 @@ use std::time::Duration;
 use stompbox_broker::core::port::{Requeue, Verdict};
 
 use super::entry::{Entry, EntryId, Holds, Reason, Whereabouts};
+use super::last_value::Newer;
 use super::{Model, Open, QueueIndex, Seat, What};
 use crate::policy::Rules;
 use crate::trace;
@@ -81,17 +82,51 @@ impl Model {
     }
 
     fn conclude_entry(&mut self, id: EntryId, outcome: Outcome) -> u64 {
-        let now = self.now;
         let entry = self.entry(id);
         assert_eq!(entry.whereabouts, Whereabouts::Held, "{id:?}");
         let ticket_if_stored = if entry.is_stored { self.ticket } else { 0 };
-        let failure = match outcome {
+        let outcome = match outcome {
             Outcome::Done => {
                 self.done_with(id, self.is_in_unit);
                 self.set(id, Whereabouts::Gone);
                 return ticket_if_stored;
             }
-            _ if entry.is_expired(now) => {
+            _ if self.newer_value(entry) == Newer::Known => {
+                trace::count("last value: replaced");
+                self.set(id, Whereabouts::Gone);
+                return ticket_if_stored;
+            }
+            outcome if self.newer_value(entry) == Newer::Perhaps => {
+                self.doubt(id, outcome);
+                return match outcome {
+                    Outcome::Failed(_) => self.ticket,
+                    _ => 0,
+                };
+            }
+            outcome => outcome,
+        };
+        self.come_to_terms(id, outcome, ticket_if_stored)
+    }
+
+    /// It did not go for the sake of a newer one.
+    pub(super) fn come_to_terms(
+        &mut self,
+        id: EntryId,
+        outcome: Outcome,
+        ticket_if_stored: u64,
+    ) -> u64 {
+        let ticket = self.take_back(id, outcome, ticket_if_stored);
+        if self.entry(id).whereabouts.may_expire() {
+            self.replace_values(id);
+        }
+        ticket
+    }
+
+    fn take_back(&mut self, id: EntryId, outcome: Outcome, ticket_if_stored: u64) -> u64 {
+        let now = self.now;
+        let failure = match outcome {
+            Outcome::Done => unreachable!("it is done with"),
+            _ if self.entry(id).is_expired(now) => {
                 trace::count("expired on return");
                 self.expire(id);
                 return ticket_if_stored;

@@ -227,11 +227,18 @@ impl Model {
         let Some(live) = peer.subscriptions.get_mut(&seat.1) else {
             return;
         };
+        let held: usize = live.open.iter().map(|open| open.bytes).sum();
+        let max = live.bytes_max;
+        assert!(
+            live.open.is_empty() || held < max,
+            "{held} bytes are out, and {max} are to be"
+        );
         live.open.push(Open {
             what,
             counter,
             slot: delivery.tag.slot,
             number,
+            bytes: delivery.message.bytes(),
         });
         let (out, prefetch) = (live.open.len(), live.prefetch);
         assert!(out <= prefetch, "{out} are out, prefetch is {prefetch}");

@@ -47,6 +47,12 @@ fn identity_of(named: &Named, client_id: Option<&str>, topic: &str) -> Identity 
 }
 
 impl Model {
+    /// Who connects with a `client-id` that is in use takes it over, or is refused.
+    pub(crate) fn with_take_over(mut self, takes_over: bool) -> Self {
+        self.takes_over = takes_over;
+        self
+    }
+
     /// Whether another connection has the `client-id` already; otherwise this one has it from now on.
     pub(super) fn takes_client_id(
         &mut self,
@@ -56,9 +62,16 @@ impl Model {
         let Some(client_id) = client_id else {
             return false;
         };
-        if self.client_ids.contains_key(client_id) {
-            trace::count("client-id in use");
-            return true;
+        if let Some(older) = self.client_ids.get(client_id).copied() {
+            if !self.takes_over {
+                trace::count("client-id in use");
+                return true;
+            }
+            trace::count("client-id taken over");
+            // It has been told otherwise already, and is about to end.
+            if self.peers[&older].is_open {
+                self.refuse(older);
+            }
         }
         self.client_ids.insert(client_id.into(), connection);
         false

@@ -1,8 +1,9 @@
 //! The schedule is managed over messages: what a listing answers with, and what is taken off.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
+use stompbox_broker::core::dispatcher::{Finding, InquiryId};
 use stompbox_broker::core::message::{Message, Publication};
 use stompbox_broker::core::port::{ConnectionId, ReceiptId, Request};
 use stompbox_protocol::canonical;
@@ -42,9 +43,19 @@ pub(super) struct Requests {
     removals: VecDeque<Span>,
     removing: BTreeMap<PageId, Span>,
     /// The same of those that name one; and whether that was there.
-    looks: VecDeque<(ConnectionId, ScheduleId)>,
-    looking: BTreeMap<PageId, ConnectionId>,
+    looks: VecDeque<(Looker, ScheduleId)>,
+    looking: BTreeMap<PageId, (Looker, ScheduleId)>,
     found: BTreeMap<ConnectionId, bool>,
+    /// What the console is to hear: whether something was there, and when it may.
+    inquiries: HashMap<InquiryId, Option<(bool, u64)>>,
+}
+
+/// Who looks for one.
+#[derive(Debug, Clone, Copy)]
+enum Looker {
+    /// A connection, whose REMOVE waits.
+    Client(ConnectionId),
+    Console(InquiryId),
 }
 
 fn text_in(message: &Message, name: &str) -> Option<String> {
@@ -71,7 +82,11 @@ fn removed_by(message: &Message) -> Option<ScheduleId> {
     if text_in(message, "AMQ_SCHEDULER_ACTION")? != "REMOVE" {
         return None;
     }
-    let name = text_in(message, "scheduledJobId")?;
+    id_of(&text_in(message, "scheduledJobId")?)
+}
+
+/// What [`name_of`] called it.
+fn id_of(name: &str) -> Option<ScheduleId> {
     let (epoch, counter) = name.split_once('-')?;
     let (epoch, counter): (i64, i64) = (epoch.parse().ok()?, counter.parse().ok()?);
     Some(ScheduleId((epoch << 40) + counter))
@@ -89,7 +104,7 @@ impl Model {
         let requests = &mut self.agenda.requests;
         match removed_by(&publication.message) {
             Some(id) if !requests.found.contains_key(&connection) => {
-                requests.looks.push_back((connection, id));
+                requests.looks.push_back((Looker::Client(connection), id));
                 true
             }
             _ => false,
@@ -136,9 +151,9 @@ impl Model {
         match request.filter {
             ScheduleFilter::One(id) => {
                 let look = requests.looks.pop_front();
-                let (connection, named) = look.expect("somebody named one");
-                assert_eq!(named, id, "another one is looked for");
-                requests.looking.insert(request.id, connection);
+                let look = look.expect("somebody named one");
+                assert_eq!(look.1, id, "another one is looked for");
+                requests.looking.insert(request.id, look);
             }
             _ if request.rows_max > 1 => {
                 let span = requests.removals.pop_front();
@@ -151,10 +166,8 @@ impl Model {
 
     /// What is scheduled has been read.
     pub(crate) fn schedule_came(&mut self, list: &ScheduleList) {
-        if let Some(connection) = self.agenda.requests.looking.remove(&list.id) {
-            let is_there = !list.rows.is_empty();
-            self.agenda.requests.found.insert(connection, is_there);
-            return self.go_on(connection);
+        if let Some((looker, id)) = self.agenda.requests.looking.remove(&list.id) {
+            return self.was_looked_for(looker, id, !list.rows.is_empty());
         }
         let Some((from_ms, until_ms)) = self.agenda.requests.removing.remove(&list.id) else {
             return;
@@ -165,6 +178,52 @@ impl Model {
                 trace::count("schedule: taken off");
             }
         }
+    }
+
+    fn was_looked_for(&mut self, looker: Looker, id: ScheduleId, is_there: bool) {
+        match looker {
+            Looker::Client(connection) => {
+                self.agenda.requests.found.insert(connection, is_there);
+                self.go_on(connection);
+            }
+            Looker::Console(inquiry) => {
+                if is_there && self.take_off(id) {
+                    trace::count("schedule: cancelled by the console");
+                }
+                let ticket = if is_there { self.ticket } else { 0 };
+                let inquiries = &mut self.agenda.requests.inquiries;
+                inquiries.insert(inquiry, Some((is_there, ticket)));
+            }
+        }
+    }
+
+    /// The name of something that is scheduled.
+    pub(crate) fn job_name(&self, index: usize) -> Option<String> {
+        self.agenda.jobs.get(index)?.id.map(name_of)
+    }
+
+    /// The console wants something cancelled.
+    pub(crate) fn inquired(&mut self, inquiry: InquiryId, name: &str) {
+        let id = id_of(name).expect("a name");
+        let requests = &mut self.agenda.requests;
+        requests.looks.push_back((Looker::Console(inquiry), id));
+        requests.inquiries.insert(inquiry, None);
+    }
+
+    /// The console is answered.
+    pub(crate) fn finding_came(&mut self, inquiry: InquiryId, finding: &Finding) {
+        let expected = self.agenda.requests.inquiries.remove(&inquiry);
+        let Some(Some((was_there, ticket))) = expected else {
+            panic!("{inquiry:?} was not looked for: {finding:?}");
+        };
+        assert_eq!(*finding, Finding::Cancelled(was_there), "{inquiry:?}");
+        assert!(ticket <= self.committed, "{inquiry:?} is not stored yet");
+    }
+
+    /// At rest everybody is answered.
+    pub(super) fn check_inquiries(&self) {
+        let inquiries = &self.agenda.requests.inquiries;
+        assert!(inquiries.is_empty(), "never answered: {inquiries:?}");
     }
 
     /// What is due is looked for, or what a BROWSE asks for.

@@ -76,7 +76,7 @@ impl Model {
             return None;
         }
         let live = self.subscription(seat)?;
-        let is_ownerless = self.owner_of_group(entry.queue, entry).is_none();
+        let is_ownerless = self.owners_of(entry.queue, entry).contains(&None);
         let waiting = line.waiting.iter().map(|(id, _)| *id);
         waiting.chain(line.aside.iter().copied()).find(|other| {
             let other = self.entry(*other);
@@ -96,18 +96,14 @@ impl Model {
         let is_chosen = self
             .subscription(seat)
             .is_some_and(|live| live.chooses(&entry.facts));
-        let owner = self.owner_of_group(entry.queue, entry);
-        let may_own = owner.is_none_or(|owner| owner == seat);
-        is_chosen
-            && (may_own || self.is_stranger(entry.queue, entry))
-            && self.group_before(seat, line, entry).is_none()
+        is_chosen && self.may_own(seat, entry) && self.group_before(seat, line, entry).is_none()
     }
 
     /// Whether an entry may have waited for the owner of its group to have credit: then it is given as soon as that has,
     /// whatever else stands in the queue.
     fn may_have_waited(&self, seat: Seat, id: EntryId) -> bool {
         let entry = self.entry(id);
-        self.owner_of_group(entry.queue, entry) == Some(seat)
+        self.owners_of(entry.queue, entry).contains(&Some(seat))
     }
 
     pub(super) fn check_order(&mut self, handed: &[Handed]) {
@@ -116,13 +112,12 @@ impl Model {
             let queue = self.entry(one.id).queue;
             by_queue.entry(queue).or_default().push(*one);
         }
-        for (queue, mut handed) in by_queue {
-            handed.sort_by_key(|one| self.entry(one.id).place());
+        for (queue, handed) in by_queue {
             let line = self.line(queue);
             for one in &handed {
                 self.check_one(queue, &line, *one);
             }
-            let owned_before = self.queues[queue].groups.clone();
+            let owned_before = self.owned_groups(queue);
             let new_owners = self.claim_groups(queue, &handed);
             // What waited with its group is given as soon as the group's owner has credit, whatever else stands there.
             let has_waited =
@@ -200,8 +195,9 @@ impl Model {
         queue: QueueIndex,
         line: &Line,
         handed: &[Handed],
-        owned_before: &BTreeMap<Vec<u8>, Seat>,
+        owned_before: &BTreeSet<Vec<u8>>,
     ) {
+        let owned_now = self.owned_groups(queue);
         let seats: BTreeSet<Seat> = handed.iter().map(|one| one.seat).collect();
         for seat in seats {
             let own = handed.iter().filter(|one| one.seat == seat);
@@ -214,15 +210,21 @@ impl Model {
                 let is_late = entry.moved == self.turn && may_be_late;
                 // It may have waited for the owner of its group to have credit: others pass it.
                 let group = entry.facts.group.as_ref();
-                let was_owned = group.is_some_and(|group| owned_before.contains_key(&group.id));
+                let was_owned = group.is_some_and(|group| owned_before.contains(&group.id));
                 let is_owned = was_owned
-                    || self.owner_of_group(queue, entry).is_some()
+                    || group.is_some_and(|group| owned_now.contains(&group.id))
                     || self.was_released(queue, entry);
                 let looks = self
                     .subscription(seat)
                     .is_some_and(|live| live.choice.is_some());
                 let is_overlooked = looks && entry.facts.rank != last.facts.rank;
+                // What a ring has dropped since may have held it back.
+                let was_behind = self.dropped.iter().any(|dropped| {
+                    let (rank, order) = dropped.place;
+                    dropped.queue == queue && rank == entry.rank && order < entry.order
+                });
                 let is_passed = *sight == Sight::Clear
+                    && !was_behind
                     && entry.place() < last.place()
                     && !is_late
                     && !is_owned
@@ -242,7 +244,7 @@ impl Model {
     }
 
     /// A consumer of a lower priority gets only what nobody of a higher one with credit may have. One that chooses may
-    /// not have looked at it yet, one that takes from several places may not have been told of its credit yet.
+    /// not have looked at it yet.
     fn check_priorities(&self, queue: QueueIndex, handed: &[Handed], new_owners: &[EntryId]) {
         if self.exclusive(queue).is_some() {
             return;
@@ -261,7 +263,6 @@ impl Model {
                 assert!(
                     live.priority <= taker.priority
                         || live.choice.is_some()
-                        || live.only_origin().is_none()
                         || !self.has_credit(*other),
                     "{:?} of {} went to {:?} although {other:?} is of a higher priority",
                     entry.facts.id,

@@ -157,6 +157,7 @@ impl Model {
         let entry = self.add(entry);
         self.touched.insert(entry);
         self.put(entry);
+        self.replace_values(entry);
         if is_persistent { self.ticket } else { 0 }
     }
 }

@@ -9,7 +9,7 @@ use stompbox_broker::core::message::Publication;
 use stompbox_broker::core::port::{ConnectionId, ReceiptId, Reply, Request};
 
 use super::entry::{Entry, EntryId, Whereabouts};
-use super::{Model, QueueIndex};
+use super::{Model, QueueIndex, Seat};
 use crate::policy::{Amount, WhenFull, may_refuse};
 use crate::trace;
 
@@ -215,8 +215,8 @@ impl Model {
         ))
     }
 
-    /// How much of what waits there is certainly taken at once: where all of it has come in this turn and anybody may have
-    /// it.
+    /// How much of what waits there is certainly taken at once: where all of it has come in this turn, anybody may have it,
+    /// and nobody chooses.
     fn taken_at_once(&self, queue: QueueIndex, waiting: &[EntryId]) -> usize {
         let is_plain = |id: &EntryId| {
             let entry = self.entry(*id);
@@ -227,13 +227,19 @@ impl Model {
                 && self.is_in_sight(entry)
                 && !entry.is_expired(self.now)
         };
-        if self.exclusive(queue).is_some() || !waiting.iter().all(is_plain) {
+        let members = &self.queues[queue].members;
+        let chooses = |seat: &Seat| {
+            let live = self.subscription(*seat);
+            live.is_none_or(|live| live.choice.is_some())
+        };
+        let is_special = self.exclusive(queue).is_some() || members.iter().any(chooses);
+        if is_special || !waiting.iter().all(is_plain) {
             return 0;
         }
-        let free = self.queues[queue].members.iter().filter_map(|seat| {
+        let free = members.iter().filter_map(|seat| {
             let live = self.subscription(*seat)?;
             let is_plain = live.choice.is_none() && live.only_origin().is_some();
-            (is_plain && self.has_credit(*seat)).then(|| live.prefetch - live.out())
+            (is_plain && self.has_credit(*seat)).then(|| live.surely_takes())
         });
         free.sum::<usize>().min(waiting.len())
     }

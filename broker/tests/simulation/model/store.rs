@@ -222,7 +222,7 @@ impl Model {
         self.remember(id, None);
         let entry = self.entry(id);
         let rules = self.queues[entry.queue].rules;
-        if entry.whereabouts == Whereabouts::Gone || self.is_dropped(id) {
+        if entry.whereabouts == Whereabouts::Gone || self.is_dropped(id) || self.is_replaced(id) {
             return;
         }
         let entry = self.entry(id);

@@ -20,6 +20,8 @@ pub(super) struct Topic {
     pub(super) owner: Option<ConnectionId>,
     /// What a COMMIT holds back, and everything behind it, with the ticket that it waits for.
     pub(super) held: VecDeque<(u64, Rc<Facts>, i64)>,
+    /// What it has kept, the oldest first, with its place among what was published.
+    pub(super) retained: VecDeque<(Rc<Facts>, i64)>,
 }
 
 /// What one subscription gets of a message.
@@ -40,7 +42,7 @@ pub(super) struct Pending {
     pub(super) sent: VecDeque<Copy>,
     /// Dropped at the subscription's limit while something that had expired counted: it may have gone before, and made room.
     doubtful: Vec<Copy>,
-    fresh: VecDeque<Copy>,
+    pub(super) fresh: VecDeque<Copy>,
     /// What came back, which goes first.
     returned: BTreeMap<(i64, Rc<str>), Copy>,
     delayed: Vec<(Duration, Copy)>,
@@ -81,24 +83,14 @@ impl Model {
             trace::count("topic: expired");
             return;
         }
-        let copy = Copy {
-            facts: Rc::clone(facts),
-            topic: name.into(),
-            order,
-            deliveries: facts.deliveries_before,
-            failures: 0,
-        };
+        self.retain(name, facts, order);
+        let copy = Copy::new(facts, name, order);
         let now_ms = self.now.wall_ms;
         for seat in self.seats() {
             let Some(live) = self.subscription(seat) else {
                 continue;
             };
-            let is_own = live.no_local && facts.publisher == seat.0;
-            if !live.hears(name) || !live.chooses(facts) {
-                continue;
-            }
-            if is_own {
-                trace::count("topic: not heard by its own connection");
+            if !live.hears(name) || !live.wants(facts, seat.0) {
                 continue;
             }
             let goes_out = self.has_credit(seat) && live.pending.is_empty();
@@ -154,7 +146,9 @@ impl Model {
                 && &*copy.topic == topic
                 && known.is_none_or(|known| *known == delivery.number)
         };
-        let is_known = |copy: &Copy| numbers.get(&copy.facts.key()) == Some(&delivery.number);
+        let is_known = |copy: &Copy| {
+            &*copy.topic == topic && numbers.get(&copy.facts.key()) == Some(&delivery.number)
+        };
         // Firings of one schedule look alike: one that nobody has seen is not taken for one that waits.
         let waits = pending.waiting().any(is_known);
         let doubtful = match waits {
@@ -241,6 +235,18 @@ impl Model {
         let id = self.add(entry);
         self.set(id, Whereabouts::Burying(reason));
         self.ticket
+    }
+}
+
+impl Copy {
+    pub(super) fn new(facts: &Rc<Facts>, topic: &str, order: i64) -> Self {
+        Self {
+            facts: Rc::clone(facts),
+            topic: topic.into(),
+            order,
+            deliveries: facts.deliveries_before,
+            failures: 0,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ impl Model {
         batch: Option<&Batch>,
         replies: &[(ConnectionId, Vec<Reply>)],
     ) {
+        self.settle_doubts(batch);
         self.wake();
         self.wake_copies();
         self.part_from_deserted();
@@ -31,6 +32,7 @@ impl Model {
         }
         self.check_touched();
         self.check_room();
+        self.check_replaced();
         self.end_turn_of_lasting();
         self.end_turn_of_duplicates();
         self.end_turn_of_schedule();

@@ -111,6 +111,7 @@ impl Model {
             "receipts that never came: {:?}",
             self.owed
         );
+        self.check_inquiries();
         self.check_bounds();
         for (id, entry) in self.all() {
             let is_hidden = entry.visible_after > self.watermark;
@@ -120,6 +121,7 @@ impl Model {
                 "{id:?} waits for a commit that never comes"
             );
         }
+        self.check_last_values();
         self.check_nobody_waits();
         self.check_schedule(dispatcher.overview().scheduled, true);
         self.check_views(dispatcher);

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::Offset;
+use stompbox_broker::config::ClientIdPolicy;
 use stompbox_broker::core::dispatcher::{DiskLimits, Dispatcher, Settings};
 use stompbox_broker::core::memory::MemoryBudget;
 use stompbox_broker::core::port::{ConnectionId, Request};
@@ -52,7 +53,10 @@ impl World {
         let settings = Settings {
             policies: config.policies.clone(),
             limits: config.limits.clone(),
-            client_id: config.stomp.client_id,
+            client_id: match self.plan.takes_over {
+                true => ClientIdPolicy::Takeover,
+                false => ClientIdPolicy::Refuse,
+            },
             budget: Arc::clone(&budget),
             window: self.plan.window,
             disk: DiskLimits::UNLIMITED,

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) loss_share: usize,
     /// Of ten thousand steps, those that shake everything.
     pub(super) upheaval_share: usize,
+    /// Whether who connects with a `client-id` that is in use takes it over.
+    pub(super) takes_over: bool,
     /// Where cron is read: seconds east of Greenwich.
     pub(super) zone_s: i64,
     /// Whether a minute passes at once now and then.
@@ -30,6 +32,7 @@ impl Plan {
         let messages = random.between(4, 24);
         let appetite = Appetite::draw(random);
         Self {
+            takes_over: random.percent(50),
             zone_s: ZONES[random.below(ZONES.len())],
             leaps: appetite.knows_calendar(),
             connections_max: random.between(1, 5),

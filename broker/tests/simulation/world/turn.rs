@@ -35,24 +35,30 @@ impl World {
         let life = self.life.as_mut().expect("a broker that runs");
         let mut replies = Vec::new();
         for mut event in events {
-            let window = match &event {
-                StoreEvent::Duplicates(found) => Some(found.id),
-                _ => None,
+            // Whoever waited for one of these goes on, and may be refused.
+            let (window, list) = match &event {
+                StoreEvent::Duplicates(found) => (Some(found.id), None),
+                StoreEvent::Schedule(list) => (None, Some(list.clone())),
+                _ => (None, None),
             };
             match &event {
                 StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
                 StoreEvent::Page(page) => self.model.page_came(page.id),
                 StoreEvent::Due(due) => self.model.due_came(due),
-                StoreEvent::Schedule(list) => self.model.schedule_came(list),
                 _ => {}
             }
             self.plant.spoil_event(&mut event, &mut self.random);
             trace::note(|| describe(&event));
             life.dispatcher.store_event(event, now);
-            if let Some(window) = window {
+            if window.is_some() || list.is_some() {
                 take_replies(&mut life.dispatcher, &mut replies);
                 self.model.learn_of_refusals(&replies);
+            }
+            if let Some(window) = window {
                 self.model.window_came(window);
+            }
+            if let Some(list) = list {
+                self.model.schedule_came(&list);
             }
         }
         for _ in 0..requests_max {
@@ -83,6 +89,10 @@ impl World {
         replies.retain(|(id, _)| self.model.knows(*id));
         let expected = batch.as_ref().map(|(_, batch)| batch);
         self.model.end_turn(expected, &replies);
+        let findings = life.dispatcher.drain_findings();
+        for (inquiry, finding) in findings {
+            self.model.finding_came(inquiry, &finding);
+        }
         if let Some((ticket, mut batch)) = batch {
             trace::count("batch");
             self.plant.spoil_batch(&mut batch, &mut self.random);

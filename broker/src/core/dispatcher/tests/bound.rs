@@ -243,6 +243,73 @@ fn with_drop_oldest_what_is_with_a_consumer_stays_with_it() {
 }
 
 #[test]
+fn with_drop_oldest_what_waits_out_a_delay_stays_whatever_it_holds_back() {
+    let mut bench = bounded("drop-oldest", 2);
+    // Behind an exclusive consumer a redelivery waits in its lane.
+    bench.subscribe_with(4, 0, QUEUE, AckMode::ClientIndividual, 1, |wish| {
+        wish.exclusivity = Exclusivity::Exclusive;
+    });
+    send_all(&mut bench, &["a"]);
+    assert_eq!(bench.heard(), ["4<a#1"]);
+    let later = Verdict::Nack {
+        delay: Some(Duration::from_secs(5)),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(4, "a", later, None);
+    send_all(&mut bench, &["b", "c", "d"]);
+    let view = bench.view("q");
+    assert_eq!((view.depth, view.dropped_total), (2, 2));
+    bench.pass(5_000);
+    bench.rest();
+    assert_eq!(bench.heard(), ["4<a#2"]);
+    bench.ack(4, "a");
+    bench.rest();
+    assert_eq!(bench.heard(), ["4<d#1"]);
+}
+
+#[test]
+fn with_drop_oldest_what_stands_behind_a_message_that_was_not_to_be_seen_yet_is_given() {
+    let mut bench = bounded("drop-oldest", 1);
+    bench.subscribe(4, 0, QUEUE, AckMode::ClientIndividual, 9);
+    bench.rest();
+    let hidden = bench.publication(QUEUE, &draft("a"));
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: vec![hidden],
+        receipt: None,
+    };
+    bench.ask(1, commit);
+    bench.turn();
+    bench.send(1, QUEUE, draft("b"));
+    bench.turn();
+    assert_eq!(bench.view("q").dropped_total, 1);
+    assert_eq!(bench.heard(), ["4<b#1"]);
+}
+
+#[test]
+fn with_drop_oldest_what_returns_to_wait_out_a_delay_makes_others_go() {
+    let mut bench = bounded("drop-oldest", 2);
+    bench.subscribe(4, 0, QUEUE, AckMode::ClientIndividual, 1);
+    send_all(&mut bench, &["a"]);
+    let later = Verdict::Nack {
+        delay: Some(Duration::from_secs(5)),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(4, "a", later, Some(1));
+    send_all(&mut bench, &["b", "c", "d"]);
+    assert_eq!(bench.heard(), ["4<a#1", "4<b#1"]);
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: Vec::new(),
+        receipt: None,
+    };
+    bench.ask(4, commit);
+    bench.rest();
+    let view = bench.view("q");
+    assert_eq!((view.depth, view.in_flight, view.dropped_total), (3, 1, 1));
+}
+
+#[test]
 fn with_drop_oldest_what_is_on_disk_only_is_dropped_too() {
     let window = Window {
         messages: 1,

@@ -1,6 +1,8 @@
 //! Messages for many queues at once: what one turn makes, who waits, and that others do not.
 
 use super::*;
+use crate::core::port::Lasting;
+use crate::core::selector::Selector;
 
 const TOPIC: &str = "/topic/VirtualTopic.t";
 const QUEUES: usize = 1_000;
@@ -202,4 +204,107 @@ fn a_virtual_topic_feeds_no_more_queues_than_it_may() {
         "{:?}",
         heard.first()
     );
+}
+
+/// Of so many requests of connection 1 that are much work one turn does some, and what connection 2 sends behind them.
+fn assert_spread(
+    bench: &mut Bench,
+    count: usize,
+    done: impl Fn(&Bench) -> usize,
+    mut ask: impl FnMut(&mut Bench, u32),
+) {
+    come_to_rest(bench);
+    bench.send(2, "/queue/other", draft("a").non_persistent());
+    come_to_rest(bench);
+    let before = done(bench);
+    for number in 0..count {
+        ask(bench, number as u32);
+    }
+    bench.send(2, "/queue/other", draft("b").non_persistent());
+    bench.turn();
+    assert_eq!(bench.view("other").depth, 2);
+    let first = done(bench) - before;
+    assert!((1..count / 2).contains(&first), "{first} of {count}");
+    come_to_rest(bench);
+    assert_eq!(done(bench) - before, count);
+}
+
+fn published(bench: &Bench) -> usize {
+    // Without what connection 2 sends.
+    (bench.dispatcher.counters.enqueued - bench.view("other").depth) as usize
+}
+
+fn with_open(connections: u64) -> Bench {
+    let mut bench = Bench::with_memory(Window::default(), Policies::default(), 1 << 30);
+    for connection in 1..=connections {
+        bench.open(connection);
+    }
+    bench
+}
+
+#[test]
+fn a_subscribe_that_goes_through_many_names_waits_for_its_turn() {
+    const SUBSCRIBES: usize = 300;
+    let mut bench = with_open(3);
+    for number in 0..4_000 {
+        let queue = format!("/queue/many.{number}");
+        bench.subscribe(3, number, &queue, AckMode::Auto, 1);
+    }
+    let done = |bench: &Bench| bench.dispatcher.subscriptions.len();
+    assert_spread(&mut bench, SUBSCRIBES, done, |bench, number| {
+        bench.subscribe(1, number, "/queue/*.none", AckMode::Auto, 1);
+    });
+}
+
+#[test]
+fn a_send_to_many_shared_subscriptions_waits_for_its_turn() {
+    const SENDS: usize = 60;
+    for lasting in [Lasting::Shared, Lasting::SharedDurable] {
+        let mut bench = with_open(3);
+        for number in 0..1_000 {
+            let name = number.to_string().into();
+            bench.subscribe_with(3, number, "/topic/t", AckMode::Client, 1, |wish| {
+                wish.lasting = Some(lasting(name));
+            });
+        }
+        assert_spread(&mut bench, SENDS, published, |bench, _| {
+            bench.send(1, "/topic/t", draft("a").non_persistent());
+        });
+    }
+}
+
+#[test]
+fn a_send_to_topics_that_many_patterns_may_match_waits_for_its_turn() {
+    const SENDS: usize = 400;
+    let mut bench = with_open(3);
+    for number in 0..2_000_u32 {
+        // Eleven segments, of which the bits of a number say whether they are wildcards.
+        let segments = (0..11).map(|bit| if number >> bit & 1 == 1 { "*" } else { "a" });
+        let pattern = format!("/topic/{}.z", segments.collect::<Vec<_>>().join("."));
+        bench.subscribe(3, number, &pattern, AckMode::Auto, 1);
+    }
+    let prefix = ["a"; 11].join(".");
+    assert_spread(&mut bench, SENDS, published, |bench, number| {
+        let topic = format!("/topic/{prefix}.{number}");
+        bench.send(1, &topic, draft("a").non_persistent());
+    });
+}
+
+#[test]
+fn a_send_that_many_selectors_are_asked_about_waits_for_its_turn() {
+    const SENDS: usize = 40;
+    let mut bench = with_open(3);
+    let selector = Selector::parse("a LIKE '%x%y'").expect("a selector");
+    for number in 0..1_000 {
+        let selector = selector.clone().map(Arc::new);
+        bench.subscribe_with(3, number, "/topic/t", AckMode::Auto, 1, |wish| {
+            wish.selector = selector;
+        });
+    }
+    // Who hears it is known.
+    bench.send(2, "/topic/t", draft("a").non_persistent());
+    let head: &str = format!("a:{}\n", "z".repeat(8_000)).leak();
+    assert_spread(&mut bench, SENDS, published, |bench, _| {
+        bench.send(1, "/topic/t", draft("a").non_persistent().head(head));
+    });
 }

@@ -94,3 +94,27 @@ fn memory_is_given_back_with_the_last_holder() {
     bench.heard();
     assert_eq!(bench.budget.used_bytes(), 0);
 }
+
+#[test]
+fn who_was_refused_is_not_told_again_that_its_name_was_taken_over() {
+    let mut bench = Bench::new();
+    bench.dispatcher.settings.client_id = ClientIdPolicy::Takeover;
+    bench.open_as(1, Version::V1_2, Some("c"));
+    bench.open_as(2, Version::V1_2, Some("c"));
+    bench.open_as(3, Version::V1_2, Some("c"));
+    bench.rest();
+    assert_eq!(
+        bench.heard(),
+        [
+            "1<refused: client-id taken over",
+            "2<refused: client-id taken over"
+        ]
+    );
+    // It has been refused for something else, and its end has not come yet.
+    bench.subscribe_with(3, 0, "/queue/a,/queue/b", AckMode::Client, 1, |wish| {
+        wish.intent = Intent::Browse;
+    });
+    bench.open_as(4, Version::V1_2, Some("c"));
+    bench.rest();
+    assert_eq!(bench.heard(), ["3<refused: a browser walks one queue"]);
+}

@@ -207,3 +207,37 @@ fn places_of_wildcard_subscriptions_are_charged_and_bounded() {
     bench.rest();
     assert!(bench.heard().is_empty());
 }
+
+#[test]
+fn a_preferred_consumer_of_several_queues_comes_first_at_each_when_it_has_credit_again() {
+    const QUEUES: [&str; 3] = ["/queue/p.a", "/queue/p.b", "/queue/p.c"];
+    for queue in QUEUES {
+        let mut bench = Bench::new();
+        for connection in [1, 2, 9] {
+            bench.open(connection);
+        }
+        for queue in QUEUES {
+            bench.send(9, queue, draft("a"));
+        }
+        let mode = AckMode::ClientIndividual;
+        bench.subscribe_with(1, 0, "/queue/p.*", mode, 1, |wish| {
+            wish.priority = ConsumerPriority(5);
+        });
+        bench.rest();
+        assert_eq!(bench.heard(), ["1<a#1"]);
+        // The others take the rest, and the preferred one waits for credit at each queue.
+        for (subscription, queue) in QUEUES.iter().enumerate() {
+            bench.subscribe(2, subscription as u32, queue, AckMode::ClientIndividual, 10);
+        }
+        bench.rest();
+        assert_eq!(bench.heard(), ["2<a#1", "2<a#1"]);
+        // Its credit and the next message come in one turn.
+        bench.ack(1, "a");
+        bench.send(9, queue, draft("b"));
+        bench.send(9, queue, draft("c"));
+        bench.rest();
+        let mut heard = bench.heard();
+        heard.sort();
+        assert_eq!(heard, ["1<b#1", "2<c#1"], "{queue}");
+    }
+}

@@ -648,3 +648,39 @@ fn what_is_parked_waits_behind_a_delayed_message_that_holds_its_queue() {
     heard.retain(|heard| heard.contains('c'));
     assert_eq!(heard, ["1<c#1"]);
 }
+
+#[test]
+fn what_returned_comes_before_what_was_put_off_behind_it_in_its_group() {
+    let mut bench = opened(Bench::new());
+    consume(&mut bench, 1, 2);
+    for text in ["a", "b"] {
+        send(&mut bench, text, RED);
+    }
+    let at_once = Verdict::Nack {
+        delay: Some(Duration::ZERO),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(1, "a", at_once, Some(1));
+    send(&mut bench, "c", BLUE);
+    assert_eq!(bench.heard(), ["1<a#1", "1<b#1", "1<c#1"]);
+    // a returns while there is no credit for it, then b is put off in favour of what is of a higher priority.
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends: Vec::new(),
+        receipt: None,
+    };
+    bench.ask(1, commit);
+    bench.rest();
+    bench.send(9, QUEUE, draft("d").priority(9));
+    bench.acknowledge(1, "b", LATER, None);
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<d#1"]);
+    bench.pass(5_000);
+    bench.rest();
+    bench.ack(1, "d");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<a#2"]);
+    bench.ack(1, "a");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<b#2"]);
+}

@@ -1,6 +1,7 @@
 //! Destinations that nobody uses go (`remove_unused_after`), and their names and keys are used again.
 
 use super::*;
+use crate::core::port::{Deletion, Lasting};
 
 fn tidy() -> Bench {
     let mut bench = Bench::configured(
@@ -148,6 +149,84 @@ fn a_queue_that_is_being_looked_through_stays() {
     bench.lose(1, 0);
     wait(&mut bench, 90);
     assert_eq!(names(&bench), ["/queue/declared"]);
+}
+
+fn durable(bench: &mut Bench, subscription: u32, to: &str) {
+    bench.subscribe_with(3, subscription, to, AckMode::Client, 10, |wish| {
+        wish.lasting = Some(Lasting::SharedDurable(to.into()));
+    });
+    bench.rest();
+    let ended = Request::Unsubscribe {
+        subscription: Some(SubscriptionHandle(subscription)),
+        deletes: None,
+        given: DeliveryCounter(99),
+        receipt: None,
+    };
+    bench.ask(3, ended);
+    bench.rest();
+}
+
+fn delete(bench: &mut Bench, to: &str) {
+    let deleted = Request::Unsubscribe {
+        subscription: None,
+        deletes: Some(Deletion {
+            lasting: Lasting::SharedDurable(to.into()),
+            topic: None,
+        }),
+        given: DeliveryCounter(99),
+        receipt: None,
+    };
+    bench.ask(3, deleted);
+    bench.rest();
+}
+
+#[test]
+fn a_topic_goes_with_its_row_when_nobody_is_durably_subscribed_to_it_any_more() {
+    let mut bench = tidy();
+    for (number, to) in ["/topic/p.a", "/topic/p.>"].iter().enumerate() {
+        durable(&mut bench, number as u32, to);
+    }
+    for topic in ["/topic/p.a", "/topic/p.b", "/topic/quiet"] {
+        bench.send(1, topic, draft("a"));
+    }
+    bench.send(1, "/topic/later", draft("b").schedule("delay=9000000"));
+    bench.rest();
+    wait(&mut bench, 90);
+    let kept = [
+        "/queue/declared",
+        "/topic/later",
+        "/topic/p.a",
+        "/topic/p.b",
+    ];
+    assert_eq!(names(&bench), kept);
+    delete(&mut bench, "/topic/p.>");
+    wait(&mut bench, 90);
+    let kept = ["/queue/declared", "/topic/later", "/topic/p.a"];
+    assert_eq!(names(&bench), kept);
+    delete(&mut bench, "/topic/p.a");
+    wait(&mut bench, 90);
+    assert_eq!(names(&bench), ["/queue/declared", "/topic/later"]);
+    bench.restart();
+    assert_eq!(
+        names(&bench),
+        ["/queue/declared", "/topic/later"],
+        "nor rows"
+    );
+    for connection in 1..=3 {
+        bench.open(connection);
+    }
+    wait(&mut bench, 90);
+    assert_eq!(names(&bench), ["/queue/declared", "/topic/later"]);
+    // The name may come again, and what is durable with it.
+    durable(&mut bench, 7, "/topic/p.a");
+    bench.send(1, "/topic/p.a", draft("c"));
+    bench.rest();
+    bench.heard();
+    bench.subscribe_with(3, 8, "/topic/p.a", AckMode::Client, 10, |wish| {
+        wish.lasting = Some(Lasting::SharedDurable("/topic/p.a".into()));
+    });
+    bench.rest();
+    assert_eq!(bench.heard(), ["3<c#1"]);
 }
 
 #[test]

@@ -117,6 +117,25 @@ fn what_a_consumer_has_stays_with_it_and_goes_when_it_comes_back_too_late() {
 }
 
 #[test]
+fn what_failed_after_its_successor_had_gone_is_replaced_while_it_waits_out_its_delay() {
+    let mut bench = keeping(Window::default(), "");
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 2);
+    send_all(&mut bench, [x("a"), x("b")]);
+    assert_eq!(bench.heard(), ["2<a#1", "2<b#1"]);
+    bench.ack(2, "b");
+    let later = Verdict::Nack {
+        delay: Some(Duration::from_secs(5)),
+        requeue: crate::core::port::Requeue::Allowed,
+    };
+    bench.acknowledge(2, "a", later, None);
+    bench.rest();
+    assert_eq!(bench.view("q").delayed, 1);
+    send_all(&mut bench, [x("c")]);
+    assert_eq!(bench.view("q").delayed, 0);
+    assert_eq!(bench.heard(), ["2<c#1"]);
+}
+
+#[test]
 fn what_is_on_disk_only_is_replaced_too() {
     let mut bench = keeping(paging(), "");
     send_all(

@@ -866,3 +866,50 @@ fn what_a_subscription_passes_over_is_counted_out_once_however_often_it_is_read(
         assert!(pending >= 10, "{pending}");
     }
 }
+
+#[test]
+fn each_counts_against_the_limit_of_destinations_until_it_is_deleted() {
+    let mut bench = asleep();
+    bench.dispatcher.settings.limits.destinations = 2;
+    open_as(&mut bench, 2, "d");
+    durable(&mut bench, 2, 0, "n", 10);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<refused: too many destinations"]);
+    delete(&mut bench, 1, "n");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt deleted"]);
+    open_as(&mut bench, 3, "e");
+    durable(&mut bench, 3, 0, "n", 10);
+    send_all(&mut bench, &["a"]);
+    assert_eq!(bench.heard(), ["3<a#1"]);
+}
+
+#[test]
+fn nobody_is_durably_subscribed_to_a_temporary_topic_which_goes_with_its_connection() {
+    const OWN: &str = "/remote-temp-topic/x";
+    for lasting in [
+        Lasting::SharedDurable("n".into()),
+        Lasting::ById("n".into()),
+        Lasting::Shared("n".into()),
+    ] {
+        let mut bench = Bench::new();
+        for connection in [1, 2] {
+            bench.open(connection);
+        }
+        let own = DestinationName::temporary(DestinationKind::Topic, "x");
+        bench.ask(1, Request::MakeTemporary(Arc::new(own)));
+        bench.subscribe_with(1, 0, OWN, AckMode::Auto, 10, |wish| {
+            wish.lasting = Some(lasting);
+        });
+        bench.rest();
+        assert_eq!(
+            bench.heard(),
+            ["1<refused: a durable or shared subscription is of topics"]
+        );
+        bench.lose(1, 0);
+        bench.rest();
+        subscribe(&mut bench, 2, 0, Lasting::SharedDurable("n".into()), 10);
+        bench.rest();
+        assert!(bench.heard().is_empty(), "the name is free");
+    }
+}

@@ -40,6 +40,55 @@ fn a_retroactive_subscription_begins_with_the_last_messages() {
 }
 
 #[test]
+fn a_topic_that_is_named_twice_is_remembered_once() {
+    for to in ["/topic/a.t,/topic/a.*", "/topic/a.*,/topic/a.>"] {
+        let mut bench = bench();
+        send_all(&mut bench, &["a", "b"]);
+        subscribe(&mut bench, to, Memory::Retroactive, |_| {});
+        bench.rest();
+        assert_eq!(bench.heard(), ["2<a#1", "2<b#1"], "{to}");
+    }
+}
+
+#[test]
+fn what_its_own_connection_sent_is_not_remembered_for_one_that_need_not_hear_it() {
+    let mut bench = bench();
+    send_all(&mut bench, &["a"]);
+    bench.send(2, TOPIC, draft("b"));
+    bench.rest();
+    subscribe(&mut bench, TOPIC, Memory::Retroactive, |wish| {
+        wish.locality = Locality::NoLocal;
+    });
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<a#1"]);
+}
+
+#[test]
+fn what_was_remembered_returns_in_the_order_in_which_it_came() {
+    let mut bench = bench();
+    bench.send(1, TOPIC, draft("a").schedule("delay=100"));
+    send_all(&mut bench, &["b"]);
+    bench.pass(100);
+    bench.rest();
+    bench.subscribe_with(2, 0, TOPIC, AckMode::Client, 10, |wish| {
+        wish.memory = Memory::Retroactive;
+    });
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#1", "2<a#1"]);
+    bench.acknowledge(
+        2,
+        "a",
+        Verdict::Nack {
+            delay: Some(Duration::ZERO),
+            requeue: crate::core::port::Requeue::Allowed,
+        },
+        None,
+    );
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<b#2", "2<a#2"]);
+}
+
+#[test]
 fn others_begin_with_what_comes() {
     let mut bench = bench();
     send_all(&mut bench, &["a"]);

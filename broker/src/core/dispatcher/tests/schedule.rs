@@ -231,6 +231,37 @@ fn more_than_one_look_takes_come_all() {
 }
 
 #[test]
+fn an_answer_belongs_to_the_group_of_its_message() {
+    let mut bench = bench();
+    for connection in [1, 2] {
+        bench.subscribe(connection, 5, "/queue/answers", AckMode::Auto, 100);
+    }
+    let grouped = draft("a").head("JMSXGroupID:g\n").schedule("delay=100");
+    bench.send(1, QUEUE, grouped);
+    bench.rest();
+    bench.heard();
+    let browse = "AMQ_SCHEDULER_ACTION:BROWSE\nreply-to:/queue/answers\n";
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        bench.send(
+            1,
+            "/topic/ActiveMQ.Scheduler.Management",
+            draft("d").head(browse),
+        );
+        bench.rest();
+        answers.extend(
+            bench
+                .heard()
+                .into_iter()
+                .filter(|heard| heard.contains("a#1")),
+        );
+    }
+    assert_eq!(answers.len(), 3);
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[test]
 fn the_schedule_is_listed_and_cancelled_over_messages() {
     let mut bench = bench();
     bench.subscribe(1, 5, "/queue/answers", AckMode::Auto, 100);
