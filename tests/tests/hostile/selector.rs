@@ -156,7 +156,7 @@ fn different_selectors_in_masses_on_one_queue_stop_nobody() {
         let mut batch = String::new();
         for id in 0..EACH {
             batch.push_str(&format!(
-                "SUBSCRIBE\nid:{id}\ndestination:{QUEUE}\nselector:k = '{connection}.{id}'\n\n\0"
+                "SUBSCRIBE\nid:{id}\nack:client\ndestination:{QUEUE}\nselector:k = '{connection}.{id}'\n\n\0"
             ));
         }
         holder.send(batch);

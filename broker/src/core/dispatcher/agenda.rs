@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use stompbox_store::{
-    Due, DueKey, DueRequest, DueRow, Haste, Medium, MessageNumber, Operation, PageId, PageRow,
-    Recovered, ScheduleFilter, ScheduleId, ScheduleList, ScheduleListRequest, ScheduleRecord,
-    Sender, Sequence, Ticket,
+    DestinationId, Due, DueKey, DueRequest, DueRow, Haste, Medium, MessageNumber, Operation,
+    PageId, PageRow, Recovered, ScheduleFilter, ScheduleId, ScheduleList, ScheduleListRequest,
+    ScheduleRecord, Sender, Sequence, Ticket,
 };
 
 use super::effect::{Promise, Read};
@@ -62,8 +62,9 @@ pub(super) struct Agenda {
     /// The last batch that changed the schedule.
     last_ticket: Ticket,
     count: u64,
-    /// What was taken off, with the batch that says so: what is read before that is durable still shows it.
-    gone: FxHashMap<ScheduleId, Ticket>,
+    /// What was taken off, where it was to go, and the batch that says so: what is read before that is durable still shows
+    /// it.
+    gone: FxHashMap<ScheduleId, (DestinationId, Ticket)>,
 }
 
 impl Agenda {
@@ -86,20 +87,9 @@ impl Agenda {
         self.next_due_ms = Some(self.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
     }
 
-    /// What was taken out in a batch that was refused is still there.
-    pub(super) fn came_back(&mut self, id: ScheduleId) {
-        self.gone.remove(&id);
-        self.count += 1;
-    }
-
     /// Whether what was read shows something that is no longer there.
     pub(super) fn is_gone(&self, id: ScheduleId) -> bool {
         self.gone.contains_key(&id)
-    }
-
-    /// What came in a batch that was refused is not there.
-    pub(super) fn was_refused(&mut self) {
-        self.count = self.count.saturating_sub(1);
     }
 }
 
@@ -138,7 +128,7 @@ impl Dispatcher {
             let destination = match *place {
                 Place::Queue(key) => {
                     let queue = &mut self.queues[key.0];
-                    queue.is_scheduled_for = true;
+                    queue.scheduled_count += 1;
                     queue.id
                 }
                 Place::Topic(key) => {
@@ -173,14 +163,32 @@ impl Dispatcher {
     }
 
     /// Takes a message off the schedule, if it is there.
-    pub(super) fn unschedule(&mut self, id: ScheduleId) {
+    pub(super) fn unschedule(&mut self, id: ScheduleId, destination: DestinationId) {
         if self.agenda.is_gone(id) {
             return;
         }
-        self.agenda.gone.insert(id, self.next_ticket);
+        self.agenda.gone.insert(id, (destination, self.next_ticket));
         self.batch.operations.push(Operation::Unschedule(id));
         self.agenda.last_ticket = self.next_ticket;
+        self.count_out_scheduled(destination);
+    }
+
+    /// A message is no longer scheduled, or has never come to be.
+    pub(super) fn count_out_scheduled(&mut self, destination: DestinationId) {
         self.agenda.count = self.agenda.count.saturating_sub(1);
+        if let Some(key) = self.queue_ids.get(&destination) {
+            let queue = &mut self.queues[key.0];
+            queue.scheduled_count = queue.scheduled_count.saturating_sub(1);
+        }
+    }
+
+    /// What was taken out in a batch that was refused is still there.
+    pub(super) fn is_scheduled_again(&mut self, id: ScheduleId) {
+        self.agenda.count += 1;
+        let gone = self.agenda.gone.remove(&id);
+        if let Some(key) = gone.and_then(|(destination, _)| self.queue_ids.get(&destination)) {
+            self.queues[key.0].scheduled_count += 1;
+        }
     }
 
     /// When the schedule wants a turn.
@@ -306,7 +314,9 @@ impl Dispatcher {
     fn forget_gone(&mut self) {
         if self.agenda.step == Step::Idle && self.jobs.is_empty() {
             let watermark = self.watermark;
-            self.agenda.gone.retain(|_, ticket| *ticket > watermark);
+            self.agenda
+                .gone
+                .retain(|_, (_, ticket)| *ticket > watermark);
         }
     }
 
@@ -323,7 +333,7 @@ impl Dispatcher {
         let place = match (queue, topic) {
             (Some(key), _) => Place::Queue(*key),
             (None, Some(key)) => Place::Topic(*key),
-            (None, None) => return self.unschedule(row.key.id),
+            (None, None) => return self.unschedule(row.key.id, row.destination),
         };
         let next = self.firing_after(&row, now);
         let start = self.batch.operations.len();
@@ -332,7 +342,7 @@ impl Dispatcher {
             Some(_) => MessageNumber(sequence.0),
             None => row.number,
         };
-        let id = row.key.id;
+        let (id, destination) = (row.key.id, row.destination);
         let publication = self.publication_of(place, row, now);
         let routing = Routing {
             sender: NOBODY,
@@ -351,7 +361,7 @@ impl Dispatcher {
             now,
         );
         match next {
-            None => self.unschedule(id),
+            None => self.unschedule(id, destination),
             Some(firing) => {
                 self.batch.operations.push(Operation::Reschedule {
                     id,

@@ -251,7 +251,7 @@ impl Dispatcher {
                     self.take_out_of_log(append, &mut strays);
                 }
                 Operation::Schedule(record) => {
-                    self.agenda.was_refused();
+                    self.count_out_scheduled(record.destination);
                     if record.sender != NOBODY {
                         told.insert(ConnectionId(record.sender.0));
                     }
@@ -263,7 +263,7 @@ impl Dispatcher {
                     }
                 }
                 // What was refused with its firing stays scheduled.
-                Operation::Unschedule(id) => self.agenda.came_back(*id),
+                Operation::Unschedule(id) => self.is_scheduled_again(*id),
                 Operation::Reschedule { .. } => {}
                 Operation::Move(_)
                 | Operation::Create(_)

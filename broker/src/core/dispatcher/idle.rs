@@ -142,7 +142,7 @@ impl Dispatcher {
         Some(Sight {
             passed: queue.counters.enqueued + queue.counters.dispatched,
             is_used: queue.depth > 0
-                || queue.is_scheduled_for
+                || queue.scheduled_count > 0
                 || !queue.consumers.is_empty()
                 || queue.browser_count > 0
                 || !queue.bound.blocked.is_empty()

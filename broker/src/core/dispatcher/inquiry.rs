@@ -114,7 +114,7 @@ impl Dispatcher {
             }
             (Wanted::Removal, None) => self.answer_inquiry(id, Finding::Cancelled(false)),
             (Wanted::Removal, Some(row)) => {
-                self.unschedule(row.key.id);
+                self.unschedule(row.key.id, row.destination);
                 self.batch.haste = Haste::Awaited;
                 self.inquiries.awaited.push_back((self.next_ticket, id));
             }

@@ -365,7 +365,7 @@ impl Dispatcher {
         }
         for tally in &recovered.scheduled {
             if let Some(&QueueKey(queue)) = self.queue_ids.get(&tally.destination) {
-                self.queues[queue].is_scheduled_for = true;
+                self.queues[queue].scheduled_count = tally.count;
             }
             if let Some(&TopicKey(topic)) = self.topic_ids.get(&tally.destination) {
                 self.topics[topic].is_scheduled_for = true;

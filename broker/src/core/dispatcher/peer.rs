@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use stompbox_protocol::Version;
+use stompbox_store::DestinationId;
 
 use super::Place;
 use super::delivery::Slot;
@@ -76,8 +77,9 @@ pub(super) struct Peer {
     pub(super) blocked_by: Vec<Blocker>,
     /// What it asked for behind a SEND that waits.
     pub(super) deferred: VecDeque<Request>,
-    /// What the store has said of the scheduled message that its first deferred SEND is to remove.
-    pub(super) was_found: Option<bool>,
+    /// What the store has said of the scheduled message that its first deferred SEND is to remove: where it goes, if it is
+    /// there.
+    pub(super) was_found: Option<Option<DestinationId>>,
     /// Temporary destinations that go with it.
     pub(super) temporaries: Vec<Place>,
     /// Not yet handed over.

@@ -161,8 +161,8 @@ pub(super) struct Queue {
     pub(super) page_turn: PageTurn,
     /// The last batch with a change of this queue.
     pub(super) last_ticket: Ticket,
-    /// Something was scheduled for it, and may be still: it has to be there then.
-    pub(super) is_scheduled_for: bool,
+    /// So many messages are scheduled for it, at the most: it has to be there then.
+    pub(super) scheduled_count: u64,
     /// Nothing is handed out before the watermark has reached this: it is not stored yet.
     pub(super) opens_at: Ticket,
     /// Whether it stands in the dispatcher's list of those that have something to tell the store.
@@ -219,7 +219,7 @@ impl Queue {
             groups: Groups::default(),
             page_turn: PageTurn::default(),
             last_ticket: Ticket(0),
-            is_scheduled_for: false,
+            scheduled_count: 0,
             opens_at: Ticket(0),
             is_unsettled: false,
             dirty: false,

@@ -225,8 +225,8 @@ impl Dispatcher {
     /// Only the store knows what is scheduled: what is not there must not be counted out.
     fn remove_if_there(&mut self, peer: PeerKey, id: ScheduleId) -> Step {
         match self.peers[peer.0].was_found.take() {
-            Some(true) => self.unschedule(id),
-            Some(false) => {}
+            Some(Some(destination)) => self.unschedule(id, destination),
+            Some(None) => {}
             None => {
                 let page = self.new_page();
                 let connection = self.peers[peer.0].connection;
@@ -246,7 +246,7 @@ impl Dispatcher {
     /// It is known whether what a REMOVE names is there: its connection goes on.
     fn found_for_removal(&mut self, connection: ConnectionId, list: &ScheduleList, now: Now) {
         if let Some(peer) = self.connections.get(&connection) {
-            self.peers[peer.0].was_found = Some(!list.rows.is_empty());
+            self.peers[peer.0].was_found = Some(list.rows.first().map(|row| row.destination));
             self.resume_deferred(connection, now);
         }
     }
@@ -367,8 +367,11 @@ impl Dispatcher {
             is_there && (from_ms..=until_ms).contains(&row.key.due_ms)
         };
         let meant = list.rows.iter().filter(is_meant);
-        for id in meant.map(|row| row.key.id).collect::<Vec<_>>() {
-            self.unschedule(id);
+        for (id, destination) in meant
+            .map(|row| (row.key.id, row.destination))
+            .collect::<Vec<_>>()
+        {
+            self.unschedule(id, destination);
         }
         let last = list.rows.last().map(|row| row.key);
         let goes_on = last.is_some_and(|last| last.due_ms <= until_ms);

@@ -5,6 +5,7 @@ use crate::core::port::Lasting;
 use stompbox_store::{Medium, ScheduleId};
 
 const QUEUE: &str = "/queue/q";
+const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
 
 /// Connection 1 sends, connection 2 consumes.
 fn bench() -> Bench {
@@ -263,7 +264,6 @@ fn an_answer_belongs_to_the_group_of_its_message() {
 #[test]
 fn the_schedule_is_listed_and_cancelled_over_messages() {
     let mut bench = bench();
-    const MANAGEMENT: &str = "/topic/ActiveMQ.Scheduler.Management";
     bench.subscribe(1, 5, "/queue/answers", AckMode::Auto, 100);
     for (text, schedule) in [("a", "delay=100"), ("b", "delay=200"), ("c", "delay=300")] {
         bench.send(1, QUEUE, draft(text).schedule(schedule));
@@ -348,6 +348,51 @@ fn a_queue_that_something_is_scheduled_for_is_in_use() {
     bench.pass(600_000);
     bench.rest();
     assert_eq!(bench.view("q").depth, 1);
+}
+
+#[test]
+fn a_queue_that_nothing_is_scheduled_for_any_more_goes() {
+    let mut bench = Bench::configured(Window::default(), "[policy]\nremove_unused_after = '1s'\n");
+    bench.open(1);
+    let wait = |bench: &mut Bench| {
+        for _ in 0..20 {
+            bench.pass(500);
+            bench.rest();
+        }
+    };
+    let is_there = |bench: &Bench| bench.dispatcher.names.contains_key(&name(QUEUE));
+    // One comes twice, one is taken off.
+    bench.send(
+        1,
+        QUEUE,
+        draft("a").schedule("delay=100 period=5000 repeat=1"),
+    );
+    bench.send(1, QUEUE, draft("b").schedule("delay=600000"));
+    bench.rest();
+    for restarts in [false, true] {
+        if restarts {
+            bench.restart();
+            bench.open(1);
+        }
+        bench.subscribe(1, 0, QUEUE, AckMode::Auto, 10);
+        wait(&mut bench);
+        let came = bench.heard().len() as u32;
+        assert_eq!(came, if restarts { 0 } else { 2 });
+        bench.written(1, 0, came);
+        bench.lose(1, 9);
+        bench.open(1);
+        wait(&mut bench);
+        assert!(is_there(&bench), "b is to come");
+    }
+    bench.send(
+        1,
+        MANAGEMENT,
+        draft("").head("AMQ_SCHEDULER_ACTION:REMOVEALL\n"),
+    );
+    bench.rest();
+    assert_eq!(bench.dispatcher.overview().scheduled, 0);
+    wait(&mut bench);
+    assert!(!is_there(&bench), "nothing is to come");
 }
 
 #[test]
