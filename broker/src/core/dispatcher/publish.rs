@@ -247,11 +247,11 @@ impl Dispatcher {
         Ok(places)
     }
 
-    /// Whether all of these may be made that are not there.
+    /// Whether all of these may be made that are not there. Answers whether there are any.
     pub(super) fn check_unknown<'a>(
         &self,
         names: impl Iterator<Item = &'a Arc<crate::core::destination::DestinationName>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let unknown: std::collections::HashSet<_> = names
             .filter(|name| !name.is_temporary() && !self.names.contains_key(*name))
             .filter(|name| !StatisticsQuery::is_asked_by(name))
@@ -259,7 +259,8 @@ impl Dispatcher {
         for name in &unknown {
             self.check_made_by_use(name)?;
         }
-        self.check_destinations(unknown.len())
+        self.check_destinations(unknown.len())?;
+        Ok(!unknown.is_empty())
     }
 
     fn is_any_stored(&self, places: &[Place], mode: DeliveryMode) -> bool {

@@ -26,9 +26,10 @@ impl Dispatcher {
         now: Now,
     ) {
         let names = sends.iter().flat_map(|send| send.target.names());
-        if let Err(refusal) = self.check_unknown(names) {
-            return self.refuse(peer, refusal, receipt);
-        }
+        let has_unknown = match self.check_unknown(names) {
+            Ok(has_unknown) => has_unknown,
+            Err(refusal) => return self.refuse(peer, refusal, receipt),
+        };
         if let Err(refusal) = self.check_copies(&sends) {
             return self.refuse(peer, refusal, receipt);
         }
@@ -51,6 +52,9 @@ impl Dispatcher {
                 return self.wait_for_window(peer, commit);
             }
             Err(refusal) => return self.refuse(peer, refusal, receipt),
+        }
+        if has_unknown && let Err(refusal) = self.make_all(&sends, now) {
+            return self.refuse(peer, refusal, receipt);
         }
         let claims = self.peers[peer.0]
             .transactions
@@ -212,6 +216,16 @@ impl Dispatcher {
             }
         }
         Ok(all)
+    }
+
+    /// All that a COMMIT names is there before any of it gets a copy: so what it sends to a virtual topic is also for a
+    /// queue that it makes, whichever comes first.
+    fn make_all(&mut self, sends: &[Publication], now: Now) -> Result<(), Refusal> {
+        let sends = sends.iter().map(|send| &send.target);
+        for target in sends.filter(|target| !Self::is_for_scheduler(target)) {
+            self.places(target, now)?;
+        }
+        Ok(())
     }
 
     fn is_kept(&self, name: &DestinationName) -> bool {

@@ -194,10 +194,29 @@ impl Model {
             trace::count("redelivery delayed");
             return self.put_aside(id, due);
         };
+        if holds == Holds::Lane && is_member {
+            self.return_group(id);
+        }
         let entry = self.entry_mut(id);
         entry.not_before = due;
         entry.holds = holds;
         self.put(id);
+    }
+
+    /// What waits out a delay with its group stands in its lane from now on, behind one of the group that holds its lane
+    /// back.
+    fn return_group(&mut self, id: EntryId) {
+        let entry = self.entry(id);
+        let group = entry.facts.group.as_ref().map(|group| &group.id);
+        let lanes = self.queues[entry.queue].lanes.iter();
+        let mates = lanes.flat_map(|lane| lane.values()).filter(|other| {
+            let other = self.entry(**other);
+            other.holds == Holds::Group
+                && other.facts.group.as_ref().map(|group| &group.id) == group
+        });
+        for mate in mates.copied().collect::<Vec<_>>() {
+            self.entry_mut(mate).holds = Holds::Lane;
+        }
     }
 
     fn put_aside(&mut self, id: EntryId, due: Duration) {

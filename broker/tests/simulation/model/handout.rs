@@ -6,7 +6,7 @@ use stompbox_broker::core::message::DeliveryMode;
 use stompbox_broker::core::port::{AckMode, ConnectionId, Delivery, Reply};
 use stompbox_protocol::canonical;
 
-use super::entry::{Entry, EntryId, Whereabouts, message_of};
+use super::entry::{Entry, EntryId, Reason, Whereabouts, message_of};
 use super::room::amount_of;
 use super::{Model, Open, QueueIndex, Seat, What};
 use crate::policy::Amount;
@@ -21,9 +21,13 @@ pub(super) struct Handed {
 
 /// Where a dead letter comes from, as it says.
 pub(super) fn origin_of(delivery: &Delivery) -> Option<String> {
+    annotation(delivery, b"original-destination")
+}
+
+fn annotation(delivery: &Delivery, name: &[u8]) -> Option<String> {
     let annotations = delivery.annotations.as_ref()?;
-    let origin = canonical::find(annotations, b"original-destination")?;
-    Some(String::from_utf8(origin.into_owned()).expect("text"))
+    let value = canonical::find(annotations, name)?;
+    Some(String::from_utf8(value.into_owned()).expect("text"))
 }
 
 impl Model {
@@ -127,6 +131,7 @@ impl Model {
         let id = message_of(delivery.message.body());
         let name = &self.queues[queue].name;
         let origin = origin_of(delivery);
+        let reason = annotation(delivery, b"dlq-reason");
         let choices = self.copies(id, |entry| {
             let is_it = origin
                 .as_deref()
@@ -134,7 +139,7 @@ impl Model {
             entry.queue == queue
                 && self.may_be(entry, delivery.number)
                 && entry.whereabouts == Whereabouts::Waiting
-                && entry.dead.is_some() == origin.is_some()
+                && entry.dead.map(Reason::as_str) == reason.as_deref()
                 && is_it
         });
         // Of dead letters that look alike the one that was delivered so often before.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use stompbox_store::{Batch, Operation};
 
-use super::entry::{Entry, EntryId, Spot, Whereabouts};
+use super::entry::{Entry, EntryId, Reason, Spot, Whereabouts};
 use super::failure::Outcome;
 use super::{Model, QueueIndex};
 use crate::trace;
@@ -101,14 +101,20 @@ impl Model {
         }
     }
 
-    /// Whether a message that leaves the store without another cause was replaced.
+    /// Whether a message that leaves the store without another cause was replaced. One that has expired while it waited out
+    /// a delay goes either way, whichever the broker sees first.
     pub(super) fn is_replaced(&mut self, id: EntryId) -> bool {
         let entry = self.entry(id);
-        if !entry.whereabouts.may_expire() || self.newer_value(entry) == Newer::None {
+        let has_expired = entry.whereabouts == Whereabouts::Burying(Reason::Expired);
+        let may_go = entry.whereabouts.may_expire() || has_expired;
+        if !may_go || self.newer_value(entry) == Newer::None {
             return false;
         }
         trace::count("last value: replaced");
-        self.take(id, Whereabouts::Gone);
+        match has_expired {
+            true => self.set(id, Whereabouts::Gone),
+            false => self.take(id, Whereabouts::Gone),
+        }
         true
     }
 

@@ -139,6 +139,10 @@ impl Model {
                 sends,
                 receipt,
             } => {
+                // All that it names is there before any of it gets a copy.
+                for send in sends {
+                    self.make_named_queues(send);
+                }
                 if self.is_refused(connection, sends, receipt.as_ref()) {
                     self.give_back_claims(connection, *transaction);
                     return self.refuse(connection);

@@ -94,3 +94,29 @@ fn an_acknowledgement_in_a_transaction_frees_credit_and_keeps_the_message() {
     bench.rest();
     assert_eq!(bench.heard(), ["1<a#2"]);
 }
+
+#[test]
+fn what_a_commit_sends_to_a_virtual_topic_is_for_the_queues_that_it_makes() {
+    const TOPIC: &str = "/topic/VirtualTopic.v";
+    const COPIES: &str = "/queue/Consumer.a.VirtualTopic.v";
+    for names in [[TOPIC, COPIES], [COPIES, TOPIC]] {
+        let mut bench = Bench::new();
+        bench.open(1);
+        bench.subscribe(1, 0, TOPIC, AckMode::Auto, 1);
+        bench.rest();
+        let sends = names.map(|name| match name {
+            TOPIC => bench.publication(name, &draft("a")),
+            name => bench.publication(name, &draft("b").non_persistent()),
+        });
+        bench.commit_transaction(0, sends.into(), true);
+        bench.turn();
+        assert_eq!(bench.heard(), [""; 0], "{names:?}: it is not durable");
+        bench.rest();
+        let mut heard = bench.heard();
+        heard.sort();
+        assert_eq!(heard, ["1<a#1", "1<receipt r"], "{names:?}");
+        assert_eq!(bench.view("Consumer.a.VirtualTopic.v").depth, 2);
+        bench.restart();
+        assert_eq!(bench.view("Consumer.a.VirtualTopic.v").depth, 1);
+    }
+}
