@@ -424,6 +424,7 @@ impl Dispatcher {
         if self.drop_superseded(key, rank, sequence, &entry) {
             return;
         }
+        self.enter_value(key, rank, sequence, &entry);
         self.take_in(key, rank, sequence, entry);
     }
 

@@ -485,6 +485,9 @@ impl Dispatcher {
         if entry.is_expired(now.wall_ms) {
             return false;
         }
+        if self.drop_superseded(key, rank, sequence, &entry) {
+            return true;
+        }
         let queue = &mut self.queues[key.0];
         let mut is_found = false;
         let Scans { by_key, finds, .. } = &mut queue.scans;
@@ -496,7 +499,8 @@ impl Dispatcher {
             }
         }
         if is_found {
-            queue.put_paged(rank, sequence, entry);
+            self.enter_value(key, rank, sequence, &entry);
+            self.queues[key.0].put_paged(rank, sequence, entry);
         }
         is_found
     }

@@ -50,7 +50,11 @@ impl Model {
                         line.waiting.push((*id, Sight::Blocked));
                         let is_hidden = entry.visible_after > self.watermark;
                         if is_hidden || entry.holds == Holds::Lane {
-                            line.blockers.push((entry.place(), !is_hidden));
+                            // What was handed out before the turn ended, it may have come behind.
+                            let is_late = entry.moved == self.turn && self.is_served_early(queue);
+                            if is_hidden || !is_late {
+                                line.blockers.push((entry.place(), !is_hidden));
+                            }
                             sight = Sight::Blocked;
                         }
                     }

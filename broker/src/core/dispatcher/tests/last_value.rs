@@ -289,3 +289,41 @@ fn what_waits_with_its_group_is_replaced_in_memory_and_on_disk() {
         assert_eq!(stored(&bench), 0);
     }
 }
+
+/// A consumer of one at a time has read `b` from the disk behind `a`, and `c` replaces it: before that, or after.
+fn check_replaced_once_read(selector: Option<&str>, is_known_before: bool) {
+    let mut bench = keeping(paging(), "");
+    let old = draft("b").head("key:x\nn:1\n");
+    send_all(&mut bench, [draft("a").head("n:1\n"), old]);
+    bench.restart();
+    for connection in 1..=3 {
+        bench.open(connection);
+    }
+    if is_known_before {
+        bench.send(1, QUEUE, x("c"));
+    }
+    let selector = selector.map(|text| crate::core::selector::Selector::parse(text));
+    let selector = selector.and_then(|parsed| parsed.expect("a selector"));
+    bench.subscribe_with(2, 0, QUEUE, AckMode::ClientIndividual, 1, |wish| {
+        wish.selector = selector.map(Arc::new);
+    });
+    bench.rest();
+    if !is_known_before {
+        bench.send(1, QUEUE, x("c"));
+        bench.rest();
+    }
+    assert_eq!(bench.heard(), ["2<a#2"]);
+    assert_eq!((bench.view("q").depth, stored(&bench)), (2, 2), "a and c");
+}
+
+#[test]
+fn what_was_read_for_a_consumer_is_replaced_by_what_comes_then() {
+    check_replaced_once_read(None, false);
+    check_replaced_once_read(Some("n = 1"), false);
+}
+
+#[test]
+fn what_is_read_for_a_selector_is_not_there_when_it_was_replaced() {
+    check_replaced_once_read(None, true);
+    check_replaced_once_read(Some("n = 1"), true);
+}
