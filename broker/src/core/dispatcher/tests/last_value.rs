@@ -302,7 +302,7 @@ fn check_replaced_once_read(selector: Option<&str>, is_known_before: bool) {
     if is_known_before {
         bench.send(1, QUEUE, x("c"));
     }
-    let selector = selector.map(|text| crate::core::selector::Selector::parse(text));
+    let selector = selector.map(crate::core::selector::Selector::parse);
     let selector = selector.and_then(|parsed| parsed.expect("a selector"));
     bench.subscribe_with(2, 0, QUEUE, AckMode::ClientIndividual, 1, |wish| {
         wish.selector = selector.map(Arc::new);
