@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::Dispatcher;
 use super::key::{QueueKey, ScanKey};
 use super::parked::Position;
-use super::scan::Scans;
+use super::scan::ScanSet;
 use crate::core::clock::Now;
 
 /// Looks of one turn, for all queues: so many take a millisecond or two.
@@ -91,7 +91,7 @@ impl Again {
     }
 }
 
-impl Scans {
+impl ScanSet {
     /// The one whose turn it is.
     fn next_in_circle(&mut self) -> Option<ScanKey> {
         self.circle.left = self.circle.left.checked_sub(1)?;

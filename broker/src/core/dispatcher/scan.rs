@@ -6,7 +6,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -52,9 +53,28 @@ pub(super) struct Scan {
 /// How many scans have found an entry.
 type Finds = FxHashMap<Position, u32>;
 
-/// The scans of a queue. Keys are never used again: a page may come for one that has gone.
+/// The scans of a queue, which cost nothing where there never was one: there may be a million queues.
+#[derive(Debug, Default)]
+pub(super) struct Scans(Option<Box<ScanSet>>);
+
+impl Deref for Scans {
+    type Target = ScanSet;
+
+    fn deref(&self) -> &ScanSet {
+        static NONE: LazyLock<ScanSet> = LazyLock::new(ScanSet::default);
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Scans {
+    fn deref_mut(&mut self) -> &mut ScanSet {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// Scans of a queue. Keys are never used again: a page may come for one that has gone.
 #[derive(Debug)]
-pub(super) struct Scans {
+pub(super) struct ScanSet {
     by_key: BTreeMap<ScanKey, Scan>,
     /// The same by their selectors' digests.
     by_selector: BTreeSet<(u64, ScanKey)>,
@@ -69,7 +89,7 @@ pub(super) struct Scans {
     pub(super) again: Again,
 }
 
-impl Default for Scans {
+impl Default for ScanSet {
     fn default() -> Self {
         Self {
             by_key: BTreeMap::new(),
@@ -83,7 +103,7 @@ impl Default for Scans {
     }
 }
 
-impl Scans {
+impl ScanSet {
     pub(super) fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
@@ -194,7 +214,7 @@ impl Scan {
 impl Queue {
     /// A consumer with this selector joins.
     pub(super) fn join_scan(&mut self, selector: Arc<Selector>, instance: &Arc<str>) -> ScanKey {
-        let scans = &mut self.scans;
+        let scans = &mut *self.scans;
         let digest = selector.digest();
         let alike = (digest, ScanKey(0))..=(digest, ScanKey(usize::MAX));
         for (_, key) in scans.by_selector.range(alike) {
@@ -215,7 +235,7 @@ impl Queue {
 
     /// A consumer has left; with the last one what the selector has seen is forgotten.
     pub(super) fn leave_scan(&mut self, key: ScanKey, consumers: &Slab<Consumer>) {
-        let scans = &mut self.scans;
+        let scans = &mut *self.scans;
         let Some(scan) = scans.by_key.get_mut(&key) else {
             return;
         };
@@ -228,14 +248,14 @@ impl Queue {
         }
         scans.by_selector.remove(&(scan.selector.digest(), key));
         for position in &scan.found {
-            Scans::lose(&mut scans.finds, *position);
+            ScanSet::lose(&mut scans.finds, *position);
         }
         scans.by_key.remove(&key);
         if scans.by_key.is_empty() {
             let next = scans.next;
-            *scans = Scans {
+            *scans = ScanSet {
                 next,
-                ..Scans::default()
+                ..ScanSet::default()
             };
         }
     }
@@ -264,7 +284,7 @@ impl Queue {
 
     /// A scan looks at those of these that it has passed.
     pub(super) fn look_back(&mut self, key: ScanKey, positions: &[Position]) {
-        let Scans { by_key, finds, .. } = &mut self.scans;
+        let ScanSet { by_key, finds, .. } = &mut *self.scans;
         let Some(scan) = by_key.get_mut(&key) else {
             return;
         };
@@ -311,7 +331,7 @@ impl Queue {
                 None => {
                     let scan = self.scans.by_key.get_mut(&key)?;
                     scan.found.remove(&(rank, sequence));
-                    Scans::lose(&mut self.scans.finds, (rank, sequence));
+                    ScanSet::lose(&mut self.scans.finds, (rank, sequence));
                 }
             }
         }
@@ -327,12 +347,12 @@ impl Queue {
     ) {
         for rank in self.occupied().take_while(|rank| *rank < found) {
             let index = usize::from(rank.0) % LANE_COUNT;
-            let Scans {
+            let ScanSet {
                 by_key,
                 finds,
                 ahead,
                 ..
-            } = &mut self.scans;
+            } = &mut *self.scans;
             let Some(scan) = by_key.get_mut(&key) else {
                 return;
             };
@@ -363,12 +383,12 @@ impl Queue {
             let index = usize::from(rank.0) % LANE_COUNT;
             loop {
                 let lane = &self.lanes[index];
-                let Scans {
+                let ScanSet {
                     by_key,
                     finds,
                     ahead,
                     ..
-                } = &mut self.scans;
+                } = &mut *self.scans;
                 let Some(scan) = by_key.get_mut(&key) else {
                     return Advance::Done;
                 };
@@ -490,7 +510,7 @@ impl Dispatcher {
         }
         let queue = &mut self.queues[key.0];
         let mut is_found = false;
-        let Scans { by_key, finds, .. } = &mut queue.scans;
+        let ScanSet { by_key, finds, .. } = &mut *queue.scans;
         for scan in scans {
             if let Some(scan) = by_key.get_mut(scan)
                 && !scan.has_seen(rank, sequence)
@@ -531,12 +551,12 @@ impl Queue {
     /// Entries that are resident among the rows of a page were not looked at yet.
     fn look_at_resident(&mut self, rank: Rank, scan: ScanKey, next: Sequence) {
         let index = usize::from(rank.0) % LANE_COUNT;
-        let Scans {
+        let ScanSet {
             by_key,
             finds,
             ahead,
             ..
-        } = &mut self.scans;
+        } = &mut *self.scans;
         let Some(scan) = by_key.get_mut(&scan) else {
             return;
         };
