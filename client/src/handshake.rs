@@ -84,7 +84,7 @@ async fn begin(address: &Address, options: &Options) -> Result<Opened, ClientErr
     let frame = first_frame(&mut transport, &mut decoder).await?;
     let agreement = match frame.command() {
         Command::Connected => agreement(&frame, options.heart_beat)?,
-        Command::Error => return Err(refusal(&frame)),
+        Command::Error => return Err(refusal(&frame.as_ref())),
         command => return Err(ClientError::Unexpected { command }),
     };
     decoder.set_version(agreement.version);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
@@ -68,7 +68,7 @@ pub struct SendReceipt {
 }
 
 impl SendReceipt {
-    pub(crate) fn of(receipt: &Frame) -> Self {
+    pub(crate) fn of(receipt: &FrameRef<'_>) -> Self {
         Self {
             is_duplicate: receipt.header("x-duplicate").as_deref() == Some(b"true"),
             is_unrouted: receipt.header("x-routed").as_deref() == Some(b"0"),

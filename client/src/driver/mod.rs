@@ -12,7 +12,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use stompbox_protocol::Input;
+use stompbox_protocol::InputRef;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -207,13 +207,13 @@ impl Driver {
     /// Deals with every frame that is complete.
     fn take_decoded(&mut self, wire: &mut Wire) -> Result<(), ClientError> {
         while !self.exchange.is_over() {
-            let input = wire.io.decoder.next_input();
+            let input = wire.io.decoder.next_ref();
             match input.map_err(|source| ClientError::Malformed { source })? {
-                Some(Input::HeartBeat) => {}
-                Some(Input::Frame(frame)) if self.exchange.is_closing() => {
-                    self.exchange.take_last_frame(frame)?;
+                Some(InputRef::HeartBeat) => {}
+                Some(InputRef::Frame(frame)) if self.exchange.is_closing() => {
+                    self.exchange.take_last_frame(&frame)?;
                 }
-                Some(Input::Frame(frame)) => self.exchange.take_frame(frame)?,
+                Some(InputRef::Frame(frame)) => self.exchange.take_frame(&frame)?,
                 None => break,
             }
         }

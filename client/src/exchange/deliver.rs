@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 
 use super::Exchange;
 use super::subscribe::{Entry, Returns};
@@ -50,8 +50,8 @@ impl Doubtful {
 impl Exchange {
     /// Sorts a message to those for its consumer. One for a subscription that has ended is dropped: it is
     /// unacknowledged, so that it returns.
-    pub(super) fn deliver(&mut self, frame: Frame) {
-        let Some(id) = self.consumer_of(&frame) else {
+    pub(super) fn deliver(&mut self, frame: &FrameRef<'_>) {
+        let Some(id) = self.consumer_of(frame) else {
             return;
         };
         if self.staged.consumer != Some(id) {
@@ -69,7 +69,7 @@ impl Exchange {
         }
         let generation = entry.mailbox.generation.load(Ordering::Acquire);
         let mut message = Message::new(frame, generation);
-        message.set_returns(returns(entry, &message));
+        message.set_returns(returns(entry, frame));
         if !self.doubtful.ids.is_empty()
             && message.is_redelivered()
             && self.doubtful.contains(&message.message_id())
@@ -100,7 +100,7 @@ impl Exchange {
         self.staged.messages.clear();
     }
 
-    fn consumer_of(&self, frame: &Frame) -> Option<ConsumerId> {
+    fn consumer_of(&self, frame: &FrameRef<'_>) -> Option<ConsumerId> {
         let Some(subscription) = frame.text("subscription") else {
             return self.only_consumer_of(frame);
         };
@@ -111,7 +111,7 @@ impl Exchange {
     }
 
     /// In STOMP 1.0 a message need not name its subscription.
-    fn only_consumer_of(&self, frame: &Frame) -> Option<ConsumerId> {
+    fn only_consumer_of(&self, frame: &FrameRef<'_>) -> Option<ConsumerId> {
         let destination = frame.text("destination")?;
         let is_meant = |entry: &Entry| entry.subscription.destination.as_str() == destination;
         let mut meant = self.consumers.iter().filter(|(_, entry)| is_meant(entry));
@@ -120,10 +120,12 @@ impl Exchange {
     }
 }
 
-fn returns(entry: &Entry, message: &Message) -> bool {
+fn returns(entry: &Entry, frame: &FrameRef<'_>) -> bool {
     match entry.returns {
         Returns::Always => true,
         Returns::Never => false,
-        Returns::ByDestination => outlives_connection(message.destination().as_str()),
+        Returns::ByDestination => {
+            outlives_connection(&frame.text("destination").unwrap_or_default())
+        }
     }
 }

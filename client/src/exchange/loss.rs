@@ -1,6 +1,6 @@
 //! The loss of a connection, and what is done on the next one.
 
-use stompbox_protocol::{Command as Verb, Frame};
+use stompbox_protocol::{Command as Verb, FrameRef};
 
 use super::receipt::{OnLoss, Pending, ReceiptId, answer};
 use super::{Exchange, Phase, Prospect};
@@ -135,7 +135,7 @@ impl Exchange {
     }
 
     /// What comes while the session is being closed only matters as far as somebody waits for it.
-    pub(crate) fn take_last_frame(&mut self, frame: Frame) -> Result<(), ClientError> {
+    pub(crate) fn take_last_frame(&mut self, frame: &FrameRef<'_>) -> Result<(), ClientError> {
         match frame.command() {
             Verb::Message => Ok(()),
             _ => self.take_frame(frame),

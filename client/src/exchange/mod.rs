@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stompbox_protocol::{Command as Verb, Frame, encode};
+use stompbox_protocol::{Command as Verb, FrameRef, encode};
 
 use self::deliver::{Doubtful, Staged};
 use self::receipt::{Call, Pending, ReceiptId};
@@ -61,7 +61,8 @@ pub(crate) struct Exchange {
     prospect: Prospect,
     pub(crate) output: Output,
     agreement: Agreement,
-    consumers: HashMap<ConsumerId, Entry>,
+    /// A message asks for its consumer: there are few, and this finds one without a hash.
+    consumers: BTreeMap<ConsumerId, Entry>,
     /// Those whose id on the wire is not their number.
     named: HashMap<String, ConsumerId>,
     pending: BTreeMap<ReceiptId, Pending>,
@@ -94,7 +95,7 @@ impl Exchange {
             prospect,
             output: Output::new(Framing::Stream),
             agreement: Agreement::none(),
-            consumers: HashMap::new(),
+            consumers: BTreeMap::new(),
             named: HashMap::new(),
             pending: BTreeMap::new(),
             receipts: 0,
@@ -174,7 +175,7 @@ impl Exchange {
     }
 
     /// Deals with a frame. An error is the end of this connection.
-    pub(crate) fn take_frame(&mut self, frame: Frame) -> Result<(), ClientError> {
+    pub(crate) fn take_frame(&mut self, frame: &FrameRef<'_>) -> Result<(), ClientError> {
         match frame.command() {
             Verb::Message => {
                 self.deliver(frame);
@@ -182,16 +183,16 @@ impl Exchange {
             }
             Verb::Receipt => {
                 self.refusal = None;
-                self.receipt(&frame);
+                self.receipt(frame);
                 Ok(())
             }
-            Verb::Error => self.error(&frame),
+            Verb::Error => self.error(frame),
             command => Err(ClientError::Unexpected { command }),
         }
     }
 
     /// An ERROR is about the call whose receipt it names; about the connection if there is none.
-    fn error(&mut self, frame: &Frame) -> Result<(), ClientError> {
+    fn error(&mut self, frame: &FrameRef<'_>) -> Result<(), ClientError> {
         let error = refusal(frame);
         tracing::debug!(%error, "the broker sent an ERROR");
         if self.agreement.dialect == Dialect::RabbitMq && is_late_delivery(&error) {
@@ -243,7 +244,7 @@ impl Exchange {
         &mut self,
         verb: Verb,
         receipt: Option<ReceiptId>,
-        headers: impl FnOnce(&mut Vec<u8>, &Agreement, &HashMap<ConsumerId, Entry>),
+        headers: impl FnOnce(&mut Vec<u8>, &Agreement, &BTreeMap<ConsumerId, Entry>),
     ) {
         let Self {
             output,
@@ -284,7 +285,7 @@ fn is_late_delivery(error: &ClientError) -> bool {
 }
 
 /// What an ERROR frame says.
-pub(crate) fn refusal(frame: &Frame) -> ClientError {
+pub(crate) fn refusal(frame: &FrameRef<'_>) -> ClientError {
     ClientError::Refused {
         message: frame
             .text("message")

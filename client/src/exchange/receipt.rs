@@ -1,6 +1,6 @@
 //! Receipts that are waited for, and what each stands for.
 
-use stompbox_protocol::Frame;
+use stompbox_protocol::FrameRef;
 
 use super::transaction::Log;
 use super::{Exchange, Phase, number_header};
@@ -14,7 +14,7 @@ use crate::{ClientError, Resolution};
 pub(super) struct ReceiptId(pub(super) u64);
 
 impl ReceiptId {
-    pub(super) fn of(frame: &Frame) -> Option<Self> {
+    pub(super) fn of(frame: &FrameRef<'_>) -> Option<Self> {
         frame.text("receipt-id")?.parse().ok().map(Self)
     }
 
@@ -62,7 +62,7 @@ pub(super) enum OnLoss {
 
 impl Exchange {
     /// Deals with a RECEIPT.
-    pub(super) fn receipt(&mut self, frame: &Frame) {
+    pub(super) fn receipt(&mut self, frame: &FrameRef<'_>) {
         let pending = ReceiptId::of(frame).and_then(|id| self.pending.remove(&id));
         match pending {
             // Of a restored subscription, or of a call of before the loss.

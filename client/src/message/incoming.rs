@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use stompbox_protocol::{Frame, Version, unescape};
+use stompbox_protocol::{Frame, FrameRef, Version, unescape};
 
 use crate::settle::{Requeue, Settler, Verdict};
 use crate::trace::TraceContext;
@@ -55,10 +55,11 @@ struct Inner {
 }
 
 impl Message {
-    pub(crate) fn new(frame: Frame, generation: u32) -> Self {
+    /// Keeps a copy of the frame.
+    pub(crate) fn new(frame: &FrameRef<'_>, generation: u32) -> Self {
         Self {
             inner: Box::new(Inner {
-                frame,
+                frame: frame.to_frame(),
                 generation,
                 returns: true,
                 in_doubt: false,
