@@ -126,7 +126,8 @@ impl Dispatcher {
             Some(Place::Topic(key)) => !self.topics[key.0].subscriptions.is_empty(),
             Some(Place::Queue(_)) | None => false,
         };
-        self.patterns.matches(name, |_| is_heard = true);
+        let nodes = self.patterns.matches(name, |_| is_heard = true);
+        self.burst.spend(nodes);
         is_heard
     }
 

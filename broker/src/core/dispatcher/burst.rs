@@ -93,12 +93,16 @@ impl Dispatcher {
     }
 
     fn is_light_name(&self, name: &DestinationName) -> bool {
+        // Who listens to advisories may do so by many patterns, and much is advised.
+        let is_advised = self.is_advised() && !self.patterns.is_empty();
         match self.names.get(name) {
+            _ if is_advised => false,
             Some(Place::Queue(_)) => true,
             Some(Place::Topic(key)) => {
-                self.is_audience_known(*key) && !self.topics[key.0].is_selective
+                let is_selective = self.topics[key.0].is_selective;
+                self.is_audience_known(*key) && !is_selective && self.feeds.is_empty()
             }
-            None => self.patterns.is_empty(),
+            None => self.patterns.is_empty() && self.feeds.is_empty(),
         }
     }
 
@@ -208,7 +212,7 @@ impl Dispatcher {
                     // A topic that nobody has named yet may feed queues.
                     None => {
                         queues += self.virtual_queues.get(&**name).map_or(1, Vec::len);
-                        queues += self.feeds.about(name).len();
+                        queues += self.feeds.about(name, self.burst.meter()).len();
                     }
                 }
             }

@@ -6,6 +6,7 @@
 //! that a log's row names has a row of its own in the store, and stays as long as the feed; a message is in all logs that it belongs to or in
 //! none.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl Feeds {
         self.by_name.len()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
@@ -76,13 +77,14 @@ impl Feeds {
         }
     }
 
-    /// Those about this topic, each once.
-    pub(super) fn about(&self, name: &DestinationName) -> Vec<TopicKey> {
+    /// Those about this topic, each once. What it takes to find them is counted in `walked`.
+    pub(super) fn about(&self, name: &DestinationName, walked: &Cell<usize>) -> Vec<TopicKey> {
         if self.is_empty() || name.kind() != DestinationKind::Topic {
             return Vec::new();
         }
         let mut keys = self.listed.get(name).cloned().unwrap_or_default();
-        self.patterns.matches(name, |key| keys.push(*key));
+        let nodes = self.patterns.matches(name, |key| keys.push(*key));
+        walked.set(walked.get().saturating_add(nodes));
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -186,12 +188,13 @@ impl Dispatcher {
         if self.feeds.is_empty() {
             return Vec::new();
         }
-        self.feeds.about(&self.topics[key.0].name)
+        let name = &self.topics[key.0].name;
+        self.feeds.about(name, self.burst.meter())
     }
 
     /// The same for a destination that may not be there.
     pub(super) fn is_fed_from(&self, name: &DestinationName) -> bool {
-        !self.feeds.about(name).is_empty()
+        !self.feeds.about(name, self.burst.meter()).is_empty()
     }
 
     /// One message into each of the feeds that its topic writes to.

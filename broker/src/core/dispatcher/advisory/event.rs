@@ -204,13 +204,14 @@ impl Dispatcher {
         let topic = &self.topics[key.0];
         let mut count = topic.subscriptions.len();
         let mut several = BTreeSet::new();
-        self.patterns.matches(&topic.name, |found| {
+        let nodes = self.patterns.matches(&topic.name, |found| {
             let subscription = &self.subscriptions[found.0];
             let names_it = subscription.topics.iter().any(|(named, _)| *named == key);
             if !names_it && (subscription.patterns.len() == 1 || several.insert(*found)) {
                 count += 1;
             }
         });
+        self.burst.spend(nodes);
         count
     }
 

@@ -291,6 +291,23 @@ fn a_send_to_topics_that_many_patterns_may_match_waits_for_its_turn() {
 }
 
 #[test]
+fn a_send_to_topics_that_many_durable_patterns_may_match_waits_for_its_turn() {
+    const SENDS: usize = 400;
+    let mut bench = with_open(3);
+    for number in 0..1_000_u32 {
+        let segments = (0..10).map(|bit| if number >> bit & 1 == 1 { "*" } else { "a" });
+        let pattern = format!("/topic/{}.z", segments.collect::<Vec<_>>().join("."));
+        bench.subscribe_with(3, number, &pattern, AckMode::Client, 1, |wish| {
+            wish.lasting = Some(Lasting::SharedDurable(number.to_string().into()));
+        });
+    }
+    let topic = format!("/topic/{}.y", ["a"; 10].join("."));
+    assert_spread(&mut bench, SENDS, published, |bench, _| {
+        bench.send(1, &topic, draft("a").non_persistent());
+    });
+}
+
+#[test]
 fn a_send_that_many_selectors_are_asked_about_waits_for_its_turn() {
     const SENDS: usize = 40;
     let mut bench = with_open(3);
