@@ -442,16 +442,15 @@ impl Dispatcher {
             return self.fan_out(key, identity, publication, sender, now);
         }
         let topic = &mut self.topics[key.0];
-        let visible_after = match topic.held.back() {
-            Some((ticket, ..)) => visible_after.max(*ticket),
-            None => visible_after,
-        };
+        let before = topic.held.back().map(|(ticket, ..)| *ticket);
+        let visible_after = before.map_or(visible_after, |before| before.max(visible_after));
         topic
             .held
             .push_back((visible_after, identity, sender, publication));
         if visible_after <= self.watermark {
             self.wait_in_crowd(key);
-        } else {
+        } else if before != Some(visible_after) {
+            // One look at that ticket is for all that wait for it, so that the tickets of looks ascend.
             self.hidden.push_back((visible_after, Place::Topic(key)));
         }
     }
