@@ -172,6 +172,7 @@ impl Taste {
                 "console" => self.console = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "sets" => self.palette.sets.clear(),
                 "retained" => self.retroactive = 0,
                 "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,
