@@ -8,11 +8,12 @@ use stompbox_broker::core::selector::Selector;
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 15] = [
+pub(crate) const QUEUES: [&str; 16] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
     "/queue/careless",
+    "/queue/hasty",
     "/queue/ring",
     "/queue/narrow",
     "/queue/heavy",

@@ -157,6 +157,7 @@ fn planted_bugs_are_found() {
         Plant::LessIsRetained,
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
+        Plant::TimeoutIsLate,
     ] {
         check_found(plant);
     }

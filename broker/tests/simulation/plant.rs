@@ -77,6 +77,8 @@ pub(crate) enum Plant {
     NothingIsRecalled,
     /// Last values are told apart by another header.
     ValueIsAnother,
+    /// What a consumer may not hold for ever it is left longer.
+    TimeoutIsLate,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -88,6 +90,7 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::TimeoutIsLate => Some(("ack_timeout = \"1s\"", "ack_timeout = \"2s\"")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
+use crate::policy::{BYTE_NARROW, BYTE_RING, HASTY, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// See the module.
@@ -158,6 +158,16 @@ impl Taste {
                 "reject" => [STRICT, STRICT_CONSUMER]
                     .into_iter()
                     .for_each(|strict| self.palette.leave_out(strict)),
+                "hung" => {
+                    self.palette.leave_out(HASTY);
+                    self.palette.leave_out("/queue/careless");
+                    self.palette
+                        .topics
+                        .retain(|topic| *topic != "/topic/careless");
+                    if self.palette.topics.is_empty() {
+                        self.palette.topics.push("/topic/prices.tea");
+                    }
+                }
                 "last" => self.palette.leave_out(LEVELS),
                 "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
                     .into_iter()

@@ -5,6 +5,7 @@ use stompbox_protocol::{Command, Frame, Input};
 use super::acknowledge::{NO_TRANSACTION, Word};
 use super::{Asked, Client, Got, Mode, Stage};
 use crate::catalogue::is_consumer_queue_of;
+use crate::policy::may_time_out;
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{MessageId, Place, Sent, Wire};
@@ -162,6 +163,9 @@ impl Client {
             return;
         }
         self.received += 1;
+        let is_of_queue =
+            destination.contains("queue/") || self.lasting.contains_key(&subscription);
+        let may_time_out = is_of_queue && may_time_out(&destination);
         live.limit.check(&live.open);
         live.open.push(Got {
             delivered: ((id, place), deliveries),
@@ -169,7 +173,8 @@ impl Client {
             ack: text(frame, "ack"),
             body_bytes: frame.body().len(),
             turn: self.received,
-            is_only_copy: is_only_copy && !is_answer,
+            is_only_copy: is_only_copy && !is_answer && !may_time_out,
+            may_time_out,
         });
         if self.is_draining {
             let index = self.subscriptions[at].open.len() - 1;

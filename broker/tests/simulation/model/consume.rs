@@ -65,6 +65,8 @@ pub(super) struct Subscription {
     /// What it consumes from if that is durable or shared.
     pub(super) lasting: Option<QueueIndex>,
     pub(super) open: Vec<Open>,
+    /// Set while it is given nothing because it does not answer: what was taken back from it.
+    pub(super) passed_over: Option<Vec<u64>>,
     pub(super) pending: Pending,
 }
 
@@ -80,7 +82,7 @@ impl Subscription {
         let sent = self.pending.sent.iter().map(|copy| copy.facts.bytes);
         let bytes = held + sent.sum::<usize>();
         let out = self.out();
-        out < self.prefetch && (out == 0 || bytes < self.bytes_max)
+        self.passed_over.is_none() && out < self.prefetch && (out == 0 || bytes < self.bytes_max)
     }
 
     /// How many more it is given in any case, if it has room.
@@ -109,6 +111,16 @@ impl Subscription {
     pub(super) fn hears(&self, name: &str) -> bool {
         let takes = self.browse.is_none() && self.lasting.is_none();
         takes && self.origins.iter().any(|origin| origin.includes(name))
+    }
+
+    /// Whether its deliveries are known until they are acknowledged: those of topics are not, where the hand-over does that.
+    pub(super) fn keeps_deliveries(&self) -> bool {
+        let is_queue = |origin: &Origin| match origin {
+            Origin::Name(name) => name.contains("queue/"),
+            Origin::Pattern(pattern) => pattern.starts_with("/queue/"),
+        };
+        let has_queues = self.lasting.is_some() || self.origins.iter().any(is_queue);
+        self.mode != AckMode::Auto || (has_queues && self.browse.is_none())
     }
 
     /// The only place that it takes from.
@@ -174,6 +186,7 @@ impl Model {
             browse,
             lasting,
             open: Vec::new(),
+            passed_over: None,
             pending: Pending::default(),
         };
         let seat = (connection, subscribing.subscription);
@@ -245,7 +258,7 @@ impl Model {
         let members = self.queues[queue].members.iter().copied();
         let wanting = members.filter_map(|seat| Some((seat, self.subscription(seat)?)));
         wanting
-            .filter(|(_, live)| live.is_exclusive)
+            .filter(|(_, live)| live.is_exclusive && live.passed_over.is_none())
             .min_by_key(|(_, live)| (std::cmp::Reverse(live.priority), live.age))
             .map(|(seat, _)| seat)
     }

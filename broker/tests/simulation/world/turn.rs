@@ -84,6 +84,7 @@ impl World {
                 self.model.requests(id, &told);
             }
         }
+        self.model.handed_out_early(&replies);
         let Turn { batch, reads } = life.dispatcher.finish_turn(now);
         take_replies(&mut life.dispatcher, &mut replies);
         replies.retain(|(id, _)| self.model.knows(*id));
