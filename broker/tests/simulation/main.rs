@@ -158,6 +158,8 @@ fn planted_bugs_are_found() {
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
         Plant::TimeoutIsLate,
+        Plant::MoveIsLost,
+        Plant::MoveIsCopy,
     ] {
         check_found(plant);
     }

@@ -30,9 +30,12 @@ mod store;
 mod topic;
 mod turn;
 mod view;
+mod visit;
 
+pub(crate) use entry::message_of;
 pub(crate) use manage::is_listing;
 pub(crate) use restart::LifeEnd;
+pub(crate) use visit::FIRST_VISIT;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;

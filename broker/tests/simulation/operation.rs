@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 95] = [
+pub(crate) const OPERATIONS: [&str; 101] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -96,6 +96,12 @@ pub(crate) const OPERATIONS: [&str; 95] = [
     "op: blunder",
     "op: heart-beat",
     "op: console cancels",
+    "op: console visits",
+    "console: moves",
+    "console: retries",
+    "console: deletes",
+    "console: purges",
+    "console: forgets",
     "connection lost",
     "connection refused",
     "client-id in use",

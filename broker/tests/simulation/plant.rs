@@ -9,6 +9,7 @@ use stompbox_broker::core::port::{
 };
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
+use crate::model::FIRST_VISIT;
 use crate::random::Random;
 
 /// What goes wrong, now and then.
@@ -79,6 +80,10 @@ pub(crate) enum Plant {
     ValueIsAnother,
     /// What a consumer may not hold for ever it is left longer.
     TimeoutIsLate,
+    /// What the console moves does not come out where it is to go.
+    MoveIsLost,
+    /// What the console moves stays where it was as well.
+    MoveIsCopy,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -116,6 +121,8 @@ impl Plant {
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
             | Plant::NothingIsRecalled
+            | Plant::MoveIsLost
+            | Plant::MoveIsCopy
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -126,7 +133,15 @@ impl Plant {
     }
 
     /// On their way to the dispatcher.
-    pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
+    pub(crate) fn spoil_requests(
+        self,
+        connection: ConnectionId,
+        requests: &mut Vec<Request>,
+        random: &mut Random,
+    ) {
+        if connection.0 >= FIRST_VISIT {
+            self.spoil_visit(requests, random);
+        }
         for request in requests {
             match request {
                 Request::Send { publication, .. } if self.strikes(Plant::FiringIsLate, random) => {
@@ -145,6 +160,22 @@ impl Plant {
                 _ => {}
             }
         }
+    }
+
+    fn spoil_visit(self, requests: &mut Vec<Request>, random: &mut Random) {
+        requests.retain_mut(|request| {
+            match request {
+                Request::Commit { sends, .. } if self.strikes(Plant::MoveIsLost, random) => {
+                    sends.clear();
+                }
+                Request::Acknowledge {
+                    transaction: Some(_),
+                    ..
+                } => return !self.strikes(Plant::MoveIsCopy, random),
+                _ => {}
+            }
+            true
+        });
     }
 
     fn spoil_subscribing(self, subscribing: &mut Subscribing, random: &mut Random) {

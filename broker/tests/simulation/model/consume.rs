@@ -1,5 +1,6 @@
 //! Subscriptions come and go: what they take from, which of it they choose, who is first.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use stompbox_broker::core::destination::Pattern;
@@ -13,8 +14,9 @@ use super::browse::Browse;
 use super::entry::Facts;
 use super::failure::Outcome;
 use super::topic::Pending;
+use super::visit::Key;
 use super::{Model, Open, QueueIndex, Seat};
-use crate::catalogue::{Choice, choice_of, matches};
+use crate::catalogue::{Choice, matches};
 use crate::policy::PREFETCH_MAX;
 use crate::trace;
 
@@ -56,6 +58,8 @@ pub(super) struct Subscription {
     /// Beyond so many bytes it is given no more.
     pub(super) bytes_max: usize,
     pub(super) choice: Option<Choice>,
+    /// The messages that it names, if it does.
+    pub(super) named: Option<BTreeSet<Key>>,
     pub(super) priority: i32,
     pub(super) is_exclusive: bool,
     pub(super) no_local: bool,
@@ -94,8 +98,11 @@ impl Subscription {
     }
 
     pub(super) fn chooses(&self, facts: &Facts) -> bool {
-        self.choice
-            .is_none_or(|(_, chooses)| chooses(&facts.traits))
+        let is_named = |named: &BTreeSet<Key>| named.contains(&facts.key());
+        self.named.as_ref().is_none_or(is_named)
+            && self
+                .choice
+                .is_none_or(|(_, chooses)| chooses(&facts.traits))
     }
 
     /// Whether it wants this of a topic.
@@ -166,6 +173,10 @@ impl Model {
         self.next_age += 1;
         let origins: Vec<Origin> = subscribing.sources.iter().map(Origin::of).collect();
         let browse = browses.then(|| self.begin_browse(&origins, subscribing.selector.as_ref()));
+        let (choice, named) = match lasting {
+            Some(_) => (None, None),
+            None => self.choice_for(subscribing.selector.as_ref()),
+        };
         let made = Subscription {
             age: self.next_age,
             origins,
@@ -175,10 +186,8 @@ impl Model {
                 .messages
                 .map_or(PREFETCH_MAX, |messages| PREFETCH_MAX.min(messages as usize)),
             bytes_max: subscribing.prefetch.bytes.unwrap_or(usize::MAX),
-            choice: match lasting {
-                Some(_) => None,
-                None => subscribing.selector.as_ref().map(choice_of),
-            },
+            choice,
+            named,
             priority: subscribing.priority.0,
             is_exclusive: subscribing.exclusivity == Exclusivity::Exclusive,
             no_local: subscribing.locality == Locality::NoLocal,
