@@ -157,6 +157,9 @@ fn planted_bugs_are_found() {
         Plant::LessIsRetained,
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
+        Plant::TimeoutIsLate,
+        Plant::MoveIsLost,
+        Plant::MoveIsCopy,
     ] {
         check_found(plant);
     }
