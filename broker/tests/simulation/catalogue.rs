@@ -7,9 +7,10 @@ use stompbox_broker::core::selector::Selector;
 use stompbox_store::{MessageNumber, Sequence};
 
 use crate::random::Random;
+use crate::route::is_forked;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 16] = [
+pub(crate) const QUEUES: [&str; 19] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
@@ -23,6 +24,9 @@ pub(crate) const QUEUES: [&str; 16] = [
     "/queue/strict",
     "/queue/orders.eu",
     "/queue/orders.us.east",
+    "/queue/fork",
+    "/queue/fork.red",
+    "/queue/both",
     "/queue/Consumer.a.VirtualTopic.v",
     "/queue/Consumer.b.VirtualTopic.v",
     "/queue/Consumer.c.VirtualTopic.v",
@@ -32,12 +36,14 @@ pub(crate) const QUEUES: [&str; 16] = [
 pub(crate) const DEAD_LETTER_QUEUES: [&str; 2] = ["/queue/ActiveMQ.DLQ", "/queue/DLQ.durable"];
 
 /// Topics that clients publish to.
-pub(crate) const TOPICS: [&str; 5] = [
+pub(crate) const TOPICS: [&str; 7] = [
     "/topic/prices.tea",
     "/topic/prices.oil.crude",
     "/topic/VirtualTopic.v",
     "/topic/careless",
     "/topic/durable",
+    "/topic/news",
+    "/topic/instead",
 ];
 
 /// Patterns of queues and topics.
@@ -83,7 +89,7 @@ pub(crate) struct Palette {
 
 impl Palette {
     pub(crate) fn draw(random: &mut Random) -> Self {
-        let (queues, topics) = (random.between(1, 4), random.between(1, 2));
+        let (queues, topics) = (random.between(1, 4), random.between(1, 3));
         let sets = [0, 1, 1, 2][random.below(4)];
         let mut some = |all: &[&'static str], count: usize| {
             let mut left = all.to_vec();
@@ -106,6 +112,20 @@ impl Palette {
         self.queues.retain(|own| *own != queue);
         if self.queues.is_empty() {
             self.queues.push(QUEUES[0]);
+        }
+    }
+}
+
+impl Palette {
+    /// Nobody sends to where a route begins.
+    pub(crate) fn leave_routes_out(&mut self) {
+        QUEUES
+            .into_iter()
+            .filter(|name| is_forked(name))
+            .for_each(|name| self.leave_out(name));
+        self.topics.retain(|name| !is_forked(name));
+        if self.topics.is_empty() {
+            self.topics.push(TOPICS[0]);
         }
     }
 }

@@ -14,6 +14,7 @@ mod operation;
 mod plant;
 mod policy;
 mod random;
+mod route;
 mod trace;
 mod wire;
 mod world;
@@ -159,6 +160,9 @@ fn planted_bugs_are_found() {
         Plant::NothingIsRecalled,
         Plant::FeedIsLost,
         Plant::OriginIsLost,
+        Plant::WayIsLost,
+        Plant::WayIsWide,
+        Plant::OriginalStays,
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,

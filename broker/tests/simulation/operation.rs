@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 104] = [
+pub(crate) const OPERATIONS: [&str; 106] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -41,6 +41,8 @@ pub(crate) const OPERATIONS: [&str; 104] = [
     "hung: taken back",
     "hung: answers",
     "hung: answers late",
+    "op: SEND to a queue with routes",
+    "op: SEND to a topic with routes",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",

@@ -56,6 +56,12 @@ pub(crate) enum Plant {
     FeedIsLost,
     /// It does not know which of its topics brought what.
     OriginIsLost,
+    /// A route leads to fewer places.
+    WayIsLost,
+    /// A route is taken whatever its selector says.
+    WayIsWide,
+    /// What goes elsewhere instead stays where it was sent to, too.
+    OriginalStays,
     /// What is scheduled comes before its time.
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
@@ -100,6 +106,9 @@ impl Plant {
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
             Plant::TimeoutIsLate => Some(("ack_timeout = \"1s\"", "ack_timeout = \"2s\"")),
+            Plant::WayIsLost => Some((", \"/topic/VirtualTopic.v\"]", "]")),
+            Plant::WayIsWide => Some(("selector = \"colour = 'red'\"\n", "")),
+            Plant::OriginalStays => Some(("forward_only = true", "forward_only = false")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,

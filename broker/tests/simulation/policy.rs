@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use stompbox_broker::config::{CommandLine, Config, load};
 
+use crate::route;
+
 const TEXT: &str = r#"
 [policy]
 redeliveries_max = 2
@@ -115,7 +117,9 @@ pub(crate) fn is_ring(name: &str) -> bool {
 
 /// Whether what is sent there may be refused.
 pub(crate) fn may_refuse(name: &str) -> bool {
-    [STRICT, STRICT_CONSUMER].contains(&name) || name == "/topic/VirtualTopic.v"
+    let refuses =
+        |name: &&str| [STRICT, STRICT_CONSUMER].contains(name) || *name == "/topic/VirtualTopic.v";
+    route::reach(name).iter().any(refuses)
 }
 
 /// Whether what a consumer holds of it may be taken back from it.
@@ -129,13 +133,18 @@ const SHARED: &str = "ActiveMQ.DLQ";
 /// The configuration.
 pub(crate) fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
-    CONFIG.get_or_init(|| read(TEXT))
+    CONFIG.get_or_init(|| read(&text()))
 }
 
 /// The same where one thing is said wrongly.
 pub(crate) fn wrong_config(right: &str, wrong: &str) -> Config {
-    assert!(TEXT.contains(right), "nothing says {right}");
-    read(&TEXT.replace(right, wrong))
+    let text = text();
+    assert!(text.contains(right), "nothing says {right}");
+    read(&text.replace(right, wrong))
+}
+
+fn text() -> String {
+    format!("{TEXT}\n{}", route::text())
 }
 
 fn read(text: &str) -> Config {

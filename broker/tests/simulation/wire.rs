@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::policy::may_drop;
+use crate::route::{is_forked, is_passed_through, surely};
 use crate::trace;
 
 /// Scheduled messages that clients remember.
@@ -71,7 +72,7 @@ impl Sent {
     /// Whether there is one copy of it.
     pub(crate) fn is_for_one_queue(&self) -> bool {
         let is_one = matches!(&self.targets[..], [only] if only.starts_with("/queue/"));
-        is_one && !self.comes_again
+        is_one && !self.comes_again && !is_forked(&self.targets[0])
     }
 }
 
@@ -137,7 +138,7 @@ impl Wire {
         let targets = &self.sent[message.0].targets;
         let is_possible = targets
             .iter()
-            .all(|target| target.starts_with("/remote-temp-"));
+            .all(|target| target.starts_with("/remote-temp-") || is_passed_through(target));
         assert!(is_possible, "{message:?} to {targets:?} went nowhere");
     }
 
@@ -221,14 +222,11 @@ impl Wire {
             if may_be_unseen || !sent.is_persistent {
                 continue;
             }
-            for target in sent
-                .targets
-                .iter()
-                .filter(|name| name.starts_with("/queue/") && !may_drop(name))
-            {
+            let everywhere = sent.targets.iter().flat_map(|target| surely(target));
+            for target in everywhere.filter(|name| name.starts_with("/queue/") && !may_drop(name)) {
                 let places = [
-                    Place::Queue(target.clone()),
-                    Place::DeadLetters(target.clone()),
+                    Place::Queue(target.to_owned()),
+                    Place::DeadLetters(target.to_owned()),
                 ];
                 let was_seen = places
                     .into_iter()

@@ -110,7 +110,15 @@ impl Client {
 
     /// UNSUBSCRIBE deletes it with its headers.
     pub(super) fn may_delete(&mut self, id: &str, draft: Draft, random: &mut Random) -> Draft {
-        let Some(identity) = self.lasting.get(id).filter(|_| random.percent(20)) else {
+        let share = |identity: &&Identity| {
+            if is_topic_set(&identity.topic) {
+                50
+            } else {
+                20
+            }
+        };
+        let own = self.lasting.get(id);
+        let Some(identity) = own.filter(|own| random.percent(share(own))) else {
             return draft;
         };
         trace::count("op: UNSUBSCRIBE durable");

@@ -7,6 +7,7 @@ use super::{Asked, Client, Got, Mode, Stage};
 use crate::catalogue::is_consumer_queue_of;
 use crate::policy::may_time_out;
 use crate::random::Random;
+use crate::route::reach;
 use crate::trace;
 use crate::wire::{MessageId, Place, Sent, Wire};
 
@@ -197,7 +198,8 @@ impl Client {
         let origin = text(frame, "original-destination");
         let is_temporary = |name: &str| name.starts_with("/temp-") || name.starts_with("/remote-");
         let routed_to = origin.as_deref().unwrap_or(&destination);
-        let is_expected = sent.targets.iter().any(|target| {
+        let all = sent.targets.iter().flat_map(|target| reach(target));
+        let is_expected = all.into_iter().any(|target| {
             target == routed_to
                 || is_consumer_queue_of(target, routed_to)
                 || (is_temporary(target) && is_temporary(routed_to))

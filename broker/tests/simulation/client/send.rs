@@ -9,6 +9,7 @@ use crate::policy::{
     BYTE_NARROW, HASTY, LEVELS, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse,
 };
 use crate::random::Random;
+use crate::route::{is_forked, reach};
 use crate::trace;
 use crate::wire::{Sent, Wire};
 
@@ -103,7 +104,11 @@ impl Client {
     /// When it is to come, if not at once. Nothing of temporary destinations is kept until then.
     fn times(&self, targets: &[String], random: &mut Random) -> Vec<(&'static str, String)> {
         let is_temporary = targets.iter().any(|target| target.contains("temp-"));
-        if is_temporary || !random.percent(self.appetite.taste.later) {
+        // What comes later comes to each of its destinations by itself: copies that meet behind routes look alike.
+        let all: Vec<&str> = targets.iter().flat_map(|target| reach(target)).collect();
+        let meets = |at: usize| all[..at].contains(&all[at]);
+        let meet = targets.len() > 1 && (0..all.len()).any(meets);
+        if is_temporary || meet || !random.percent(self.appetite.taste.later) {
             return Vec::new();
         }
         let mut times = Vec::new();
@@ -112,10 +117,10 @@ impl Client {
             let header = ["AMQ_SCHEDULED_DELAY", "x-delay"][random.below(2)];
             times.push((header, random.between(0, 2_000).to_string()));
         }
-        // Which firing a message is of that was never stored nobody can tell, nor which of them a limit has dropped.
-        let is_told = targets.iter().all(|target| target.starts_with("/queue/"));
+        // Which of the firings that no queue has stored a subscription's own limit has dropped, nobody can tell.
+        let is_told = all.iter().all(|target| target.starts_with("/queue/"));
         let taste = &self.appetite.taste;
-        let may_come_again = is_told || (taste.lasting == 0 && taste.pending == 0);
+        let may_come_again = is_told || taste.pending == 0;
         let by_cron = may_come_again && random.percent(self.appetite.taste.cron);
         if by_cron {
             trace::count("op: SEND by cron");
@@ -148,8 +153,10 @@ impl Client {
             let target = self.target(random);
             // A consumer queue beside its topic gets the same message twice, and so may what is called by two
             // names: nobody can tell its copies apart.
+            let leads =
+                |from: &String, about: &str| reach(from).iter().any(|to| to.contains(about));
             let is_alone = |about: &str| {
-                !target.contains(about) || !targets.iter().any(|other| other.contains(about))
+                !leads(&target, about) || !targets.iter().any(|other| leads(other, about))
             };
             if !targets.contains(&target) && is_alone("VirtualTopic") && is_alone("temp-") {
                 targets.push(target);
@@ -177,6 +184,8 @@ impl Client {
             let topic = palette.topics[random.below(palette.topics.len())];
             trace::count(if topic.contains("VirtualTopic") {
                 "op: SEND to a virtual topic"
+            } else if is_forked(topic) {
+                "op: SEND to a topic with routes"
             } else {
                 "op: SEND to a topic"
             });
@@ -190,6 +199,7 @@ impl Client {
             HASTY => "op: SEND to a queue with ack_timeout",
             LEVELS => "op: SEND to a queue of last values",
             STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
+            forked if is_forked(forked) => "op: SEND to a queue with routes",
             _ => "op: SEND to a queue",
         });
         queue.to_owned()

@@ -43,7 +43,7 @@ fn is_temporary(name: &str) -> bool {
 
 impl Model {
     /// The names that a message is sent to and that are there.
-    fn places(&self, publication: &Publication) -> Vec<Rc<str>> {
+    pub(super) fn places(&self, publication: &Publication) -> Vec<Rc<str>> {
         let names = publication.target.names().iter();
         let there = names.filter(|name| !name.is_temporary() || self.is_there(name.wire()));
         there.map(|name| name.wire().into()).collect()

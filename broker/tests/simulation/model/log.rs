@@ -161,6 +161,7 @@ impl Model {
                 && entry.is_stored
                 && entry.stored().is_none()
                 && entry.whereabouts.may_expire()
+                && self.may_be(entry, append.number)
         };
         // One that several of its topics were sent has a place for each, in their order.
         let mut met = BTreeSet::new();

@@ -10,6 +10,8 @@ use super::entry::{Entry, Facts};
 use super::schedule::MANAGEMENT;
 use super::{Model, Promise, QueueIndex};
 use crate::catalogue::is_consumer_queue_of;
+use crate::route::{self, is_forked};
+use crate::trace;
 
 impl Model {
     pub(super) fn send(
@@ -22,10 +24,18 @@ impl Model {
         if *targets[0].wire() == *MANAGEMENT {
             return self.manage(publisher, publication, receipt);
         }
-        let goes_nowhere = targets
-            .iter()
-            .all(|name| name.is_temporary() && !self.is_there(name.wire()));
+        let places = self.places(publication);
+        let is_special = publication.duplicate_id.is_some() || publication.later.is_some();
+        let goes_nowhere = match is_special {
+            true => places.is_empty(),
+            false => self
+                .forward(&places, &Facts::of(publication, publisher))
+                .is_empty(),
+        };
         if goes_nowhere {
+            if !places.is_empty() {
+                trace::count("route: taken by none");
+            }
             if let Some(receipt) = receipt {
                 let key = (publisher, receipt.0.to_vec());
                 self.owed.insert(key, Promise::Unrouted);
@@ -61,12 +71,23 @@ impl Model {
         let is_special = publication.duplicate_id.is_some() || publication.later.is_some();
         is_special
             || facts.is_persistent
-                && publication.target.names().iter().any(|name| {
-                    let is_queue = name.kind() == DestinationKind::Queue;
-                    let has_queues = !self.consumer_queues_of(name.wire()).is_empty();
-                    let is_kept = self.is_kept(name.wire());
-                    (is_queue && !name.is_temporary()) || has_queues || is_kept
-                })
+                && self
+                    .forward(&self.places(publication), &facts)
+                    .iter()
+                    .any(|name| {
+                        let is_queue = name.starts_with("/queue/");
+                        is_queue || !self.consumer_queues_of(name).is_empty() || self.is_kept(name)
+                    })
+    }
+
+    /// Where a message goes that is sent to these, by the routes that begin there.
+    pub(super) fn forward(&self, places: &[Rc<str>], facts: &Facts) -> Vec<Rc<str>> {
+        let names: Vec<&str> = places.iter().map(|place| &**place).collect();
+        if names.iter().any(|name| is_forked(name)) {
+            trace::count("route: looked at");
+        }
+        let to = route::forward(&names, &facts.traits);
+        to.into_iter().map(Into::into).collect()
     }
 
     /// All that a message names is there before any of it gets a copy.
@@ -107,7 +128,7 @@ impl Model {
                 ticket
             });
         }
-        for name in fresh {
+        for name in self.forward(&fresh, &facts) {
             ticket = ticket.max(self.route(&name, &facts, visible_after));
         }
         Ok(ticket)

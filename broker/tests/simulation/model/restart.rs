@@ -7,6 +7,7 @@ use stompbox_store::{Batch, DestinationKind, Epoch, Operation, Recovered, Tally}
 
 use super::Model;
 use super::entry::{Spot, Whereabouts};
+use crate::route;
 use crate::trace;
 
 /// How a life ended.
@@ -88,6 +89,9 @@ impl Model {
             let queue = self.make_queue(&format!("/queue/{}", record.name));
             self.by_id.insert(record.id, queue);
             self.ids.insert(queue, record.id);
+        }
+        for name in route::named().filter(|name| name.starts_with("/queue/")) {
+            self.make_queue(name);
         }
         self.restart_lasting(recovered);
         self.restart_duplicates();

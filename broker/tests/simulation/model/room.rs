@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stompbox_broker::core::message::Publication;
 use stompbox_broker::core::port::{ConnectionId, ReceiptId, Reply, Request};
 
-use super::entry::{Entry, EntryId, Whereabouts};
+use super::entry::{Entry, EntryId, Facts, Whereabouts};
 use super::{Model, QueueIndex, Seat};
 use crate::policy::{Amount, WhenFull, may_refuse};
 use crate::trace;
@@ -124,8 +124,9 @@ impl Model {
         if publication.later.is_some() {
             return;
         }
-        for name in publication.target.names() {
-            for queue in self.queues_behind(name.wire()) {
+        let facts = Facts::of(publication, publisher);
+        for name in self.forward(&self.places(publication), &facts) {
+            for queue in self.queues_behind(&name) {
                 let bound = self.queues[queue].rules.bound;
                 if bound.is_some_and(|bound| bound.when_full == WhenFull::Block) {
                     let waiting = self.all_waiting_in(queue);
@@ -145,12 +146,11 @@ impl Model {
         let mut demands: BTreeMap<QueueIndex, Amount> = BTreeMap::new();
         let mut met = BTreeSet::new();
         for send in sends.iter().filter(|send| send.later.is_none()) {
-            for place in self.fresh_places(send) {
-                if let Some(id) = &send.duplicate_id
-                    && !met.insert((place.clone(), id.as_bytes().to_vec()))
-                {
-                    continue;
-                }
+            let mut fresh = self.fresh_places(send);
+            if let Some(id) = &send.duplicate_id {
+                fresh.retain(|place| met.insert((place.clone(), id.as_bytes().to_vec())));
+            }
+            for place in self.forward(&fresh, &Facts::of(send, ConnectionId(0))) {
                 for queue in self.queues_behind(&place) {
                     let demand = demands.entry(queue).or_default();
                     *demand = demand.plus(Amount::of_one(send.message.bytes()));

@@ -247,7 +247,9 @@ impl Model {
         let facts = Rc::new(job.facts.as_fired(firing));
         let place = Rc::clone(&job.place);
         self.agenda.changes.push_back((row.key.id, next));
-        self.route(&place, &facts, ticket);
+        for name in self.forward(&[place], &facts) {
+            self.route(&name, &facts, ticket);
+        }
     }
 
     /// The store is told when it fires next, or that it is gone.

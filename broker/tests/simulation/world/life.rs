@@ -72,8 +72,10 @@ impl World {
             zone: zone.clone(),
         };
         trace::note(|| format!("start: {recovered:?}"));
+        let mut dispatcher = Dispatcher::new(settings, &recovered);
+        dispatcher.declare(self.now);
         self.life = Some(Life {
-            dispatcher: Dispatcher::new(settings, &recovered),
+            dispatcher,
             store: Box::new(store),
             inbox: VecDeque::new(),
             settings: Arc::new(sessions),
