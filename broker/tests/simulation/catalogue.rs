@@ -4,15 +4,17 @@
 use std::sync::{Arc, OnceLock};
 
 use stompbox_broker::core::selector::Selector;
+use stompbox_store::{MessageNumber, Sequence};
 
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 15] = [
+pub(crate) const QUEUES: [&str; 16] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
     "/queue/careless",
+    "/queue/hasty",
     "/queue/ring",
     "/queue/narrow",
     "/queue/heavy",
@@ -223,6 +225,26 @@ pub(crate) const SELECTORS: [Choice; 8] = [
         own.has("blue") && own.priority < 5
     }),
 ];
+
+/// What clients call a message.
+pub(crate) fn message_name(instance: &str, number: MessageNumber) -> String {
+    let number = Sequence(number.0);
+    format!("ID:{instance}-{}-{}", number.epoch().0, number.counter())
+}
+
+/// The messages that a selector names, if that is what it does.
+pub(crate) fn numbers_in(selector: &Selector) -> Option<Vec<MessageNumber>> {
+    let text = selector.to_string();
+    let number_of = |name: &str| {
+        let mut parts = name.rsplitn(3, '-');
+        let (counter, epoch) = (parts.next()?, parts.next()?);
+        let (counter, epoch): (i64, i64) = (counter.parse().ok()?, epoch.parse().ok()?);
+        Some(MessageNumber((epoch << 40) + counter))
+    };
+    let quoted = text.split('\'').skip(1).step_by(2);
+    let is_by_name = text.starts_with("JMSMessageID");
+    is_by_name.then(|| quoted.filter_map(number_of).collect())
+}
 
 /// Which of [`SELECTORS`] a parsed one is.
 pub(crate) fn choice_of(selector: &Arc<Selector>) -> Choice {

@@ -57,6 +57,8 @@ struct Got {
     turn: usize,
     /// Whether no other delivery can have the same `message-id`.
     is_only_copy: bool,
+    /// Whether it may be taken back while the client holds it.
+    may_time_out: bool,
 }
 
 #[derive(Debug)]

@@ -159,6 +159,9 @@ fn planted_bugs_are_found() {
         Plant::NothingIsRecalled,
         Plant::FeedIsLost,
         Plant::OriginIsLost,
+        Plant::TimeoutIsLate,
+        Plant::MoveIsLost,
+        Plant::MoveIsCopy,
     ] {
         check_found(plant);
     }

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 94] = [
+pub(crate) const OPERATIONS: [&str; 104] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -37,6 +37,10 @@ pub(crate) const OPERATIONS: [&str; 94] = [
     "queue: refuses",
     "op: SEND to a queue of last values",
     "last value: replaced",
+    "op: SEND to a queue with ack_timeout",
+    "hung: taken back",
+    "hung: answers",
+    "hung: answers late",
     "op: SEND to a topic",
     "op: SEND to a virtual topic",
     "op: SEND to several",
@@ -95,6 +99,12 @@ pub(crate) const OPERATIONS: [&str; 94] = [
     "op: blunder",
     "op: heart-beat",
     "op: console cancels",
+    "op: console visits",
+    "console: moves",
+    "console: retries",
+    "console: deletes",
+    "console: purges",
+    "console: forgets",
     "connection lost",
     "connection refused",
     "client-id in use",

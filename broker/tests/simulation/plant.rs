@@ -9,6 +9,7 @@ use stompbox_broker::core::port::{
 };
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
+use crate::model::FIRST_VISIT;
 use crate::random::Random;
 
 /// What goes wrong, now and then.
@@ -81,6 +82,12 @@ pub(crate) enum Plant {
     NothingIsRecalled,
     /// Last values are told apart by another header.
     ValueIsAnother,
+    /// What a consumer may not hold for ever it is left longer.
+    TimeoutIsLate,
+    /// What the console moves does not come out where it is to go.
+    MoveIsLost,
+    /// What the console moves stays where it was as well.
+    MoveIsCopy,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -92,6 +99,7 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::TimeoutIsLate => Some(("ack_timeout = \"1s\"", "ack_timeout = \"2s\"")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
@@ -117,6 +125,8 @@ impl Plant {
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
             | Plant::NothingIsRecalled
+            | Plant::MoveIsLost
+            | Plant::MoveIsCopy
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -127,7 +137,15 @@ impl Plant {
     }
 
     /// On their way to the dispatcher.
-    pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
+    pub(crate) fn spoil_requests(
+        self,
+        connection: ConnectionId,
+        requests: &mut Vec<Request>,
+        random: &mut Random,
+    ) {
+        if connection.0 >= FIRST_VISIT {
+            self.spoil_visit(requests, random);
+        }
         for request in requests {
             match request {
                 Request::Send { publication, .. } if self.strikes(Plant::FiringIsLate, random) => {
@@ -146,6 +164,22 @@ impl Plant {
                 _ => {}
             }
         }
+    }
+
+    fn spoil_visit(self, requests: &mut Vec<Request>, random: &mut Random) {
+        requests.retain_mut(|request| {
+            match request {
+                Request::Commit { sends, .. } if self.strikes(Plant::MoveIsLost, random) => {
+                    sends.clear();
+                }
+                Request::Acknowledge {
+                    transaction: Some(_),
+                    ..
+                } => return !self.strikes(Plant::MoveIsCopy, random),
+                _ => {}
+            }
+            true
+        });
     }
 
     fn spoil_subscribing(self, subscribing: &mut Subscribing, random: &mut Random) {

@@ -32,6 +32,7 @@ mod feed;
 mod flow;
 mod full;
 mod group;
+mod held;
 mod hung;
 mod identity;
 mod idle;

@@ -149,6 +149,7 @@ impl Dispatcher {
         let start = self.batch.operations.len();
         self.replaced.clear();
         let mode = publication.mode;
+        let filled = self.filled_by(places, &publication);
         let mut placed = AllPlaced::new();
         let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
             Ok(promise) => promise,
@@ -161,8 +162,17 @@ impl Dispatcher {
         };
         self.as_one(start, undo);
         self.answer(peer, receipt, promise);
-        for place in places {
-            self.hold_producer_back(peer, *place, mode);
+        for place in filled {
+            self.hold_producer_back(peer, place, mode);
+        }
+    }
+
+    /// What a message fills that is sent to these: what comes later follows its routes only then.
+    pub(super) fn filled_by(&self, places: &[Place], publication: &Publication) -> Places {
+        let places = Places::from_slice(places);
+        match publication.later {
+            Some(_) => places,
+            None => self.forward(places, publication),
         }
     }
 

@@ -52,7 +52,7 @@ impl Client {
     ) {
         let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
         let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
-        let is_ambiguous = self.given_up.contains(named);
+        let is_ambiguous = self.given_up.contains(named) || self.may_mean_another(named);
         if is_unnamed && is_ambiguous {
             return;
         }
@@ -82,22 +82,32 @@ impl Client {
         }
         let draft = self.acknowledgement(word, &id, &named, names_subscription);
         let draft = with_wishes(draft, word, random);
+        // An ACK that is answered was not stale; of what it covers beside that something may have been taken back before.
+        let is_sure = |got: &&Got| !got.may_time_out || got.turn == named.turn;
+        let sure = covered.iter().filter(is_sure);
         let acks: Vec<Delivered> = match word {
-            Word::Ack => covered.iter().map(|got| got.delivered.clone()).collect(),
+            Word::Ack => sure.map(|got| got.delivered.clone()).collect(),
             Word::Nack => Vec::new(),
         };
+        self.may_be_refused |= named.may_time_out;
         let draft = match self.transactions.get_mut(transaction) {
             Some(open) => {
                 trace::count(match word {
                     Word::Ack => "op: ACK in a transaction",
                     Word::Nack => "op: NACK in a transaction",
                 });
-                open.acks.extend(acks);
                 let draft = draft.with("transaction", &open.id);
                 if self.version == Version::V1_2 {
-                    self.stale.push((id, named));
+                    self.stale.push((id, named.clone()));
                 }
-                self.ask(draft, Asked::Nothing, random)
+                let draft = self.ask(draft, Asked::Nothing, random);
+                // A stale one without a receipt is ignored, and the COMMIT is answered all the same.
+                if (!named.may_time_out || draft.asks_for_receipt())
+                    && let Some(open) = self.transactions.get_mut(transaction)
+                {
+                    open.acks.extend(acks);
+                }
+                draft
             }
             None => {
                 // Before 1.2 the name of a delivery that came back is that of the next one, too.
@@ -129,6 +139,13 @@ impl Client {
             }
         }
         meant
+    }
+
+    /// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
+    fn may_mean_another(&self, named: &str) -> bool {
+        let all = self.subscriptions.iter().flat_map(|live| &live.open);
+        let all = all.filter(|got| got.message_id == named);
+        all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
     }
 
     fn acknowledgement(&self, word: Word, id: &str, got: &Got, names_subscription: bool) -> Draft {

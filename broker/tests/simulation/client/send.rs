@@ -5,7 +5,9 @@ use stompbox_protocol::Command;
 use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
 use crate::cron::CRONS;
-use crate::policy::{BYTE_NARROW, LEVELS, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse};
+use crate::policy::{
+    BYTE_NARROW, HASTY, LEVELS, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse,
+};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{Sent, Wire};
@@ -185,6 +187,7 @@ impl Client {
             ring if is_ring(ring) => "op: SEND to a ring",
             NARROW => "op: SEND to a queue that holds back",
             BYTE_NARROW => "op: SEND to a queue that holds back by bytes",
+            HASTY => "op: SEND to a queue with ack_timeout",
             LEVELS => "op: SEND to a queue of last values",
             STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
             _ => "op: SEND to a queue",

@@ -232,7 +232,13 @@ impl Model {
                 delivery.number.0
             )
         });
-        let number = delivery.number;
+        let (number, since) = (delivery.number, self.now.uptime);
+        let was_early = match what {
+            What::Entry(id) => self.is_served_early(self.entry(id).queue),
+            // Of a topic it may have been published before.
+            What::Copy(_) => true,
+            What::Shown => false,
+        };
         let key = match &what {
             What::Entry(id) => Some(self.entry(*id).facts.key()),
             What::Copy(copy) => Some(copy.facts.key()),
@@ -257,12 +263,17 @@ impl Model {
             live.open.is_empty() || held < max,
             "{held} bytes are out, and {max} are to be"
         );
+        assert!(
+            live.passed_over.is_none() || was_early,
+            "{id:?} went to {seat:?}, which does not answer"
+        );
         live.open.push(Open {
             what,
             counter,
             slot: delivery.tag.slot,
             number,
             bytes: delivery.message.bytes(),
+            since,
         });
         let (out, prefetch) = (live.open.len(), live.prefetch);
         assert!(out <= prefetch, "{out} are out, prefetch is {prefetch}");

@@ -107,7 +107,8 @@ impl Model {
         let entry = self.entry(id);
         let has_expired = entry.whereabouts == Whereabouts::Burying(Reason::Expired);
         let may_go = entry.whereabouts.may_expire() || has_expired;
-        if !may_go || self.newer_value(entry) == Newer::None {
+        let is_older = self.newer_value(entry) != Newer::None || self.was_newer_value(entry);
+        if !may_go || !is_older {
             return false;
         }
         trace::count("last value: replaced");
@@ -116,6 +117,21 @@ impl Model {
             false => self.take(id, Whereabouts::Gone),
         }
         true
+    }
+
+    /// Whether a newer message of its value has gone in this turn: what a page brought before that it has replaced.
+    fn was_newer_value(&self, entry: &Entry) -> bool {
+        let keeps = self.queues[entry.queue].rules.keeps_last_values;
+        let colour = entry.facts.traits.colour.as_ref();
+        let mut all = self.all().map(|(_, other)| other);
+        keeps
+            && colour.is_some()
+            && all.any(|other| {
+                other.facts.traits.colour.as_ref() == colour
+                    && (other.queue, other.moved) == (entry.queue, self.turn)
+                    && other.order > entry.order
+                    && other.whereabouts == Whereabouts::Gone
+            })
     }
 
     /// It is seen at the end of the turn whether that has gone.

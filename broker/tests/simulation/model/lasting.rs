@@ -269,6 +269,17 @@ impl Model {
             .collect()
     }
 
+    /// Whether somebody consumes from a durable subscription, or its client is connected.
+    pub(crate) fn is_used(&self, identity: &Identity) -> bool {
+        let owner = identity.owner.as_deref();
+        let is_connected = owner.is_some_and(|owner| self.client_ids.contains_key(owner));
+        let queue = identity
+            .text()
+            .and_then(|text| self.lasting.get(&text).copied());
+        let has_members = queue.is_some_and(|queue| !self.queues[queue].members.is_empty());
+        is_connected || has_members
+    }
+
     /// The console's figures of them are right.
     pub(super) fn check_lasting(&self, dispatcher: &Dispatcher, recounts: &[Recount]) {
         let all = ListQuery {
