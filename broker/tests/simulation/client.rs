@@ -311,7 +311,7 @@ impl Client {
     fn blunder(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
         trace::count("op: blunder");
         self.may_be_refused = true;
-        let draft = match random.below(8) {
+        let draft = match random.below(9) {
             0 => Draft::new(Command::Send),
             1 => Draft::new(Command::Commit).with("transaction", "none"),
             2 => Draft::new(Command::Connect).with("accept-version", "1.2"),
@@ -327,6 +327,11 @@ impl Client {
             6 => Draft::new(Command::Subscribe)
                 .with("destination", "/remote-temp-queue/somebody-elses")
                 .with("id", "b"),
+            7 => Draft::new(Command::Subscribe)
+                .with("destination", "/topic/prices.*,/queue/eager")
+                .with("id", "b")
+                .with("durable-subscription-name", "wine")
+                .with("x-shared", "true"),
             _ => Draft::new(Command::Subscribe).with("destination", "/queue/a..b"),
         };
         self.write(draft, wire);

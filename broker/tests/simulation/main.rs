@@ -157,6 +157,8 @@ fn planted_bugs_are_found() {
         Plant::LessIsRetained,
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
+        Plant::FeedIsLost,
+        Plant::OriginIsLost,
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,

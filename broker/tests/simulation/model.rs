@@ -189,7 +189,7 @@ pub(crate) struct Model {
     /// Whether what happens now may be refused as a whole.
     is_in_unit: bool,
     topics: BTreeMap<Rc<str>, Topic>,
-    /// Topics with something held back, once for each message, with the ticket that it waits for.
+    /// Topics with something held back, once for each ticket that something of them waits for.
     hidden_topics: VecDeque<(u64, Rc<str>)>,
     peers: BTreeMap<ConnectionId, Peer>,
     owed: HashMap<(ConnectionId, Vec<u8>), Promise>,

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 101] = [
+pub(crate) const OPERATIONS: [&str; 104] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -73,6 +73,9 @@ pub(crate) const OPERATIONS: [&str; 101] = [
     "op: SUBSCRIBE durable by id",
     "op: SUBSCRIBE shared",
     "op: SUBSCRIBE durable changed",
+    "op: SUBSCRIBE durable to a pattern",
+    "op: SUBSCRIBE durable to several",
+    "op: UNSUBSCRIBE durable of several",
     "op: UNSUBSCRIBE durable",
     "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",

@@ -52,6 +52,10 @@ pub(crate) enum Plant {
     FloorIsLost,
     /// The store believes that a durable subscription has come one message further.
     FloorIsHigh,
+    /// A pattern or list of topics does not get what one of its topics is sent.
+    FeedIsLost,
+    /// It does not know which of its topics brought what.
+    OriginIsLost,
     /// What is scheduled comes before its time.
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
@@ -241,7 +245,16 @@ impl Plant {
                 .operations
                 .retain(|operation| !matches!(operation, Operation::Remember(_)));
         }
+        let is_fed = |operation: &Operation| matches!(operation, Operation::Log(append) if append.tag > 0xFF);
+        if self.strikes(Plant::FeedIsLost, random) {
+            batch.operations.retain(|operation| !is_fed(operation));
+        }
         for operation in &mut batch.operations {
+            if let Operation::Log(append) = operation
+                && self.strikes(Plant::OriginIsLost, random)
+            {
+                append.tag &= 0xFF;
+            }
             if let Operation::Floor { floor, .. } = operation
                 && self.strikes(Plant::FloorIsHigh, random)
             {

@@ -197,6 +197,7 @@ impl Taste {
                 "visit" => self.visits = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "sets" => self.palette.sets.clear(),
                 "retained" => self.retroactive = 0,
                 "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,

@@ -228,7 +228,9 @@ impl Client {
             return Place::DeadCopies(topic.clone());
         }
         if let (Some(lasting), None) = (self.lasting.get(subscription), &origin) {
-            return Place::Lasting(lasting.text().unwrap_or_default());
+            // It has one copy for each of its topics that a message was sent to.
+            let name = lasting.text().unwrap_or_default();
+            return Place::Lasting(format!("{name} of {destination}"));
         }
         if browses {
             let shown = format!("{subscription} shows {origin:?}");

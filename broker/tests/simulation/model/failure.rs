@@ -269,8 +269,10 @@ impl Model {
         if from.lasting.is_none() {
             return self.set(id, Whereabouts::Burying(reason));
         }
-        let grave = from.dead_letter.expect("a topic has a dead-letter queue");
-        let mut copy = Entry::new(Rc::clone(&entry.facts), Rc::clone(&entry.origin), grave);
+        let origin = Rc::clone(&entry.origin);
+        let grave = self.grave_of_topic(&origin);
+        let entry = self.entry(id);
+        let mut copy = Entry::new(Rc::clone(&entry.facts), origin, grave);
         copy.is_persistent = false;
         copy.is_stored = false;
         copy.deliveries = entry.deliveries;

@@ -100,6 +100,7 @@ impl Model {
                 "{id:?} was handed to a subscription that has gone"
             );
             let id = self.entry_in(queue, delivery);
+            self.check_topic(queue, id, delivery);
             self.deliver(id, delivery);
             return What::Entry(id);
         }
@@ -127,10 +128,28 @@ impl Model {
         What::Entry(id)
     }
 
+    /// What is fed by several topics says by which.
+    fn check_topic(&self, queue: QueueIndex, id: EntryId, delivery: &Delivery) {
+        let own = &self.lasting_at(queue).topic;
+        let said = delivery
+            .destination
+            .as_ref()
+            .map_or(&**own, |name| name.wire());
+        let entry = self.entry(id);
+        assert_eq!(*said, *entry.origin, "{:?}: its topic", entry.facts.id);
+    }
+
     fn entry_in(&self, queue: QueueIndex, delivery: &Delivery) -> EntryId {
         let id = message_of(delivery.message.body());
         let name = &self.queues[queue].name;
-        let origin = origin_of(delivery);
+        let topic = match self.queues[queue].lasting {
+            Some(_) => delivery
+                .destination
+                .as_ref()
+                .map(|name| name.wire().to_owned()),
+            None => None,
+        };
+        let origin = topic.or_else(|| origin_of(delivery));
         let reason = annotation(delivery, b"dlq-reason");
         let choices = self.copies(id, |entry| {
             let is_it = origin
