@@ -157,6 +157,12 @@ fn planted_bugs_are_found() {
         Plant::LessIsRetained,
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
+        Plant::TooMuchIsDropped,
+        Plant::TooLittleIsDropped,
+        Plant::PendingWeightIsIgnored,
+        Plant::CliffIsLow,
+        Plant::DamLeaks,
+        Plant::PendingLimitIsIgnored,
     ] {
         check_found(plant);
     }

@@ -284,6 +284,7 @@ impl Model {
             self.release_groups(queue, |owner| owner == seat);
             self.take_over_groups(queue);
         }
+        self.let_go_on();
         open
     }
 }
