@@ -311,6 +311,7 @@ impl Model {
                 self.let_others_pass(queue);
             }
         }
+        self.let_go_on();
         open
     }
 }
