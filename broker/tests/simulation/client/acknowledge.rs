@@ -2,7 +2,7 @@
 
 use stompbox_protocol::{Command, Version};
 
-use super::{Asked, Client, Draft, Got, Mode};
+use super::{Asked, Client, Draft, Got, Mode, Subscription};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::Delivered;
@@ -52,7 +52,12 @@ impl Client {
     ) {
         let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
         let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
-        let is_ambiguous = self.given_up.contains(named) || self.may_mean_another(named);
+        let own = std::slice::from_ref(&self.subscriptions[chosen.0]);
+        if self.version != Version::V1_2 && may_mean_another(own, named) {
+            return;
+        }
+        let is_ambiguous =
+            self.given_up.contains(named) || may_mean_another(&self.subscriptions, named);
         if is_unnamed && is_ambiguous {
             return;
         }
@@ -141,13 +146,6 @@ impl Client {
         meant
     }
 
-    /// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
-    fn may_mean_another(&self, named: &str) -> bool {
-        let all = self.subscriptions.iter().flat_map(|live| &live.open);
-        let all = all.filter(|got| got.message_id == named);
-        all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
-    }
-
     fn acknowledgement(&self, word: Word, id: &str, got: &Got, names_subscription: bool) -> Draft {
         let draft = Draft::new(match word {
             Word::Ack => Command::Ack,
@@ -188,6 +186,13 @@ impl Client {
         }
         self.write(draft, wire);
     }
+}
+
+/// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
+fn may_mean_another(subscriptions: &[Subscription], named: &str) -> bool {
+    let all = subscriptions.iter().flat_map(|live| &live.open);
+    let all = all.filter(|got| got.message_id == named);
+    all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
 }
 
 fn with_wishes(draft: Draft, word: Word, random: &mut Random) -> Draft {
