@@ -237,12 +237,22 @@ impl Dispatcher {
                 } if self.is_back(*subscription, *sequence, &returned) => {}
                 // They stood beside what was refused, and hold all the same.
                 Operation::Settle { .. }
-                | Operation::Count { .. }
                 | Operation::Pass { .. }
                 | Operation::Floor { .. }
-                | Operation::LogCount { .. }
                 | Operation::Trim { .. } => {
                     self.batch.operations.push(operation.clone());
+                }
+                Operation::Count { key, .. } => {
+                    let queue = self.queue_ids.get(&key.destination).copied();
+                    self.count_again(queue, (key.rank, key.sequence), operation);
+                }
+                Operation::LogCount {
+                    subscription,
+                    sequence,
+                    ..
+                } => {
+                    let queue = self.durables.get(subscription).copied();
+                    self.count_again(queue, (LOG_RANK, *sequence), operation);
                 }
                 Operation::Log(append) => {
                     if append.sender != NOBODY {
@@ -321,6 +331,38 @@ impl Dispatcher {
             }
         }
         back
+    }
+
+    /// Tells the store again how often something was delivered and failed: as often as it is by now.
+    fn count_again(
+        &mut self,
+        queue: Option<QueueKey>,
+        place: (Rank, Sequence),
+        refused: &Operation,
+    ) {
+        let current = queue.and_then(|key| self.current_count(key, place));
+        let count = current.unwrap_or_else(|| refused.clone());
+        self.batch.operations.push(count);
+    }
+
+    fn current_count(
+        &mut self,
+        key: QueueKey,
+        (rank, sequence): (Rank, Sequence),
+    ) -> Option<Operation> {
+        let queue = &mut self.queues[key.0];
+        let waiting = queue
+            .waiting_mut((rank, sequence))
+            .map(|entry| entry.clone());
+        let waiting = waiting.or_else(|| queue.delayed.get(&(rank, sequence)).cloned());
+        let entry = waiting.or_else(|| {
+            let is_it = |delivered: &&mut Delivered| {
+                delivered.origin == Origin::Queue(key, rank) && delivered.sequence == sequence
+            };
+            let held = self.deliveries.iter_mut().find(is_it);
+            held.map(|delivered| delivered.entry.clone())
+        });
+        self.queues[key.0].count_of(rank, sequence, &entry?)
     }
 
     fn is_back(
@@ -486,7 +528,17 @@ impl Dispatcher {
             return true;
         };
         let queue = &mut self.queues[queue_key.0];
-        if let Some(entry) = queue.delayed.get_mut(&(key.rank, key.sequence)) {
+        let place = (key.rank, key.sequence);
+        let is_unseen = |entry: &mut Entry| entry.deliveries <= entry.message.deliveries_before();
+        if queue.delayed.get_mut(&place).is_some_and(is_unseen)
+            && let Some(entry) = queue.delayed.remove(&place)
+        {
+            // It had expired before anybody got it: nobody is to find it among the dead letters.
+            queue.forget(key.rank, key.sequence, &entry);
+            self.mark(queue_key);
+            return true;
+        }
+        if let Some(entry) = queue.delayed.get_mut(&place) {
             entry.durability = Durability::Volatile;
             queue.disown(key.rank, key.sequence);
             return true;
@@ -530,7 +582,11 @@ impl Dispatcher {
         let Some(&peer) = self.connections.get(&connection) else {
             return;
         };
-        if self.peers[peer.0].standing != super::peer::Standing::Open {
+        // One that has disconnected meanwhile waits for its receipts all the same.
+        let is_open = self.peers[peer.0].standing == super::peer::Standing::Open;
+        let own = self.awaited.iter();
+        let mut own = own.filter(|one| one.connection == connection);
+        if !is_open && !own.any(|one| matches!(one.reply, Reply::Close)) {
             return;
         }
         let receipt = self

@@ -289,6 +289,11 @@ impl Dispatcher {
             return self.remove(key, rank, sequence, &entry);
         };
         if self.is_disk_full {
+            // Its failure is counted all the same, and that is what a receipt waits for.
+            let count = self.queues[key.0].count_of(rank, sequence, &entry);
+            if let Some(count) = count.filter(|_| reason != Reason::Expired) {
+                self.store(key, count);
+            }
             return self.stay(key, rank, sequence, entry, reason, now);
         }
         let from = self.destination_of(key, &entry);
