@@ -51,17 +51,20 @@ impl Client {
         wire: &mut Vec<u8>,
     ) {
         let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
-        let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
+        let got = &self.subscriptions[chosen.0].open[chosen.1];
+        let (named, may_time_out) = (&got.message_id, got.may_time_out);
         let own = std::slice::from_ref(&self.subscriptions[chosen.0]);
         if self.version != Version::V1_2 && may_mean_another(own, named) {
             return;
         }
         let is_ambiguous =
             self.given_up.contains(named) || may_mean_another(&self.subscriptions, named);
-        if is_unnamed && is_ambiguous {
+        // What was taken back may be with another subscription by now, and would be meant there.
+        let may_be_elsewhere = may_time_out && self.subscriptions.len() > 1;
+        if is_unnamed && (is_ambiguous || may_be_elsewhere) {
             return;
         }
-        let may_omit = self.version == Version::V1_0 && !is_ambiguous;
+        let may_omit = self.version == Version::V1_0 && !is_ambiguous && !may_be_elsewhere;
         let names_subscription = !is_unnamed && (!may_omit || random.percent(50));
         if self.version != Version::V1_2 {
             trace::count(match names_subscription {
