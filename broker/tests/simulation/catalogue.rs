@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use stompbox_broker::core::selector::Selector;
 use stompbox_store::{MessageNumber, Sequence};
 
+use crate::policy::{BYTE_DAM, BYTE_SHED, CLIFF, DAM, SHED};
 use crate::random::Random;
 use crate::route::is_forked;
 
@@ -46,8 +47,11 @@ pub(crate) const TOPICS: [&str; 7] = [
     "/topic/instead",
 ];
 
+/// Topics with a policy for subscribers that do not keep up.
+pub(crate) const SLOW_TOPICS: [&str; 5] = [SHED, BYTE_SHED, DAM, BYTE_DAM, CLIFF];
+
 /// Patterns of queues and topics.
-pub(crate) const PATTERNS: [&str; 9] = [
+pub(crate) const PATTERNS: [&str; 10] = [
     "/queue/>",
     "/queue/orders.*",
     "/queue/orders.>",
@@ -57,6 +61,7 @@ pub(crate) const PATTERNS: [&str; 9] = [
     "/topic/prices.*",
     "/topic/prices.#",
     "/topic/>",
+    "/topic/slow.*",
 ];
 
 /// Patterns and lists of topics, as the broker calls them.
@@ -107,6 +112,18 @@ impl Palette {
 }
 
 impl Palette {
+    /// Topics of a run in which subscribers are too slow for one of them.
+    pub(crate) fn slow(&self, random: &mut Random) -> Vec<&'static str> {
+        let often = [SHED, BYTE_SHED, DAM, DAM, BYTE_DAM, CLIFF, CLIFF];
+        let mut topics = vec![often[random.below(often.len())]];
+        let others = [
+            SLOW_TOPICS[random.below(SLOW_TOPICS.len())],
+            TOPICS[random.below(TOPICS.len())],
+        ];
+        topics.extend(others.into_iter().filter(|_| random.percent(35)));
+        topics
+    }
+
     /// Nobody names this queue; somebody names some queue.
     pub(crate) fn leave_out(&mut self, queue: &str) {
         self.queues.retain(|own| *own != queue);

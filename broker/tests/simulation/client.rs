@@ -113,6 +113,8 @@ pub(crate) struct Client {
     owed: HashMap<String, Asked>,
     next: usize,
     may_be_refused: bool,
+    /// Whether it has heard a topic that ends the connection of a slow subscriber.
+    may_be_cut: bool,
     /// Takes everything and acknowledges it at once.
     is_draining: bool,
 }
@@ -144,6 +146,7 @@ impl Client {
             owed: HashMap::new(),
             next: 0,
             may_be_refused: client_id.is_some(),
+            may_be_cut: false,
             is_draining: false,
         };
         let mut connect = Draft::new(Command::Connect).with("accept-version", version.as_str());

@@ -166,6 +166,12 @@ fn planted_bugs_are_found() {
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,
+        Plant::TooMuchIsDropped,
+        Plant::TooLittleIsDropped,
+        Plant::PendingWeightIsIgnored,
+        Plant::CliffIsLow,
+        Plant::DamLeaks,
+        Plant::PendingLimitIsIgnored,
     ] {
         check_found(plant);
     }

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 106] = [
+pub(crate) const OPERATIONS: [&str; 113] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -44,6 +44,13 @@ pub(crate) const OPERATIONS: [&str; 106] = [
     "op: SEND to a queue with routes",
     "op: SEND to a topic with routes",
     "op: SEND to a topic",
+    "op: SEND to a topic that drops",
+    "op: SEND to a topic that holds back",
+    "op: SEND to a topic that disconnects",
+    "topic: dropped the oldest",
+    "topic: producer held back",
+    "topic: producers go on",
+    "topic: slow subscriber disconnected",
     "op: SEND to a virtual topic",
     "op: SEND to several",
     "op: SEND to its own temporary destination",

@@ -94,6 +94,18 @@ pub(crate) enum Plant {
     MoveIsLost,
     /// What the console moves stays where it was as well.
     MoveIsCopy,
+    /// A topic drops one message more for a slow subscription than it has to.
+    TooMuchIsDropped,
+    /// A topic drops one message less.
+    TooLittleIsDropped,
+    /// The same in bytes.
+    PendingWeightIsIgnored,
+    /// A slow subscriber keeps its connection.
+    CliffIsLow,
+    /// A topic drops where its producers should wait.
+    DamLeaks,
+    /// How much a subscription wants kept for it is not heeded.
+    PendingLimitIsIgnored,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -110,6 +122,25 @@ impl Plant {
             Plant::WayIsWide => Some(("selector = \"colour = 'red'\"\n", "")),
             Plant::OriginalStays => Some(("forward_only = true", "forward_only = false")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
+            Plant::TooMuchIsDropped => Some((
+                "pending_messages = 3\nretained",
+                "pending_messages = 2\nretained",
+            )),
+            Plant::TooLittleIsDropped => Some((
+                "pending_messages = 3\nretained",
+                "pending_messages = 4\nretained",
+            )),
+            Plant::PendingWeightIsIgnored => {
+                Some(("pending_bytes = \"1 KiB\"", "pending_bytes = \"8 KiB\""))
+            }
+            Plant::CliffIsLow => Some((
+                "slow_consumer = \"disconnect\"",
+                "slow_consumer = \"drop-oldest\"",
+            )),
+            Plant::DamLeaks => Some((
+                "slow_consumer = \"block\"",
+                "slow_consumer = \"drop-oldest\"",
+            )),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }
@@ -136,6 +167,7 @@ impl Plant {
             | Plant::NothingIsRecalled
             | Plant::MoveIsLost
             | Plant::MoveIsCopy
+            | Plant::PendingLimitIsIgnored
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -212,6 +244,9 @@ impl Plant {
         }
         if self.strikes(Plant::NothingIsRecalled, random) {
             subscribing.memory = Memory::Prospective;
+        }
+        if self.strikes(Plant::PendingLimitIsIgnored, random) {
+            subscribing.pending_max = None;
         }
         if self.strikes(Plant::BrowserTakes, random) {
             subscribing.intent = Intent::Consume;

@@ -52,6 +52,7 @@ mod producer;
 mod property;
 mod publish;
 mod queue;
+mod recount;
 mod redelivery;
 mod report;
 mod retained;

@@ -7,6 +7,7 @@ mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
@@ -316,6 +317,15 @@ impl Queue {
                 let entry = self.lane(*rank).get(*sequence);
                 entry.is_some_and(|entry| !is_ready(entry))
             })
+    }
+
+    /// Entries in lanes that are not due yet, in order, with when they are.
+    pub(super) fn waiting_until_after(&self, now: Duration) -> Vec<(Rank, Sequence, Duration)> {
+        let waiting = self.waiting_out.iter().filter_map(|(rank, sequence)| {
+            let due = self.lane(*rank).get(*sequence)?.not_before;
+            (due > now).then_some((*rank, *sequence, due))
+        });
+        waiting.collect()
     }
 
     /// Takes a resident entry. A stored one is held from here on.

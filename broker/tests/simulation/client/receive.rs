@@ -63,8 +63,13 @@ impl Client {
             Command::Receipt => self.receipt(frame, judge),
             _ => {
                 trace::count("wire: ERROR");
+                let is_slow = frame.text("message").as_deref() == Some("slow consumer");
                 assert!(
-                    self.may_be_refused,
+                    if is_slow {
+                        self.may_be_cut
+                    } else {
+                        self.may_be_refused
+                    },
                     "an ERROR without cause: {:?} {:?}",
                     frame.text("message"),
                     String::from_utf8_lossy(frame.body())

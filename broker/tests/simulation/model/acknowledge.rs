@@ -130,6 +130,7 @@ impl Model {
             if is_taken {
                 self.note_filled(connection, send);
             }
+            self.hold_back_by_topics(connection, send);
         }
         ticket
     }

@@ -33,6 +33,7 @@ fn annotation(delivery: &Delivery, name: &[u8]) -> Option<String> {
 impl Model {
     /// What was handed out is what stood first, and went to whom it may go.
     pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
+        self.give_all_what_waits();
         let mut handed = Vec::new();
         let mut ended = Vec::new();
         for (connection, replies) in replies {
@@ -60,12 +61,6 @@ impl Model {
         for seat in self.seats() {
             let sent = &self.live(seat).pending.sent;
             assert!(sent.is_empty(), "published, not delivered: {sent:?}");
-        }
-        let now_ms = self.now.wall_ms;
-        for seat in self.seats() {
-            if self.has_credit(seat) {
-                self.live(seat).pending.drop_expired(now_ms);
-            }
         }
         self.check_order(&handed);
         let of = |queue: QueueIndex| {
