@@ -143,7 +143,7 @@ impl Client {
             unnamed: HashMap::new(),
             owed: HashMap::new(),
             next: 0,
-            may_be_refused: client_id.is_some(),
+            may_be_refused: client_id.is_some() || appetite.fills(),
             is_draining: false,
         };
         let mut connect = Draft::new(Command::Connect).with("accept-version", version.as_str());

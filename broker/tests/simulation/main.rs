@@ -160,6 +160,8 @@ fn planted_bugs_are_found() {
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,
+        Plant::RefusalIsHidden,
+        Plant::RoomIsHidden,
     ] {
         check_found(plant);
     }

@@ -88,6 +88,11 @@ impl World {
     pub(super) fn crash(&mut self) {
         let pending = self.disk.pending_batches();
         let kept = self.random.below(pending + 1);
+        if self.is_disk_full {
+            // What is refused of it is seen.
+            self.commit(kept);
+        }
+        let kept = if self.is_disk_full { 0 } else { kept };
         trace::count("crash");
         trace::note(|| format!("crash, {kept} of {pending} batches kept"));
         self.disk.crash_after(kept);
@@ -162,6 +167,9 @@ impl World {
         self.turn(usize::MAX, 0);
         let life = self.life.as_mut().expect("a broker that runs");
         let (ticket, last) = life.dispatcher.last_batch();
+        if self.is_disk_full {
+            self.commit(usize::MAX);
+        }
         trace::note(|| format!("last batch: {last:?}"));
         let pending = self.disk.pending_batches() as u64;
         assert_eq!(ticket.0, self.model.committed + pending + 1);
