@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use stompbox_broker::core::selector::Selector;
 use stompbox_store::{MessageNumber, Sequence};
 
+use crate::policy::{BYTE_DAM, BYTE_SHED, CLIFF, DAM, SHED};
 use crate::random::Random;
 
 /// Queues that clients send to.
@@ -32,15 +33,19 @@ pub(crate) const QUEUES: [&str; 16] = [
 pub(crate) const DEAD_LETTER_QUEUES: [&str; 2] = ["/queue/ActiveMQ.DLQ", "/queue/DLQ.durable"];
 
 /// Topics that clients publish to.
-pub(crate) const TOPICS: [&str; 4] = [
+pub(crate) const TOPICS: [&str; 5] = [
     "/topic/prices.tea",
     "/topic/prices.oil.crude",
     "/topic/VirtualTopic.v",
     "/topic/careless",
+    "/topic/durable",
 ];
 
+/// Topics with a policy for subscribers that do not keep up.
+pub(crate) const SLOW_TOPICS: [&str; 5] = [SHED, BYTE_SHED, DAM, BYTE_DAM, CLIFF];
+
 /// Patterns of queues and topics.
-pub(crate) const PATTERNS: [&str; 9] = [
+pub(crate) const PATTERNS: [&str; 10] = [
     "/queue/>",
     "/queue/orders.*",
     "/queue/orders.>",
@@ -50,6 +55,17 @@ pub(crate) const PATTERNS: [&str; 9] = [
     "/topic/prices.*",
     "/topic/prices.#",
     "/topic/>",
+    "/topic/slow.*",
+];
+
+/// Patterns and lists of topics, as the broker calls them.
+pub(crate) const TOPIC_SETS: [&str; 6] = [
+    "/topic/>",
+    "/topic/prices.*",
+    "/topic/prices.>",
+    "/topic/careless,durable,prices.>",
+    "/topic/VirtualTopic.v,prices.oil.crude,prices.tea",
+    "/topic/*.tea,VirtualTopic.*,prices.*",
 ];
 
 /// What connections call themselves.
@@ -66,11 +82,14 @@ pub(crate) const GROUPS: [&str; 3] = ["ann", "bob", "cee"];
 pub(crate) struct Palette {
     pub(crate) queues: Vec<&'static str>,
     pub(crate) topics: Vec<&'static str>,
+    /// What durable subscriptions take from beside single topics.
+    pub(crate) sets: Vec<&'static str>,
 }
 
 impl Palette {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let (queues, topics) = (random.between(1, 4), random.between(1, 2));
+        let sets = [0, 1, 1, 2][random.below(4)];
         let mut some = |all: &[&'static str], count: usize| {
             let mut left = all.to_vec();
             while left.len() > count {
@@ -81,11 +100,24 @@ impl Palette {
         Self {
             queues: some(&QUEUES, queues),
             topics: some(&TOPICS, topics),
+            sets: some(&TOPIC_SETS, sets),
         }
     }
 }
 
 impl Palette {
+    /// Topics of a run in which subscribers are too slow for one of them.
+    pub(crate) fn slow(&self, random: &mut Random) -> Vec<&'static str> {
+        let often = [SHED, BYTE_SHED, DAM, DAM, BYTE_DAM, CLIFF, CLIFF];
+        let mut topics = vec![often[random.below(often.len())]];
+        let others = [
+            SLOW_TOPICS[random.below(SLOW_TOPICS.len())],
+            TOPICS[random.below(TOPICS.len())],
+        ];
+        topics.extend(others.into_iter().filter(|_| random.percent(35)));
+        topics
+    }
+
     /// Nobody names this queue; somebody names some queue.
     pub(crate) fn leave_out(&mut self, queue: &str) {
         self.queues.retain(|own| *own != queue);
@@ -124,6 +156,36 @@ fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
         }
         _ => false,
     }
+}
+
+/// What a pattern or list of topics is called, of its parts as they are written: the same in any order and spelling.
+pub(crate) fn set_of_topics<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let bare = |part: &'a str| {
+        let name = part.strip_prefix("/topic/").unwrap_or(part);
+        match name.strip_suffix('#') {
+            Some(start) => format!("{start}>"),
+            None => name.to_owned(),
+        }
+    };
+    let parts: std::collections::BTreeSet<String> = parts.into_iter().map(bare).collect();
+    let parts: Vec<String> = parts.into_iter().collect();
+    format!("/topic/{}", parts.join(","))
+}
+
+/// The parts of a pattern or list of topics, each with its prefix; of one topic that.
+pub(crate) fn parts_of_topics(set: &str) -> impl Iterator<Item = String> {
+    let bare = set.strip_prefix("/topic/").unwrap_or(set);
+    bare.split(',').map(|part| format!("/topic/{part}"))
+}
+
+/// Whether that is more than one topic.
+pub(crate) fn is_topic_set(name: &str) -> bool {
+    name.starts_with("/topic/") && name.contains([',', '*', '>'])
+}
+
+/// Whether a topic is this one, or one of these.
+pub(crate) fn is_among(topic: &str, set: &str) -> bool {
+    parts_of_topics(set).any(|part| part == topic || matches(&part, topic))
 }
 
 /// The queue that a virtual topic's messages are copied to has this name.
@@ -211,6 +273,23 @@ pub(crate) fn choice_of(selector: &Arc<Selector>) -> Choice {
     let parsed = PARSED.get_or_init(|| SELECTORS.iter().map(parse).collect());
     let place = parsed.iter().position(|known| known == &**selector);
     SELECTORS[place.expect("a selector of the catalogue")]
+}
+
+#[test]
+fn a_list_of_topics_has_one_name_and_each_of_its_parts() {
+    let parts = ["/topic/b.#", "/topic/a", "/topic/b.>"];
+    assert_eq!(set_of_topics(parts), "/topic/a,b.>");
+    for (topic, expected) in [
+        ("/topic/a", true),
+        ("/topic/b.c.d", true),
+        ("/topic/c", false),
+    ] {
+        assert_eq!(is_among(topic, "/topic/a,b.>"), expected, "{topic}");
+    }
+    for set in TOPIC_SETS {
+        let parts: Vec<String> = parts_of_topics(set).collect();
+        assert_eq!(set_of_topics(parts.iter().map(|part| &**part)), set);
+    }
 }
 
 #[test]

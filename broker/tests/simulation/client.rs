@@ -113,6 +113,8 @@ pub(crate) struct Client {
     owed: HashMap<String, Asked>,
     next: usize,
     may_be_refused: bool,
+    /// Whether it has heard a topic that ends the connection of a slow subscriber.
+    may_be_cut: bool,
     /// Takes everything and acknowledges it at once.
     is_draining: bool,
 }
@@ -144,6 +146,7 @@ impl Client {
             owed: HashMap::new(),
             next: 0,
             may_be_refused: client_id.is_some() || appetite.fills(),
+            may_be_cut: false,
             is_draining: false,
         };
         let mut connect = Draft::new(Command::Connect).with("accept-version", version.as_str());
@@ -311,7 +314,7 @@ impl Client {
     fn blunder(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
         trace::count("op: blunder");
         self.may_be_refused = true;
-        let draft = match random.below(8) {
+        let draft = match random.below(9) {
             0 => Draft::new(Command::Send),
             1 => Draft::new(Command::Commit).with("transaction", "none"),
             2 => Draft::new(Command::Connect).with("accept-version", "1.2"),
@@ -327,6 +330,11 @@ impl Client {
             6 => Draft::new(Command::Subscribe)
                 .with("destination", "/remote-temp-queue/somebody-elses")
                 .with("id", "b"),
+            7 => Draft::new(Command::Subscribe)
+                .with("destination", "/topic/prices.*,/queue/eager")
+                .with("id", "b")
+                .with("durable-subscription-name", "wine")
+                .with("x-shared", "true"),
             _ => Draft::new(Command::Subscribe).with("destination", "/queue/a..b"),
         };
         self.write(draft, wire);

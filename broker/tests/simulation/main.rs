@@ -157,11 +157,19 @@ fn planted_bugs_are_found() {
         Plant::LessIsRetained,
         Plant::ValueIsAnother,
         Plant::NothingIsRecalled,
+        Plant::FeedIsLost,
+        Plant::OriginIsLost,
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,
         Plant::RefusalIsHidden,
         Plant::RoomIsHidden,
+        Plant::TooMuchIsDropped,
+        Plant::TooLittleIsDropped,
+        Plant::PendingWeightIsIgnored,
+        Plant::CliffIsLow,
+        Plant::DamLeaks,
+        Plant::PendingLimitIsIgnored,
     ] {
         check_found(plant);
     }

@@ -27,6 +27,7 @@ mod restart;
 mod retained;
 mod room;
 mod schedule;
+mod slow;
 mod store;
 mod topic;
 mod turn;
@@ -60,6 +61,7 @@ use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
 use schedule::Agenda;
+use slow::Slow;
 use topic::{Copy, Topic};
 
 /// Place in the model's list of queues.
@@ -133,6 +135,8 @@ struct Peer {
     deferred: VecDeque<Request>,
     /// Whether it was told to hold back.
     is_blocked: bool,
+    /// Topics that hold it back.
+    blocked_by: BTreeSet<Rc<str>>,
     last_counter: u64,
     /// The last that asked the store for something on its behalf.
     last_ticket: u64,
@@ -192,7 +196,8 @@ pub(crate) struct Model {
     /// Whether what happens now may be refused as a whole.
     is_in_unit: bool,
     topics: BTreeMap<Rc<str>, Topic>,
-    /// Topics with something held back, once for each message, with the ticket that it waits for.
+    slow: Slow,
+    /// Topics with something held back, once for each ticket that something of them waits for.
     hidden_topics: VecDeque<(u64, Rc<str>)>,
     peers: BTreeMap<ConnectionId, Peer>,
     owed: HashMap<(ConnectionId, Vec<u8>), Promise>,
@@ -242,6 +247,7 @@ impl Model {
             is_unsettled: false,
             is_in_unit: false,
             topics: BTreeMap::new(),
+            slow: Slow::default(),
             hidden_topics: VecDeque::new(),
             peers: BTreeMap::new(),
             owed: HashMap::new(),

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 107] = [
+pub(crate) const OPERATIONS: [&str; 117] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -42,6 +42,13 @@ pub(crate) const OPERATIONS: [&str; 107] = [
     "hung: answers",
     "hung: answers late",
     "op: SEND to a topic",
+    "op: SEND to a topic that drops",
+    "op: SEND to a topic that holds back",
+    "op: SEND to a topic that disconnects",
+    "topic: dropped the oldest",
+    "topic: producer held back",
+    "topic: producers go on",
+    "topic: slow subscriber disconnected",
     "op: SEND to a virtual topic",
     "op: SEND to several",
     "op: SEND to its own temporary destination",
@@ -73,6 +80,9 @@ pub(crate) const OPERATIONS: [&str; 107] = [
     "op: SUBSCRIBE durable by id",
     "op: SUBSCRIBE shared",
     "op: SUBSCRIBE durable changed",
+    "op: SUBSCRIBE durable to a pattern",
+    "op: SUBSCRIBE durable to several",
+    "op: UNSUBSCRIBE durable of several",
     "op: UNSUBSCRIBE durable",
     "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",

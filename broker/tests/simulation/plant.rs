@@ -52,6 +52,10 @@ pub(crate) enum Plant {
     FloorIsLost,
     /// The store believes that a durable subscription has come one message further.
     FloorIsHigh,
+    /// A pattern or list of topics does not get what one of its topics is sent.
+    FeedIsLost,
+    /// It does not know which of its topics brought what.
+    OriginIsLost,
     /// What is scheduled comes before its time.
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
@@ -88,6 +92,18 @@ pub(crate) enum Plant {
     RefusalIsHidden,
     /// The dispatcher is not told that the disk has room again.
     RoomIsHidden,
+    /// A topic drops one message more for a slow subscription than it has to.
+    TooMuchIsDropped,
+    /// A topic drops one message less.
+    TooLittleIsDropped,
+    /// The same in bytes.
+    PendingWeightIsIgnored,
+    /// A slow subscriber keeps its connection.
+    CliffIsLow,
+    /// A topic drops where its producers should wait.
+    DamLeaks,
+    /// How much a subscription wants kept for it is not heeded.
+    PendingLimitIsIgnored,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -101,6 +117,25 @@ impl Plant {
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
             Plant::TimeoutIsLate => Some(("ack_timeout = \"1s\"", "ack_timeout = \"2s\"")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
+            Plant::TooMuchIsDropped => Some((
+                "pending_messages = 3\nretained",
+                "pending_messages = 2\nretained",
+            )),
+            Plant::TooLittleIsDropped => Some((
+                "pending_messages = 3\nretained",
+                "pending_messages = 4\nretained",
+            )),
+            Plant::PendingWeightIsIgnored => {
+                Some(("pending_bytes = \"1 KiB\"", "pending_bytes = \"8 KiB\""))
+            }
+            Plant::CliffIsLow => Some((
+                "slow_consumer = \"disconnect\"",
+                "slow_consumer = \"drop-oldest\"",
+            )),
+            Plant::DamLeaks => Some((
+                "slow_consumer = \"block\"",
+                "slow_consumer = \"drop-oldest\"",
+            )),
             Plant::LessIsRetained => Some(("retained_messages = 3", "retained_messages = 2")),
             _ => None,
         }
@@ -129,6 +164,7 @@ impl Plant {
             | Plant::MoveIsCopy
             | Plant::RefusalIsHidden
             | Plant::RoomIsHidden
+            | Plant::PendingLimitIsIgnored
             | Plant::BrowserTakes => 1_000,
             _ => 30,
         }
@@ -206,6 +242,9 @@ impl Plant {
         if self.strikes(Plant::NothingIsRecalled, random) {
             subscribing.memory = Memory::Prospective;
         }
+        if self.strikes(Plant::PendingLimitIsIgnored, random) {
+            subscribing.pending_max = None;
+        }
         if self.strikes(Plant::BrowserTakes, random) {
             subscribing.intent = Intent::Consume;
         }
@@ -247,7 +286,16 @@ impl Plant {
                 .operations
                 .retain(|operation| !matches!(operation, Operation::Remember(_)));
         }
+        let is_fed = |operation: &Operation| matches!(operation, Operation::Log(append) if append.tag > 0xFF);
+        if self.strikes(Plant::FeedIsLost, random) {
+            batch.operations.retain(|operation| !is_fed(operation));
+        }
         for operation in &mut batch.operations {
+            if let Operation::Log(append) = operation
+                && self.strikes(Plant::OriginIsLost, random)
+            {
+                append.tag &= 0xFF;
+            }
             if let Operation::Floor { floor, .. } = operation
                 && self.strikes(Plant::FloorIsHigh, random)
             {

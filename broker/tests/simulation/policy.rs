@@ -77,7 +77,52 @@ last_value = "colour"
 match = "prices.>"
 retained_messages = 3
 retained_bytes = "1 KiB"
+
+[[destination]]
+match = "slow.shed"
+slow_consumer = "drop-oldest"
+pending_messages = 3
+retained_messages = 5
+
+[[destination]]
+match = "slow.slim"
+slow_consumer = "drop-oldest"
+pending_bytes = "1 KiB"
+
+[[destination]]
+match = "slow.dam"
+slow_consumer = "block"
+pending_messages = 4
+retained_messages = 8
+
+[[destination]]
+match = "slow.sluice"
+slow_consumer = "block"
+pending_bytes = "1 KiB"
+
+[[destination]]
+match = "slow.cliff"
+slow_consumer = "disconnect"
+pending_messages = 3
+pending_bytes = "2 KiB"
+retained_messages = 5
+
+[[destination]]
+match = "VirtualTopic.v"
+slow_consumer = "drop-oldest"
+pending_messages = 8
 "#;
+
+/// What drops for a subscriber that does not keep up.
+pub(crate) const SHED: &str = "/topic/slow.shed";
+pub(crate) const BYTE_SHED: &str = "/topic/slow.slim";
+
+/// Where producers wait for it.
+pub(crate) const DAM: &str = "/topic/slow.dam";
+pub(crate) const BYTE_DAM: &str = "/topic/slow.sluice";
+
+/// Where it loses its connection.
+pub(crate) const CLIFF: &str = "/topic/slow.cliff";
 
 /// The most that a subscription may hold, whatever it asks for.
 pub(crate) const PREFETCH_MAX: usize = 9;
@@ -166,6 +211,9 @@ pub(crate) struct Rules {
     pub(crate) keeps_last_values: bool,
     /// How long a consumer may hold something.
     pub(crate) ack_timeout: Option<Duration>,
+    /// What of a topic may wait for one subscription, and who pays beyond that.
+    pub(crate) pending: Amount,
+    pub(crate) slow_consumer: SlowConsumer,
     delays_ms: [u64; 3],
 }
 
@@ -236,6 +284,17 @@ pub(crate) enum WhenFull {
     Reject,
 }
 
+/// Who pays when a subscription of a topic does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlowConsumer {
+    /// Producers wait until a quarter is free.
+    Block,
+    /// What has waited longest goes.
+    DropOldest,
+    /// The subscriber goes.
+    Disconnect,
+}
+
 impl Rules {
     pub(crate) fn of(name: &str) -> Self {
         let common = Self {
@@ -249,7 +308,24 @@ impl Rules {
             retained: Amount::default(),
             keeps_last_values: false,
             ack_timeout: None,
+            pending: Amount {
+                messages: 100_000,
+                bytes: 32 << 20,
+            },
+            slow_consumer: SlowConsumer::Block,
             delays_ms: [0, 400, 800],
+        };
+        let shed = |messages| Amount {
+            messages,
+            ..common.pending
+        };
+        let slim = Amount {
+            bytes: 1_024,
+            ..common.pending
+        };
+        let last = |messages| Amount {
+            messages,
+            bytes: 1 << 20,
         };
         match name {
             "durable" => Self {
@@ -307,6 +383,40 @@ impl Rules {
                     messages: 3,
                     bytes: 1_024,
                 },
+                ..common
+            },
+            "slow.shed" => Self {
+                slow_consumer: SlowConsumer::DropOldest,
+                pending: shed(3),
+                retained: last(5),
+                ..common
+            },
+            "slow.slim" => Self {
+                slow_consumer: SlowConsumer::DropOldest,
+                pending: slim,
+                ..common
+            },
+            "slow.dam" => Self {
+                pending: shed(4),
+                retained: last(8),
+                ..common
+            },
+            "slow.sluice" => Self {
+                pending: slim,
+                ..common
+            },
+            "slow.cliff" => Self {
+                slow_consumer: SlowConsumer::Disconnect,
+                pending: Amount {
+                    messages: 3,
+                    bytes: 2_048,
+                },
+                retained: last(5),
+                ..common
+            },
+            "VirtualTopic.v" => Self {
+                slow_consumer: SlowConsumer::DropOldest,
+                pending: shed(8),
                 ..common
             },
             SHARED | "DLQ.durable" => Self {

@@ -14,6 +14,7 @@ use super::flow::Relief;
 use super::key::{SubscriptionKey, TopicKey};
 use super::peer::Standing;
 use super::property::{Place, Seen};
+use super::subscription::Subscription;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Publication};
@@ -70,6 +71,11 @@ impl Dispatcher {
                 }
             }
         }
+        // What they have credit for does not wait, whenever in the turn it is handed over.
+        for to in &slow {
+            self.give_pending(*to, now);
+        }
+        slow.retain(|to| self.is_over_pending_limit(key, *to));
         for to in slow {
             self.curb(key, to);
         }
@@ -133,19 +139,18 @@ impl Dispatcher {
         selector.matches(&Seen { entry, place })
     }
 
+    /// Whether more waits for a subscription than this topic allows, or than it wants to be kept for it.
     fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
         let policy = &self.topics[key.0].policy;
-        let pending = &self.subscriptions[to.0].pending;
-        pending.len() > policy.pending_messages
+        let Subscription {
+            pending,
+            pending_max,
+            ..
+        } = &self.subscriptions[to.0];
+        let is_over_own = pending_max.is_some_and(|max| pending.len() > max as usize);
+        is_over_own
+            || pending.len() > policy.pending_messages
             || pending.bytes > policy.pending_bytes
-            || self.is_over_own_limit(to)
-    }
-
-    /// Whether more waits for a subscription than it wants to be kept for it.
-    fn is_over_own_limit(&self, to: SubscriptionKey) -> bool {
-        let subscription = &self.subscriptions[to.0];
-        let pending_max = subscription.pending_max;
-        pending_max.is_some_and(|max| subscription.pending.len() > max as usize)
     }
 
     /// A subscription does not keep up: the policy says who pays.
@@ -153,9 +158,10 @@ impl Dispatcher {
         if !std::mem::replace(&mut self.subscriptions[to.0].is_slow, true) {
             self.advise_slow(key, to, self.shortage(key, to));
         }
-        let policy = match self.is_over_own_limit(to) {
-            true => SlowConsumer::DropOldest,
-            false => self.topics[key.0].policy.slow_consumer,
+        let policy = match self.subscriptions[to.0].pending_max {
+            // Nobody waits for whoever says how much is to be kept for it.
+            Some(_) => SlowConsumer::DropOldest,
+            None => self.topics[key.0].policy.slow_consumer,
         };
         match policy {
             SlowConsumer::Block => {
@@ -166,39 +172,44 @@ impl Dispatcher {
                 }
             }
             SlowConsumer::DropOldest => {
-                while self.is_over_pending_limit(key, to) {
-                    let Some((topic, number)) = self.drop_one(key, to) else {
-                        return;
-                    };
-                    self.subscriptions[to.0].discarded += 1;
-                    self.topics[topic.0].counters.dropped += 1;
-                    self.counters.dropped += 1;
-                    self.advise_discarded(topic, to, number);
+                while self.is_over_pending_limit(key, to)
+                    && let Some(dropped) = self.drop_one(key, to)
+                {
+                    self.discard(to, dropped);
                 }
+                self.note_recovery(to);
             }
-            SlowConsumer::Disconnect => {
-                let peer = self.subscriptions[to.0].peer;
-                if self.peers[peer.0].standing == Standing::Open {
-                    let policy = &self.topics[key.0].policy;
-                    let refusal = Refusal::new(
-                        "slow consumer",
-                        format!(
-                            "more than pending_messages = {} messages or pending_bytes = {} bytes of {} \
-                             waited for this subscription: read faster, or raise the limit",
-                            policy.pending_messages, policy.pending_bytes, self.topics[key.0].name
-                        ),
-                    );
-                    self.refuse(peer, refusal, None);
-                }
-                // It may be long in listening to that, and takes nothing more in any case.
-                let waited: Vec<TopicKey> = self.subscriptions[to.0].pending.topics().collect();
-                for topic in waited {
-                    self.topics[topic.0].counters.dropped += 1;
-                    self.counters.dropped += 1;
-                }
-                self.subscriptions[to.0].pending.clear();
-            }
+            SlowConsumer::Disconnect => self.cut_off(key, to),
         }
+    }
+
+    /// Ends the connection of a subscription that does not keep up.
+    fn cut_off(&mut self, key: TopicKey, to: SubscriptionKey) {
+        let peer = self.subscriptions[to.0].peer;
+        if self.peers[peer.0].standing == Standing::Open {
+            let policy = &self.topics[key.0].policy;
+            let refusal = Refusal::new(
+                "slow consumer",
+                format!(
+                    "more than pending_messages = {} messages or pending_bytes = {} bytes of {} waited for this \
+                     subscription: read faster, or raise the limit",
+                    policy.pending_messages, policy.pending_bytes, self.topics[key.0].name
+                ),
+            );
+            self.refuse(peer, refusal, None);
+        }
+        // It may be long in listening to that, and takes nothing more in any case.
+        while let Some((_, topic, entry)) = self.subscriptions[to.0].pending.pop() {
+            self.discard(to, (topic, entry.number));
+        }
+    }
+
+    /// Counts and tells what a subscription has lost.
+    fn discard(&mut self, to: SubscriptionKey, (topic, number): (TopicKey, MessageNumber)) {
+        self.subscriptions[to.0].discarded += 1;
+        self.topics[topic.0].counters.dropped += 1;
+        self.counters.dropped += 1;
+        self.advise_discarded(topic, to, number);
     }
 
     /// Drops the oldest message that waits for a subscription, or, where its topic's policy keeps that, the newcomer.
@@ -207,8 +218,9 @@ impl Dispatcher {
         key: TopicKey,
         to: SubscriptionKey,
     ) -> Option<(TopicKey, MessageNumber)> {
-        let is_its_wish = self.is_over_own_limit(to);
-        let pending = &mut self.subscriptions[to.0].pending;
+        let subscription = &mut self.subscriptions[to.0];
+        let is_its_wish = subscription.pending_max.is_some();
+        let pending = &mut subscription.pending;
         let oldest = pending.oldest()?;
         let drops = self.topics[oldest.0].policy.slow_consumer == SlowConsumer::DropOldest;
         if drops || is_its_wish {
@@ -226,6 +238,10 @@ impl Dispatcher {
         if subscription.walk.is_some() {
             return self.walk_on(to, now);
         }
+        self.give_pending(to, now);
+    }
+
+    fn give_pending(&mut self, to: SubscriptionKey, now: Now) {
         while self.subscriptions[to.0].credit.is_left() {
             let Some((sequence, key, entry)) = self.subscriptions[to.0].pending.pop() else {
                 break;
@@ -253,9 +269,11 @@ impl Dispatcher {
             let pending = &self.subscriptions[to.0].pending;
             (pending.len(), pending.bytes)
         };
+        let three_quarters = |limit: usize| limit - limit.div_ceil(4);
         for key in std::mem::take(&mut self.subscriptions[to.0].full_for) {
             let policy = &self.topics[key.0].policy;
-            if messages <= policy.pending_messages / 4 * 3 && bytes <= policy.pending_bytes / 4 * 3
+            if messages <= three_quarters(policy.pending_messages)
+                && bytes <= three_quarters(policy.pending_bytes)
             {
                 self.relieve(key, Relief::CaughtUp);
             } else {

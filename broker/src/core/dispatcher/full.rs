@@ -219,6 +219,7 @@ impl Dispatcher {
         }
         let mut told = BTreeSet::new();
         let returned = self.undo(&made, &mut told, now);
+        let counted = self.counted_with_consumers(operations);
         let mut strays = FxHashSet::default();
         for operation in operations {
             match operation {
@@ -243,17 +244,9 @@ impl Dispatcher {
                 | Operation::Trim { .. } => {
                     self.batch.operations.push(operation.clone());
                 }
-                Operation::Count { key, .. } => {
-                    let queue = self.queue_ids.get(&key.destination).copied();
-                    self.count_again(queue, (key.rank, key.sequence), operation);
-                }
-                Operation::LogCount {
-                    subscription,
-                    sequence,
-                    ..
-                } => {
-                    let queue = self.durables.get(subscription).copied();
-                    self.count_again(queue, (LOG_RANK, *sequence), operation);
+                Operation::Count { .. } | Operation::LogCount { .. } => {
+                    let count = self.current_count(operation, &counted);
+                    self.batch.operations.push(count);
                 }
                 Operation::Log(append) => {
                     if append.sender != NOBODY {
@@ -332,38 +325,6 @@ impl Dispatcher {
             }
         }
         back
-    }
-
-    /// Tells the store again how often something was delivered and failed: as often as it is by now.
-    fn count_again(
-        &mut self,
-        queue: Option<QueueKey>,
-        place: (Rank, Sequence),
-        refused: &Operation,
-    ) {
-        let current = queue.and_then(|key| self.current_count(key, place));
-        let count = current.unwrap_or_else(|| refused.clone());
-        self.batch.operations.push(count);
-    }
-
-    fn current_count(
-        &mut self,
-        key: QueueKey,
-        (rank, sequence): (Rank, Sequence),
-    ) -> Option<Operation> {
-        let queue = &mut self.queues[key.0];
-        let waiting = queue
-            .waiting_mut((rank, sequence))
-            .map(|entry| entry.clone());
-        let waiting = waiting.or_else(|| queue.delayed.get(&(rank, sequence)).cloned());
-        let entry = waiting.or_else(|| {
-            let is_it = |delivered: &&mut Delivered| {
-                delivered.origin == Origin::Queue(key, rank) && delivered.sequence == sequence
-            };
-            let held = self.deliveries.iter_mut().find(is_it);
-            held.map(|delivered| delivered.entry.clone())
-        });
-        self.queues[key.0].count_of(rank, sequence, &entry?)
     }
 
     fn is_back(

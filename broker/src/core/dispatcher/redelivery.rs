@@ -229,6 +229,19 @@ impl Dispatcher {
         }
     }
 
+    /// Nobody has the queue for itself any more: what has waited out its delay there in front of all others waits aside
+    /// from now on, or with its group.
+    pub(super) fn let_others_pass(&mut self, key: QueueKey, now: Now) {
+        if self.redelivery_order(key) == RedeliveryOrder::Hold {
+            return;
+        }
+        for (rank, sequence, due) in self.queues[key.0].waiting_until_after(now.uptime) {
+            if let Some(entry) = self.queues[key.0].take_at(rank, sequence) {
+                self.put_off(key, rank, sequence, entry, due, now);
+            }
+        }
+    }
+
     /// What waits out a delay, if its queue is still there.
     pub(super) fn take_delayed(
         &mut self,

@@ -113,14 +113,6 @@ impl Pending {
         Some(popped)
     }
 
-    /// Drops all that waits.
-    pub(super) fn clear(&mut self) {
-        self.charge.shrink(self.len() * COPY_BYTES);
-        self.fresh = VecDeque::new();
-        self.returned = BTreeMap::new();
-        self.bytes = 0;
-    }
-
     /// Keeps what failed until its timer rings.
     pub(super) fn delay(
         &mut self,
@@ -167,12 +159,6 @@ impl Pending {
         self.bytes -= entry.message.bytes();
         self.charge.shrink(COPY_BYTES);
         Some((topic, entry.number))
-    }
-
-    /// Which topic each is of.
-    pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> + '_ {
-        let fresh = self.fresh.iter().map(|(_, topic, _)| *topic);
-        fresh.chain(self.returned.keys().map(|(_, topic)| *topic))
     }
 
     fn count(&mut self, entry: &Entry) {

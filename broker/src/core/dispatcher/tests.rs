@@ -29,6 +29,7 @@ mod retained;
 mod route;
 mod schedule;
 mod selector;
+mod slow;
 mod statistics;
 mod transaction;
 

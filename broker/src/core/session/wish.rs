@@ -181,13 +181,15 @@ fn messages(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// ActiveMQ's limit of a subscription of topics: negative is none.
+/// ActiveMQ's limit of a subscription of topics: 0 is the policy's, and so is a negative one.
 fn pending_max(frame: &FrameRef<'_>, options: &ConsumerOptions) -> Result<Option<u32>, Refusal> {
     Ok(
         match field::integer(frame, "activemq.maximumPendingMessageLimit")? {
-            Some(..0) => None,
+            Some(..=0) => None,
             Some(limit) => Some(messages(limit)),
-            None => options.maximum_pending_message_limit,
+            None => options
+                .maximum_pending_message_limit
+                .filter(|limit| *limit > 0),
         },
     )
 }

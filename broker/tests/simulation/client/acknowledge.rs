@@ -2,7 +2,7 @@
 
 use stompbox_protocol::{Command, Version};
 
-use super::{Asked, Client, Draft, Got, Mode};
+use super::{Asked, Client, Draft, Got, Mode, Subscription};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::Delivered;
@@ -51,12 +51,20 @@ impl Client {
         wire: &mut Vec<u8>,
     ) {
         let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
-        let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
-        let is_ambiguous = self.given_up.contains(named) || self.may_mean_another(named);
-        if is_unnamed && is_ambiguous {
+        let got = &self.subscriptions[chosen.0].open[chosen.1];
+        let (named, may_time_out) = (&got.message_id, got.may_time_out);
+        let own = std::slice::from_ref(&self.subscriptions[chosen.0]);
+        if self.version != Version::V1_2 && may_mean_another(own, named) {
             return;
         }
-        let may_omit = self.version == Version::V1_0 && !is_ambiguous;
+        let is_ambiguous =
+            self.given_up.contains(named) || may_mean_another(&self.subscriptions, named);
+        // What was taken back may be with another subscription by now, and would be meant there.
+        let may_be_elsewhere = may_time_out && self.subscriptions.len() > 1;
+        if is_unnamed && (is_ambiguous || may_be_elsewhere) {
+            return;
+        }
+        let may_omit = self.version == Version::V1_0 && !is_ambiguous && !may_be_elsewhere;
         let names_subscription = !is_unnamed && (!may_omit || random.percent(50));
         if self.version != Version::V1_2 {
             trace::count(match names_subscription {
@@ -141,13 +149,6 @@ impl Client {
         meant
     }
 
-    /// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
-    fn may_mean_another(&self, named: &str) -> bool {
-        let all = self.subscriptions.iter().flat_map(|live| &live.open);
-        let all = all.filter(|got| got.message_id == named);
-        all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
-    }
-
     fn acknowledgement(&self, word: Word, id: &str, got: &Got, names_subscription: bool) -> Draft {
         let draft = Draft::new(match word {
             Word::Ack => Command::Ack,
@@ -188,6 +189,13 @@ impl Client {
         }
         self.write(draft, wire);
     }
+}
+
+/// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
+fn may_mean_another(subscriptions: &[Subscription], named: &str) -> bool {
+    let all = subscriptions.iter().flat_map(|live| &live.open);
+    let all = all.filter(|got| got.message_id == named);
+    all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
 }
 
 fn with_wishes(draft: Draft, word: Word, random: &mut Random) -> Draft {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::catalogue::Palette;
+use crate::catalogue::{Palette, TOPICS};
 use crate::policy::{BYTE_NARROW, BYTE_RING, HASTY, LEVELS, NARROW, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
@@ -31,10 +31,20 @@ pub(crate) struct Appetite {
     pub(super) taste: Rc<Taste>,
 }
 
+const WITHOUT: &str = "STOMPBOX_SIM_WITHOUT";
+
+/// Whether runs go without what has this name.
+fn leaves_out(name: &str) -> bool {
+    let names = std::env::var(WITHOUT).unwrap_or_default();
+    names.split(',').any(|other| other == name)
+}
+
 /// What messages and subscriptions of a run are like. Shares of a hundred.
 #[derive(Debug)]
 pub(super) struct Taste {
     pub(super) palette: Palette,
+    /// Whether subscribers of topics do not keep up.
+    is_slow: bool,
     /// Messages to topics, subscriptions of them.
     pub(super) topic: usize,
     /// Messages and subscriptions with several destinations.
@@ -81,8 +91,14 @@ impl Appetite {
         let mut pick = |choices: [usize; 3]| choices[random.below(3)];
         Self {
             send: pick([250, 350, 500]),
-            acknowledge: pick([200, 350, 500]),
-            subscribe: pick([20, 60, 120]),
+            acknowledge: match taste.is_slow {
+                true => pick([60, 120, 200]),
+                false => pick([200, 350, 500]),
+            },
+            subscribe: match taste.is_slow {
+                true => pick([60, 120, 120]),
+                false => pick([20, 60, 120]),
+            },
             unsubscribe: pick([2, 15, 60]),
             delete: if taste.lasting > 0 {
                 pick([0, 1, 4])
@@ -136,11 +152,20 @@ impl Appetite {
 
 impl Taste {
     fn draw(random: &mut Random) -> Self {
-        let palette = Palette::draw(random);
+        let mut palette = Palette::draw(random);
+        let slow = palette.slow(random);
+        let is_slow = random.percent(33) && !leaves_out("slow");
+        if is_slow {
+            palette.topics = slow;
+        }
         let mut pick = |choices: [usize; 4]| choices[random.below(4)];
         Self {
             palette,
-            topic: pick([0, 0, 20, 60]),
+            is_slow,
+            topic: match is_slow {
+                true => pick([60, 60, 80, 90]),
+                false => pick([0, 0, 20, 60]),
+            },
             composite: pick([0, 0, 10, 30]),
             pattern: pick([0, 0, 15, 40]),
             temporary: pick([0, 0, 10, 30]),
@@ -162,15 +187,20 @@ impl Taste {
             pending: pick([0, 0, 20, 60]),
             retroactive: pick([0, 0, 40, 90]),
         }
-        .without(&std::env::var("STOMPBOX_SIM_WITHOUT").unwrap_or_default())
+        .without(&std::env::var(WITHOUT).unwrap_or_default())
         .where_disks_fill()
     }
 
     /// Of a full disk the model knows queues and topics: neither what is scheduled, nor durable subscriptions, nor ids of
-    /// repeats, nor queues with limits.
+    /// repeats, nor queues and topics with limits.
     fn where_disks_fill(mut self) -> Self {
         if self.fills {
             (self.later, self.lasting, self.duplicate) = (0, 0, 0);
+            self.palette.sets.clear();
+            self.palette.topics.retain(|topic| TOPICS.contains(topic));
+            if self.palette.topics.is_empty() {
+                self.palette.topics.push(TOPICS[0]);
+            }
             for queue in [RING, BYTE_RING, NARROW, BYTE_NARROW] {
                 self.palette.leave_out(queue);
             }
@@ -222,6 +252,7 @@ impl Taste {
                 "full" => self.fills = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "sets" => self.palette.sets.clear(),
                 "retained" => self.retroactive = 0,
                 "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,

@@ -62,8 +62,13 @@ impl Client {
             Command::Receipt => self.receipt(frame, judge),
             _ => {
                 trace::count("wire: ERROR");
+                let is_slow = frame.text("message").as_deref() == Some("slow consumer");
                 assert!(
-                    self.may_be_refused,
+                    if is_slow {
+                        self.may_be_cut
+                    } else {
+                        self.may_be_refused
+                    },
                     "an ERROR without cause: {:?} {:?}",
                     frame.text("message"),
                     String::from_utf8_lossy(frame.body())
@@ -228,7 +233,9 @@ impl Client {
             return Place::DeadCopies(topic.clone());
         }
         if let (Some(lasting), None) = (self.lasting.get(subscription), &origin) {
-            return Place::Lasting(lasting.text().unwrap_or_default());
+            // It has one copy for each of its topics that a message was sent to.
+            let name = lasting.text().unwrap_or_default();
+            return Place::Lasting(format!("{name} of {destination}"));
         }
         if browses {
             let shown = format!("{subscription} shows {origin:?}");

@@ -6,7 +6,8 @@ use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
 use crate::cron::CRONS;
 use crate::policy::{
-    BYTE_NARROW, HASTY, LEVELS, NARROW, STRICT, STRICT_CONSUMER, is_ring, may_refuse,
+    BYTE_DAM, BYTE_NARROW, BYTE_SHED, CLIFF, DAM, HASTY, LEVELS, NARROW, SHED, STRICT,
+    STRICT_CONSUMER, is_ring, may_refuse,
 };
 use crate::random::Random;
 use crate::trace;
@@ -175,10 +176,12 @@ impl Client {
         }
         if random.percent(taste.topic) {
             let topic = palette.topics[random.below(palette.topics.len())];
-            trace::count(if topic.contains("VirtualTopic") {
-                "op: SEND to a virtual topic"
-            } else {
-                "op: SEND to a topic"
+            trace::count(match topic {
+                SHED | BYTE_SHED => "op: SEND to a topic that drops",
+                DAM | BYTE_DAM => "op: SEND to a topic that holds back",
+                CLIFF => "op: SEND to a topic that disconnects",
+                topic if topic.contains("VirtualTopic") => "op: SEND to a virtual topic",
+                _ => "op: SEND to a topic",
             });
             return topic.to_owned();
         }

@@ -6,7 +6,7 @@ use super::prefetch::Limit;
 use super::send::OWN;
 use super::{Asked, Client, Draft, Mode, Subscription};
 use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS, matches};
-use crate::policy::{PREFETCH_MAX, STRICT, STRICT_CONSUMER};
+use crate::policy::{CLIFF, PREFETCH_MAX, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 use crate::trace;
 
@@ -92,6 +92,7 @@ impl Client {
         if !wishes.options.is_empty() {
             destination = format!("{destination}?{}", wishes.options.join("&"));
         }
+        self.may_be_cut |= sources.split(',').any(|source| matches(source, CLIFF));
         let id = self.fresh("s");
         if browses {
             self.browsers.insert(id.clone());
@@ -211,14 +212,19 @@ impl Client {
         }
         if random.percent(taste.pending) {
             trace::count("op: SUBSCRIBE pending limit");
-            let limit = random.between(1, 4).to_string();
             let header = "activemq.maximumPendingMessageLimit";
-            wishes.wish(
-                header,
-                "consumer.maximumPendingMessageLimit",
-                &limit,
-                random,
-            );
+            // Neither is a limit of its own.
+            let none = ["0", "-1"][random.below(2)].to_owned();
+            let limit = match random.percent(20) {
+                true => none,
+                false => random.between(1, 4).to_string(),
+            };
+            if limit.starts_with('-') {
+                wishes.headers.push((header, limit));
+            } else {
+                let option = "consumer.maximumPendingMessageLimit";
+                wishes.wish(header, option, &limit, random);
+            }
         }
         if random.percent(taste.no_local) {
             trace::count("op: SUBSCRIBE no-local");

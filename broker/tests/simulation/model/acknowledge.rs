@@ -131,6 +131,7 @@ impl Model {
             if is_taken {
                 self.note_filled(connection, send);
             }
+            self.hold_back_by_topics(connection, send);
         }
         self.end_unit();
         ticket

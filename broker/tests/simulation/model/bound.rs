@@ -125,7 +125,7 @@ impl Model {
         for (connection, peer) in &self.peers {
             let waits = peer.is_blocked || !peer.deferred.is_empty();
             assert!(
-                !waits || holds_back,
+                !waits || holds_back || !peer.blocked_by.is_empty(),
                 "{connection:?} is held back without reason"
             );
         }

@@ -291,6 +291,8 @@ impl Model {
 
     /// A subscription ends: answers what it held.
     pub(super) fn end_subscription(&mut self, seat: Seat) -> Vec<Open> {
+        let indices = 0..self.queues.len();
+        let had_owner: Vec<bool> = indices.map(|own| self.exclusive(own).is_some()).collect();
         let peer = self.peer(seat.0);
         let Some(mut gone) = peer.subscriptions.remove(&seat.1) else {
             return Vec::new();
@@ -302,10 +304,14 @@ impl Model {
         for queue in &mut self.queues {
             queue.members.retain(|member| *member != seat);
         }
-        for queue in 0..self.queues.len() {
+        for (queue, had_owner) in had_owner.into_iter().enumerate() {
             self.release_groups(queue, |owner| owner == seat);
             self.take_over_groups(queue);
+            if had_owner {
+                self.let_others_pass(queue);
+            }
         }
+        self.let_go_on();
         open
     }
 }

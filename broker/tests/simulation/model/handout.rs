@@ -33,6 +33,7 @@ fn annotation(delivery: &Delivery, name: &[u8]) -> Option<String> {
 impl Model {
     /// What was handed out is what stood first, and went to whom it may go.
     pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
+        self.give_all_what_waits();
         let mut handed = Vec::new();
         let mut ended = Vec::new();
         for (connection, replies) in replies {
@@ -60,12 +61,6 @@ impl Model {
         for seat in self.seats() {
             let sent = &self.live(seat).pending.sent;
             assert!(sent.is_empty(), "published, not delivered: {sent:?}");
-        }
-        let now_ms = self.now.wall_ms;
-        for seat in self.seats() {
-            if self.has_credit(seat) {
-                self.live(seat).pending.drop_expired(now_ms);
-            }
         }
         self.check_order(&handed);
         let of = |queue: QueueIndex| {
@@ -100,6 +95,7 @@ impl Model {
                 "{id:?} was handed to a subscription that has gone"
             );
             let id = self.entry_in(queue, delivery);
+            self.check_topic(queue, id, delivery);
             self.deliver(id, delivery);
             return What::Entry(id);
         }
@@ -127,10 +123,28 @@ impl Model {
         What::Entry(id)
     }
 
+    /// What is fed by several topics says by which.
+    fn check_topic(&self, queue: QueueIndex, id: EntryId, delivery: &Delivery) {
+        let own = &self.lasting_at(queue).topic;
+        let said = delivery
+            .destination
+            .as_ref()
+            .map_or(&**own, |name| name.wire());
+        let entry = self.entry(id);
+        assert_eq!(*said, *entry.origin, "{:?}: its topic", entry.facts.id);
+    }
+
     fn entry_in(&self, queue: QueueIndex, delivery: &Delivery) -> EntryId {
         let id = message_of(delivery.message.body());
         let name = &self.queues[queue].name;
-        let origin = origin_of(delivery);
+        let topic = match self.queues[queue].lasting {
+            Some(_) => delivery
+                .destination
+                .as_ref()
+                .map(|name| name.wire().to_owned()),
+            None => None,
+        };
+        let origin = topic.or_else(|| origin_of(delivery));
         let reason = annotation(delivery, b"dlq-reason");
         let choices = self.copies(id, |entry| {
             let is_it = origin

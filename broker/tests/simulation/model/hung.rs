@@ -84,11 +84,18 @@ impl Model {
     /// The oldest has failed, the others had not been begun.
     fn pass_over(&mut self, seat: Seat, overdue: Vec<Open>) {
         let returned = overdue.iter().map(|open| open.counter);
+        let own = self.queues_of(seat).into_iter();
+        let own: Vec<_> = own
+            .map(|own| (own, self.exclusive(own).is_some()))
+            .collect();
         let passed_over = &mut self.live(seat).passed_over;
         passed_over.get_or_insert_default().extend(returned);
-        for queue in self.queues_of(seat) {
+        for (queue, had_owner) in own {
             self.release_groups(queue, |owner| owner == seat);
             self.take_over_groups(queue);
+            if had_owner {
+                self.let_others_pass(queue);
+            }
         }
         let mut outcome = Outcome::Broken;
         for open in overdue {

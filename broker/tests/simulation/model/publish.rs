@@ -55,6 +55,7 @@ impl Model {
             }
         };
         self.note_filled(publisher, publication);
+        self.hold_back_by_topics(publisher, publication);
         self.owe(publisher, receipt, ticket);
     }
 

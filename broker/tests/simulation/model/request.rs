@@ -34,6 +34,7 @@ impl Model {
                     may_close_after: None,
                     deferred: Default::default(),
                     is_blocked: false,
+                    blocked_by: Default::default(),
                     last_counter: 0,
                     last_ticket: 0,
                     subscriptions: Default::default(),
@@ -64,6 +65,7 @@ impl Model {
         if let Request::Closed { ending, written } = request {
             self.release(connection, *ending, written.0);
             self.peers.remove(&connection);
+            self.let_go_on();
             self.owed.retain(|(owner, _), _| *owner != connection);
         } else if self.peers[&connection].is_open || matches!(request, Request::Written { .. }) {
             self.act_or_wait(connection, request);

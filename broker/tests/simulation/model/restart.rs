@@ -7,6 +7,7 @@ use stompbox_store::{Batch, DestinationKind, Epoch, Operation, Recovered, Tally}
 
 use super::Model;
 use super::entry::{Spot, Whereabouts};
+use super::slow::Slow;
 use crate::trace;
 
 /// How a life ended.
@@ -76,6 +77,7 @@ impl Model {
         }
         self.topics.clear();
         self.hidden_topics.clear();
+        self.slow = Slow::default();
         self.by_id.clear();
         self.ids.clear();
         self.topic_ids.clear();

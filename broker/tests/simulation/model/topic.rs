@@ -1,6 +1,6 @@
 //! Topics: a copy to each subscription that hears, in the order of publishing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use stompbox_broker::core::port::{ConnectionId, Delivery, SubscriptionHandle};
 use super::entry::{Entry, Facts, Reason, Whereabouts};
 use super::failure::Outcome;
 use super::{Model, Seat};
-use crate::policy::Rules;
+use crate::policy::{Amount, Rules};
 use crate::trace;
 
 /// A topic.
@@ -40,12 +40,14 @@ pub(super) struct Copy {
 pub(super) struct Pending {
     /// Handed over when it was published: the subscription had credit and nothing waited.
     pub(super) sent: VecDeque<Copy>,
-    /// Dropped at the subscription's limit while something that had expired counted: it may have gone before, and made room.
-    doubtful: Vec<Copy>,
     pub(super) fresh: VecDeque<Copy>,
     /// What came back, which goes first.
     returned: BTreeMap<(i64, Rc<str>), Copy>,
     delayed: Vec<(Duration, Copy)>,
+    /// Whether too much has waited since it last had nothing waiting.
+    pub(super) is_slow: bool,
+    /// Topics that are full because of it.
+    pub(super) full_for: BTreeSet<Rc<str>>,
 }
 
 impl Model {
@@ -63,7 +65,9 @@ impl Model {
         let ticket = visible_after.max(before);
         topic.held.push_back((ticket, Rc::clone(facts), order));
         self.note_held(name, order);
-        self.hidden_topics.push_back((ticket, name.into()));
+        if ticket != before {
+            self.hidden_topics.push_back((ticket, name.into()));
+        }
     }
 
     pub(super) fn publish_held(&mut self) {
@@ -86,12 +90,13 @@ impl Model {
         }
         self.retain(name, facts, order);
         let copy = Copy::new(facts, name, order);
-        let now_ms = self.now.wall_ms;
+        let mut waiting = Vec::new();
         for seat in self.seats() {
             let Some(live) = self.subscription(seat) else {
                 continue;
             };
-            if !live.hears(name) || !live.wants(facts, seat.0) {
+            let is_open = self.peers[&seat.0].is_open;
+            if !is_open || !live.hears(name) || !live.wants(facts, seat.0) {
                 continue;
             }
             let goes_out = self.has_credit(seat) && live.pending.is_empty();
@@ -101,9 +106,10 @@ impl Model {
             } else {
                 trace::count("topic: waits for a subscription");
                 live.pending.fresh.push_back(copy.clone());
-                live.pending.keep(live.pending_max, now_ms);
+                waiting.push(seat);
             }
         }
+        self.curb_slow(&copy.topic, waiting);
     }
 
     pub(super) fn seats(&self) -> Vec<Seat> {
@@ -132,45 +138,21 @@ impl Model {
 
     /// A subscription is given a message of a topic.
     pub(super) fn topic_delivery(&mut self, seat: Seat, topic: &str, delivery: &Delivery) -> Copy {
-        let now_ms = self.now.wall_ms;
         let peer = self.peers.get_mut(&seat.0).expect("a live connection");
         let live = match peer.subscriptions.get_mut(&seat.1) {
             Some(live) => live,
             None => peer.ended.get_mut(&seat.1).expect("looked up before"),
         };
         let id = super::entry::message_of(delivery.message.body());
-        let pending = &mut live.pending;
-        let numbers = &self.numbers;
-        let is_it = |copy: &Copy| {
-            let known = numbers.get(&copy.facts.key());
-            copy.facts.id == id
-                && &*copy.topic == topic
-                && known.is_none_or(|known| *known == delivery.number)
-        };
-        let is_known = |copy: &Copy| {
-            &*copy.topic == topic && numbers.get(&copy.facts.key()) == Some(&delivery.number)
-        };
-        // Firings of one schedule look alike: one that nobody has seen is not taken for one that waits.
-        let waits = pending.waiting().any(is_known);
-        let doubtful = match waits {
-            true => None,
-            false => pending.take_doubtful(is_it),
-        };
-        let mut copy = match doubtful.or_else(|| pending.sent.pop_front()) {
-            Some(copy) => copy,
-            None => loop {
-                let next = pending.next(is_it);
-                let Some(copy) = next else {
-                    panic!("{delivery:?} was not published, or not to this subscription");
-                };
-                if copy.facts.expires_ms == 0 || copy.facts.expires_ms > now_ms {
-                    break copy;
-                }
-                trace::count("topic: expired while it waited");
-            },
+        let Some(mut copy) = live.pending.take_sent(topic) else {
+            panic!("{delivery:?} was not published, or not to this subscription");
         };
         let expected = (copy.facts.id, &*copy.topic);
-        assert_eq!((id, topic), expected, "what came next of the topics");
+        assert_eq!(
+            (id, topic),
+            expected,
+            "what came next of the topics for {seat:?}"
+        );
         copy.deliveries += 1;
         assert_eq!(
             delivery.deliveries, copy.deliveries,
@@ -232,8 +214,7 @@ impl Model {
             return 0;
         }
         trace::count("topic: failed, dead letter");
-        let queue = rules.dead_letter.expect("a topic has a dead-letter queue");
-        let queue = self.queue(&format!("/queue/{queue}"));
+        let queue = self.grave_of_topic(&copy.topic);
         let again = copy.clone();
         let mut entry = Entry::new(copy.facts, copy.topic, queue);
         entry.is_persistent = false;
@@ -263,12 +244,6 @@ impl Pending {
         self.fresh.is_empty() && self.returned.is_empty()
     }
 
-    /// What waits, or was handed over at once.
-    fn waiting(&self) -> impl Iterator<Item = &Copy> {
-        let waiting = self.sent.iter().chain(&self.fresh);
-        waiting.chain(self.returned.values())
-    }
-
     pub(super) fn delay(&mut self, due: Duration, copy: Copy) {
         self.delayed.push((due, copy));
     }
@@ -278,49 +253,38 @@ impl Pending {
         self.returned.insert(place, copy);
     }
 
-    /// The next one. Of a message that was sent to several topics the copies return in any order.
-    fn next(&mut self, is_it: impl Fn(&Copy) -> bool) -> Option<Copy> {
-        let Some((_, first)) = self.returned.first_key_value() else {
-            return self.fresh.pop_front();
-        };
-        let message = first.facts.key();
-        let named = |copy: &Copy| copy.facts.key() == message && is_it(copy);
-        let mut extracted = self.returned.extract_if(.., |_, copy| named(copy));
-        let found = extracted.next().map(|(_, copy)| copy);
-        drop(extracted);
-        found.or_else(|| self.returned.pop_first().map(|(_, copy)| copy))
+    pub(super) fn amount(&self) -> Amount {
+        let waiting = self.fresh.iter().chain(self.returned.values());
+        waiting.fold(Amount::default(), |sum, copy| {
+            sum.plus(Amount::of_one(copy.facts.bytes))
+        })
     }
 
-    /// Drops the oldest of what was never delivered, beyond so many.
-    fn keep(&mut self, max: Option<usize>, now_ms: i64) {
-        let max = max.unwrap_or(usize::MAX);
-        let has_expired = self
-            .fresh
-            .iter()
-            .chain(self.returned.values())
-            .any(|copy| copy.facts.expires_ms != 0 && copy.facts.expires_ms <= now_ms);
-        while self.fresh.len() + self.returned.len() > max
-            && let Some(copy) = self.fresh.pop_front()
-        {
-            if has_expired {
-                self.doubtful.push(copy);
-            }
-            trace::count("topic: dropped at a subscription's own limit");
+    /// The next one that waits.
+    pub(super) fn next(&mut self) -> Option<Copy> {
+        let returned = self.returned.pop_first().map(|(_, copy)| copy);
+        returned.or_else(|| self.fresh.pop_front())
+    }
+
+    /// Everything that waits for nothing but credit.
+    pub(super) fn take_all(&mut self) -> Vec<Copy> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
+    /// What was to be handed over next. Of a message that was sent to several topics the copies return in any order.
+    fn take_sent(&mut self, topic: &str) -> Option<Copy> {
+        let next = self.sent.pop_front()?;
+        if *next.topic == *topic {
+            return Some(next);
         }
-    }
-
-    fn take_doubtful(&mut self, is_it: impl Fn(&Copy) -> bool) -> Option<Copy> {
-        let at = self.doubtful.iter().position(is_it)?;
-        let copy = self.doubtful.remove(at);
-        self.doubtful.retain(|other| other.order > copy.order);
-        Some(copy)
-    }
-
-    /// A subscription with credit has been given what waited: what had expired is gone.
-    pub(super) fn drop_expired(&mut self, now_ms: i64) {
-        let lives = |copy: &Copy| copy.facts.expires_ms == 0 || copy.facts.expires_ms > now_ms;
-        self.fresh.retain(lives);
-        self.returned.retain(|_, copy| lives(copy));
+        let is_it = |copy: &Copy| copy.facts.key() == next.facts.key() && *copy.topic == *topic;
+        if let Some(other) = self.sent.iter_mut().find(|copy| is_it(copy)) {
+            return Some(std::mem::replace(other, next));
+        }
+        let other = self.returned.extract_if(.., |_, copy| is_it(copy)).next();
+        let (_, other) = other?;
+        self.put_back(next);
+        Some(other)
     }
 
     /// Whether something waits that has not expired.

@@ -33,6 +33,7 @@ impl Model {
         }
         self.check_touched();
         self.check_room();
+        self.check_slow();
         self.check_replaced();
         self.end_turn_of_lasting();
         self.end_turn_of_duplicates();

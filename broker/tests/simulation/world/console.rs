@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use stompbox_broker::core::destination::DestinationName;
+use stompbox_broker::core::destination::{DestinationKind, DestinationName};
 use stompbox_broker::core::dispatcher::Inquiry;
 use stompbox_broker::core::port::{ConnectionId, Deletion, Lasting, Request};
 
@@ -132,7 +132,8 @@ impl World {
 
 fn deletion_of(identity: &Identity) -> Deletion {
     let name: Box<str> = identity.name.as_str().into();
-    let topic = DestinationName::parse(identity.topic.as_bytes()).expect("a name");
+    let topic = identity.topic.strip_prefix("/topic/").expect("a topic");
+    let topic = DestinationName::new(DestinationKind::Topic, topic);
     Deletion {
         lasting: match identity.form {
             Form::Durable => Lasting::Durable(name),
