@@ -174,6 +174,11 @@ impl World {
         let pending = self.disk.pending_batches() as u64;
         assert_eq!(ticket.0, self.model.committed + pending + 1);
         self.model.last_batch(&last);
+        // What was refused at the last moment is among them.
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let life = self.life.take();
         self.check_memory(life, Some(last));
         self.events
