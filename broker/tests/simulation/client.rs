@@ -145,7 +145,7 @@ impl Client {
             unnamed: HashMap::new(),
             owed: HashMap::new(),
             next: 0,
-            may_be_refused: client_id.is_some(),
+            may_be_refused: client_id.is_some() || appetite.fills(),
             may_be_cut: false,
             is_draining: false,
         };

@@ -166,6 +166,8 @@ fn planted_bugs_are_found() {
         Plant::TimeoutIsLate,
         Plant::MoveIsLost,
         Plant::MoveIsCopy,
+        Plant::RefusalIsHidden,
+        Plant::RoomIsHidden,
         Plant::TooMuchIsDropped,
         Plant::TooLittleIsDropped,
         Plant::PendingWeightIsIgnored,

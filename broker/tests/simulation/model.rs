@@ -12,6 +12,7 @@ mod consume;
 mod duplicate;
 mod entry;
 mod failure;
+mod full;
 mod group;
 mod handout;
 mod hung;
@@ -53,6 +54,7 @@ use consume::Subscription;
 use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
+use full::FullDisk;
 use group::Owner;
 use hung::Watch;
 use last_value::LastValues;
@@ -176,6 +178,7 @@ pub(crate) struct Model {
     room: Room,
     last_values: LastValues,
     watch: Watch,
+    full: FullDisk,
     /// The queues in which something has expired in this turn, once for each message, and its bytes.
     expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
@@ -234,6 +237,7 @@ impl Model {
             room: Room::default(),
             last_values: LastValues::default(),
             watch: Watch::default(),
+            full: FullDisk::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),

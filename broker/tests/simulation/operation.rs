@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 113] = [
+pub(crate) const OPERATIONS: [&str; 119] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -107,6 +107,12 @@ pub(crate) const OPERATIONS: [&str; 113] = [
     "op: DISCONNECT",
     "op: blunder",
     "op: heart-beat",
+    "op: the disk fills",
+    "full disk: refuses",
+    "full disk: refuses a SEND at once",
+    "full disk: a sender is told",
+    "full disk: what a COMMIT acknowledged returns",
+    "full disk: a dead letter stays",
     "op: console cancels",
     "op: console visits",
     "console: moves",

@@ -94,6 +94,10 @@ pub(crate) enum Plant {
     MoveIsLost,
     /// What the console moves stays where it was as well.
     MoveIsCopy,
+    /// The dispatcher is not told what the full disk has refused.
+    RefusalIsHidden,
+    /// The dispatcher is not told that the disk has room again.
+    RoomIsHidden,
     /// A topic drops one message more for a slow subscription than it has to.
     TooMuchIsDropped,
     /// A topic drops one message less.
@@ -167,6 +171,8 @@ impl Plant {
             | Plant::NothingIsRecalled
             | Plant::MoveIsLost
             | Plant::MoveIsCopy
+            | Plant::RefusalIsHidden
+            | Plant::RoomIsHidden
             | Plant::PendingLimitIsIgnored
             | Plant::BrowserTakes => 1_000,
             _ => 30,
@@ -331,6 +337,12 @@ impl Plant {
                     again.sequence = again.sequence.next();
                     page.rows.insert(1, again);
                 }
+            }
+            StoreEvent::Refused(operations) if self.strikes(Plant::RefusalIsHidden, random) => {
+                operations.clear();
+            }
+            StoreEvent::Resumed if self.strikes(Plant::RoomIsHidden, random) => {
+                *event = StoreEvent::Durable(Ticket(0));
             }
             StoreEvent::Schedule(list) if self.strikes(Plant::FoundIsLost, random) => {
                 list.rows.clear();

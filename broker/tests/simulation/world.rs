@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stompbox_broker::core::clock::Now;
-use stompbox_store::StoreEvent;
 use stompbox_store::memory::MemoryDisk;
+use stompbox_store::{Medium, StoreEvent};
 
 use crate::connection::Connection;
 use crate::model::{FIRST_VISIT, LifeEnd, Model};
@@ -38,6 +38,7 @@ pub(crate) struct World {
     life: Option<Life>,
     connections: Vec<Connection>,
     next_connection: u64,
+    is_disk_full: bool,
     visits: Vec<Visit>,
     next_visit: u64,
     model: Model,
@@ -56,6 +57,7 @@ impl World {
             uptime: Duration::ZERO,
         };
         let (zone_s, takes_over) = (plan.zone_s, plan.takes_over);
+        let fills = plan.appetite.fills();
         let mut world = Self {
             random,
             plan,
@@ -65,9 +67,13 @@ impl World {
             life: None,
             connections: Vec::new(),
             next_connection: 1,
+            is_disk_full: false,
             visits: Vec::new(),
             next_visit: FIRST_VISIT,
-            model: Model::new(now).in_zone(zone_s).with_take_over(takes_over),
+            model: Model::new(now)
+                .in_zone(zone_s)
+                .with_take_over(takes_over)
+                .with_full_disks(fills),
             wire: Wire::default(),
             now,
             steps: 0,
@@ -94,6 +100,7 @@ impl World {
             _ if self.random.below(10_000) < self.plan.upheaval_share => self.upheaval(),
             _ if self.random.in_thousand(self.plan.loss_share) => self.lose_connection(),
             share if share < disk_share => self.drive_disk(),
+            _ if self.plan.appetite.fills() && self.random.in_thousand(7) => self.fill_or_free(),
             _ if !self.visits.is_empty() && self.random.percent(20) => self.some_visit_acts(),
             _ => match self.random.below(100) {
                 0..24 => self.client_acts(),
@@ -111,6 +118,27 @@ impl World {
         {
             self.model.check_views(&life.dispatcher);
             self.model.check_tallies(&self.disk.tallies());
+        }
+    }
+
+    /// The disk has no room, or has room again.
+    fn fill_or_free(&mut self) {
+        match self.is_disk_full {
+            true => self.free_disk(),
+            false => {
+                trace::count("op: the disk fills");
+                trace::note(|| "the disk is full".to_owned());
+                self.is_disk_full = true;
+                self.disk.fill(Medium::Database);
+            }
+        }
+    }
+
+    fn free_disk(&mut self) {
+        if std::mem::take(&mut self.is_disk_full) {
+            trace::count("the disk has room again");
+            trace::note(|| "the disk has room again".to_owned());
+            self.disk.free(Medium::Database);
         }
     }
 

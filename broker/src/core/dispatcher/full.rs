@@ -227,7 +227,8 @@ impl Dispatcher {
                     if append.sender != NOBODY {
                         told.insert(ConnectionId(append.sender.0));
                     }
-                    if !self.take_out(append.key, append.medium) {
+                    let is_out = self.take_out(append.key, append.medium);
+                    if !is_out && !self.drop_burial_of(append.key) {
                         strays.insert(append.key);
                     }
                 }
@@ -389,11 +390,7 @@ impl Dispatcher {
     /// A dead letter is not in its queue after all. It stays where it was, and the way is tried again.
     fn exhume(&mut self, made: EntryKey, home: Home, entry: Option<Entry>, now: Now) {
         self.unplace(Placed::Queue(made));
-        self.counters.dead_lettered = self.counters.dead_lettered.saturating_sub(1);
-        if let Some(target) = self.queue_ids.get(&made.destination) {
-            let counters = &mut self.queues[target.0].counters;
-            counters.enqueued = counters.enqueued.saturating_sub(1);
-        }
+        self.count_burial_out(made);
         match (home, entry) {
             (Home::Queue(home, reason), Some(entry)) => {
                 let Some(&key) = self.queue_ids.get(&home.destination) else {
@@ -480,6 +477,33 @@ impl Dispatcher {
         if let Some(subscription) = self.subscriptions.get_mut(key.0) {
             subscription.pending.delay(sequence, timer, topic, entry);
         }
+    }
+
+    fn count_burial_out(&mut self, made: EntryKey) {
+        self.counters.dead_lettered = self.counters.dead_lettered.saturating_sub(1);
+        if let Some(target) = self.queue_ids.get(&made.destination) {
+            let counters = &mut self.queues[target.0].counters;
+            counters.enqueued = counters.enqueued.saturating_sub(1);
+        }
+    }
+
+    /// Whether what was refused is on its way to the dead-letter queue, in a batch that is not committed yet: it does not
+    /// come there, and nothing is left of it.
+    fn drop_burial_of(&mut self, key: EntryKey) -> bool {
+        let is_it = |one: &Revocable| match &one.undo {
+            Undo::Burial {
+                home: Home::Queue(from, _),
+                ..
+            } => *from == key,
+            _ => false,
+        };
+        let at = self.revocable.iter().position(is_it);
+        let Some(Revocable { made, .. }) = at.and_then(|at| self.revocable.remove(at)) else {
+            return false;
+        };
+        self.unplace(Placed::Queue(made));
+        self.count_burial_out(made);
+        true
     }
 
     /// Whether an append that was refused is dealt with: it waits nowhere else than in a lane, with its

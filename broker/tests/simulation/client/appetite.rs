@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, HASTY, LEVELS, RING, STRICT, STRICT_CONSUMER};
+use crate::catalogue::{Palette, TOPICS};
+use crate::policy::{BYTE_NARROW, BYTE_RING, HASTY, LEVELS, NARROW, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// See the module.
@@ -67,6 +67,8 @@ pub(super) struct Taste {
     pub(super) manage: bool,
     /// Whether the console cancels some of it.
     pub(super) console: bool,
+    /// Whether the disk is full at times.
+    pub(super) fills: bool,
     /// Whether it moves, retries and deletes messages.
     pub(super) visits: bool,
     /// Messages with an id by which repeats are known.
@@ -121,6 +123,11 @@ impl Appetite {
         self.taste.later > 0 && self.taste.console
     }
 
+    /// Whether the disk is full at times.
+    pub(crate) fn fills(&self) -> bool {
+        self.taste.fills
+    }
+
     /// Whether the console comes for messages.
     pub(crate) fn has_visits(&self) -> bool {
         self.taste.visits
@@ -172,6 +179,7 @@ impl Taste {
             manage: true,
             console: true,
             visits: true,
+            fills: pick([0, 0, 0, 1]) == 1,
             duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
             prefetch: pick([0, 0, 30, 60]),
@@ -180,6 +188,27 @@ impl Taste {
             retroactive: pick([0, 0, 40, 90]),
         }
         .without(&std::env::var(WITHOUT).unwrap_or_default())
+        .where_disks_fill()
+    }
+
+    /// Of a full disk the model knows queues and topics: neither what is scheduled, nor durable subscriptions, nor ids of
+    /// repeats, nor queues and topics with limits.
+    fn where_disks_fill(mut self) -> Self {
+        if self.fills {
+            (self.later, self.lasting, self.duplicate) = (0, 0, 0);
+            self.palette.sets.clear();
+            self.palette.topics.retain(|topic| TOPICS.contains(topic));
+            if self.palette.topics.is_empty() {
+                self.palette.topics.push(TOPICS[0]);
+            }
+            for queue in [RING, BYTE_RING, NARROW, BYTE_NARROW] {
+                self.palette.leave_out(queue);
+            }
+            for queue in [STRICT, STRICT_CONSUMER, LEVELS] {
+                self.palette.leave_out(queue);
+            }
+        }
+        self
     }
 
     /// Leaves out what is named, separated by commas: for whoever looks for the cause of a failure.
@@ -220,6 +249,7 @@ impl Taste {
                 "manage" => self.manage = false,
                 "console" => self.console = false,
                 "visit" => self.visits = false,
+                "full" => self.fills = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
                 "route" => self.palette.leave_routes_out(),

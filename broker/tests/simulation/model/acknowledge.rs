@@ -114,6 +114,7 @@ impl Model {
         let claims = self.peer(connection).transactions.remove(&transaction);
         let claims = claims.unwrap_or_default();
         let mut ticket = if grows { self.ticket } else { 0 };
+        self.begin_unit(connection);
         self.is_in_unit = grows || claims.iter().any(|claim| claim.outcome != Outcome::Done);
         for claim in claims {
             let seat = claim.subscription.map(|handle| (connection, handle));
@@ -132,6 +133,7 @@ impl Model {
             }
             self.hold_back_by_topics(connection, send);
         }
+        self.end_unit();
         ticket
     }
 

@@ -87,6 +87,7 @@ impl Model {
         let ticket_if_stored = if entry.is_stored { self.ticket } else { 0 };
         let outcome = match outcome {
             Outcome::Done => {
+                self.note_acknowledged(id);
                 self.done_with(id, self.is_in_unit);
                 self.set(id, Whereabouts::Gone);
                 return ticket_if_stored;
@@ -129,7 +130,9 @@ impl Model {
             _ if self.entry(id).is_expired(now) => {
                 trace::count("expired on return");
                 self.expire(id);
-                return ticket_if_stored;
+                // Where it waits for room nothing was asked of the store.
+                let stays = self.is_known_full() && self.entry(id).whereabouts.may_expire();
+                return if stays { 0 } else { ticket_if_stored };
             }
             Outcome::Returned => {
                 self.touched.insert(id);
@@ -162,6 +165,10 @@ impl Model {
             } else {
                 "failed: dropped"
             });
+            if is_kept && self.is_known_full() {
+                self.stay(id, reason);
+                return false;
+            }
             if is_kept {
                 self.bury(id, reason);
             } else {
@@ -253,7 +260,9 @@ impl Model {
         let entry = self.entry(id);
         let rules = self.queues[entry.queue].rules;
         let is_kept = entry.is_persistent && rules.keeps_expired && rules.dead_letter.is_some();
-        if is_kept {
+        if is_kept && self.is_known_full() {
+            self.stay(id, Reason::Expired);
+        } else if is_kept {
             self.bury(id, Reason::Expired);
         } else {
             self.done_with(id, self.is_in_unit);
@@ -263,7 +272,8 @@ impl Model {
 
     /// A message is to become a dead letter. Out of what a topic feeds nothing moves, since others have it too: the
     /// subscription has done with it, and its copy goes.
-    fn bury(&mut self, id: EntryId, reason: Reason) {
+    pub(super) fn bury(&mut self, id: EntryId, reason: Reason) {
+        self.note_buried(id);
         let entry = self.entry(id);
         let from = &self.queues[entry.queue];
         if from.lasting.is_none() {

@@ -65,7 +65,7 @@ impl Model {
         let is_aside = |id: &EntryId| {
             let entry = self.entry(*id);
             let waits = matches!(entry.whereabouts, Whereabouts::Delayed(_));
-            entry.queue == queue && waits && !entry.is_expired(self.now)
+            entry.queue == queue && waits && !entry.is_expired(self.now) && !self.awaits_burial(*id)
         };
         line.aside = aside.filter(is_aside).collect();
         line

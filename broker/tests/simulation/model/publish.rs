@@ -46,7 +46,14 @@ impl Model {
         if self.is_refused(publisher, std::slice::from_ref(publication), receipt) {
             return self.refuse(publisher);
         }
-        let ticket = match self.publish(publisher, publication, 0) {
+        if self.is_known_full() && self.is_stored(publication) {
+            trace::count("full disk: refuses a SEND at once");
+            return self.refuse(publisher);
+        }
+        self.begin_unit(publisher);
+        let published = self.publish(publisher, publication, 0);
+        self.end_unit();
+        let ticket = match published {
             Ok(ticket) => ticket,
             Err(repeat) => {
                 if let Some(receipt) = receipt {
@@ -178,6 +185,7 @@ impl Model {
         entry.visible_after = if waits { self.ticket } else { visible_after };
         entry.arrived = self.turn;
         let entry = self.add(entry);
+        self.note_placed(entry);
         self.touched.insert(entry);
         self.put(entry);
         self.replace_values(entry);

@@ -145,7 +145,9 @@ impl Model {
                 for send in sends {
                     self.make_named_queues(send);
                 }
-                if self.is_refused(connection, sends, receipt.as_ref()) {
+                let is_too_full = self.is_known_full();
+                let is_too_full = is_too_full && sends.iter().any(|send| self.is_stored(send));
+                if self.is_refused(connection, sends, receipt.as_ref()) || is_too_full {
                     self.give_back_claims(connection, *transaction);
                     return self.refuse(connection);
                 }

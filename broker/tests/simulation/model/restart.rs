@@ -102,8 +102,8 @@ impl Model {
         let committed = self.committed;
         let ids: Vec<_> = self.all().map(|(id, _)| id).collect();
         for id in ids {
+            let stored = self.is_there_at(self.entry(id), committed);
             let entry = self.entry_mut(id);
-            let stored = entry.stored_at(committed);
             entry.history = vec![(0, stored)];
             let Some(stored) = stored else {
                 if entry.whereabouts != Whereabouts::Gone {
@@ -115,6 +115,7 @@ impl Model {
             let queue = self.queue_at(id, stored.spot);
             let entry = self.entry_mut(id);
             entry.queue = queue;
+            entry.is_stored = true;
             entry.order = stored.spot.sequence().0;
             entry.deliveries = stored.deliveries.max(entry.facts.deliveries_before);
             entry.failures = stored.failures;
@@ -129,6 +130,7 @@ impl Model {
         self.watermark = 0;
         self.committed = 0;
         self.next_order = Epoch(recovered.epoch.0).first().0;
+        self.restart_full();
         self.watch = super::hung::Watch::default();
         self.last_values.restart(self.next_order);
         self.check_tallies(&recovered.tallies);
@@ -155,7 +157,7 @@ impl Model {
         let mut stored: Vec<_> = self
             .all()
             .filter_map(|(_, entry)| {
-                let Spot::Queue(key) = entry.stored_at(self.committed)?.spot else {
+                let Spot::Queue(key) = self.is_there_at(entry, self.committed)?.spot else {
                     return None;
                 };
                 Some((key, entry.facts.bytes))

@@ -26,6 +26,7 @@ impl Model {
             }
             Operation::Remove(id) => self.forgotten(*id),
             Operation::Append(append) => self.appended(append),
+            Operation::Settle { key, .. } | Operation::Count { key, .. } if self.is_idle(*key) => {}
             Operation::Settle { key, .. } => self.settled(*key),
             Operation::Count {
                 key,
@@ -183,8 +184,16 @@ impl Model {
             return;
         }
         trace::count("store: append of a dead letter");
-        assert!(!entry.is_persistent);
-        self.buried(id, append.key, append.expires_ms, &append.annotations);
+        match self.entry(id).whereabouts {
+            Whereabouts::Waiting | Whereabouts::Delayed(_) => {
+                self.take(id, Whereabouts::Burying(Reason::Expired));
+            }
+            Whereabouts::Fading => self.move_to(id, Whereabouts::Burying(Reason::Expired)),
+            _ => {}
+        }
+        let entry = self.entry(id);
+        assert!(!entry.is_stored);
+        self.buried(id, None, append.key, append.expires_ms, &append.annotations);
     }
 
     /// Copies of a message that are to become a dead letter for the reason that this one gives. Of what a topic feeds
@@ -200,7 +209,8 @@ impl Model {
             let is_numbered = self.may_be(entry, append.number);
             let is_it = matches!(entry.whereabouts, Whereabouts::Burying(reason)
                 if reason.as_str() == lines["dlq-reason"]);
-            *entry.origin == *origin && is_it && is_numbered
+            let dies_late = self.dies_unstored(entry) && lines["dlq-reason"] == "expired";
+            *entry.origin == *origin && (is_it || dies_late) && is_numbered
         };
         let mut choices = self.copies(message, is_meant);
         let counts = |id: &EntryId| {
@@ -219,6 +229,9 @@ impl Model {
         let key = Spot::Queue(key);
         let id = self.owner_that(key, |entry| entry.whereabouts.is_gone());
         self.keys.remove(&key);
+        if let Spot::Queue(key) = key {
+            self.note_settled(key, id);
+        }
         self.remember(id, None);
         let entry = self.entry(id);
         let rules = self.queues[entry.queue].rules;
@@ -258,10 +271,18 @@ impl Model {
             self.expired_now.push(expired);
             self.take(id, Whereabouts::Burying(Reason::Expired));
         }
-        self.buried(id, change.to, change.expires_ms, &change.annotations);
+        let from = Some(change.from);
+        self.buried(id, from, change.to, change.expires_ms, &change.annotations);
     }
 
-    fn buried(&mut self, id: EntryId, to: EntryKey, expires_ms: i64, annotations: &[u8]) {
+    fn buried(
+        &mut self,
+        id: EntryId,
+        from: Option<EntryKey>,
+        to: EntryKey,
+        expires_ms: i64,
+        annotations: &[u8],
+    ) {
         let entry = self.entry(id);
         let Whereabouts::Burying(reason) = entry.whereabouts else {
             panic!("{id:?} became a dead letter without cause: {entry:?}");
@@ -287,6 +308,7 @@ impl Model {
             Some(&queue),
             "the wrong queue"
         );
+        self.note_home(id, from, to, reason);
         let (turn, ticket) = (self.turn, self.ticket);
         let entry = self.entry_mut(id);
         entry.dead = Some(reason);

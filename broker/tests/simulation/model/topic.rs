@@ -64,6 +64,7 @@ impl Model {
         let before = topic.held.back().map_or(0, |(ticket, ..)| *ticket);
         let ticket = visible_after.max(before);
         topic.held.push_back((ticket, Rc::clone(facts), order));
+        self.note_held(name, order);
         if ticket != before {
             self.hidden_topics.push_back((ticket, name.into()));
         }
@@ -187,7 +188,7 @@ impl Model {
         copy.failures += 1;
         let rules = Rules::of(copy.topic.strip_prefix("/topic/").unwrap_or(&copy.topic));
         if let Some(reason) = verdict.reason(copy.failures, &rules) {
-            return self.bury_copy(copy, reason, &rules);
+            return self.bury_copy(seat, copy, reason, &rules);
         }
         let delay = verdict
             .delay
@@ -203,17 +204,24 @@ impl Model {
         0
     }
 
-    fn bury_copy(&mut self, copy: Copy, reason: Reason, rules: &Rules) -> u64 {
+    fn bury_copy(&mut self, seat: Seat, copy: Copy, reason: Reason, rules: &Rules) -> u64 {
         if !copy.facts.is_persistent && !rules.keeps_failed_non_persistent {
             trace::count("topic: failed, dropped");
             return 0;
         }
+        if self.is_known_full() {
+            self.copy_stays(seat, copy);
+            return 0;
+        }
         trace::count("topic: failed, dead letter");
         let queue = self.grave_of_topic(&copy.topic);
+        let again = copy.clone();
         let mut entry = Entry::new(copy.facts, copy.topic, queue);
         entry.is_persistent = false;
+        entry.is_stored = false;
         entry.deliveries = copy.deliveries;
         let id = self.add(entry);
+        self.note_buried_copy(id, seat, again);
         self.set(id, Whereabouts::Burying(reason));
         self.ticket
     }
@@ -234,6 +242,10 @@ impl Copy {
 impl Pending {
     fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.returned.is_empty()
+    }
+
+    pub(super) fn delay(&mut self, due: Duration, copy: Copy) {
+        self.delayed.push((due, copy));
     }
 
     fn put_back(&mut self, copy: Copy) {

@@ -58,7 +58,15 @@ impl Model {
             if self.entry(id).whereabouts != Whereabouts::Delayed(due) {
                 continue;
             }
-            if self.entry(id).is_expired(self.now) {
+            if let Some(reason) = self.awaited_burial(id) {
+                match self.is_known_full() {
+                    true => self.stay(id, reason),
+                    false => self.bury(id, reason),
+                }
+            } else if self.entry(id).is_expired(self.now) && self.full.fills {
+                // It may have been found expired before, when there was no room.
+                self.put(id);
+            } else if self.entry(id).is_expired(self.now) {
                 self.expire(id);
             } else {
                 self.put(id);

@@ -11,6 +11,8 @@ pub(super) struct Recount {
     pub(super) waiting: u64,
     stored: u64,
     pub(super) delayed: u64,
+    /// Has expired and may wait for room to become a dead letter.
+    undead: u64,
     /// Waits out a delay within its group.
     grouped: u64,
     pub(super) held: u64,
@@ -28,16 +30,22 @@ impl Model {
             match entry.whereabouts {
                 Whereabouts::Waiting if may_have_gone => {
                     recount.fading += 1;
+                    recount.undead += u64::from(self.full.fills);
                     continue;
                 }
                 Whereabouts::Waiting => {
                     recount.waiting += 1;
+                    let stays = self.full.fills && entry.is_expired(self.now);
+                    recount.undead += u64::from(stays);
                     recount.grouped += u64::from(self.waits_for_its_group(entry));
                     recount.stored += u64::from(entry.is_stored);
                 }
                 Whereabouts::Delayed(_) => recount.delayed += 1,
                 Whereabouts::Held => recount.held += 1,
-                Whereabouts::Fading => recount.fading += 1,
+                Whereabouts::Fading => {
+                    recount.fading += 1;
+                    recount.undead += u64::from(self.full.fills);
+                }
                 Whereabouts::Gone | Whereabouts::Burying(_) => continue,
             }
             if entry.whereabouts != Whereabouts::Fading {
@@ -68,7 +76,7 @@ impl Model {
                 assert_eq!(view.depth_bytes, recount.bytes, "{view:?} {recount:?}");
             }
             assert_eq!(view.in_flight, recount.held, "{view:?} {recount:?}");
-            let delayed = recount.delayed..=recount.delayed + recount.grouped;
+            let delayed = recount.delayed..=recount.delayed + recount.grouped + recount.undead;
             assert!(delayed.contains(&view.delayed), "{view:?} {recount:?}");
             assert!(view.paged <= recount.stored, "{view:?} {recount:?}");
             let consumers = self.queues[queue].members.len();

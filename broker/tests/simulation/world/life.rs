@@ -90,6 +90,11 @@ impl World {
     pub(super) fn crash(&mut self) {
         let pending = self.disk.pending_batches();
         let kept = self.random.below(pending + 1);
+        if self.is_disk_full {
+            // What is refused of it is seen.
+            self.commit(kept);
+        }
+        let kept = if self.is_disk_full { 0 } else { kept };
         trace::count("crash");
         trace::note(|| format!("crash, {kept} of {pending} batches kept"));
         self.disk.crash_after(kept);
@@ -164,10 +169,18 @@ impl World {
         self.turn(usize::MAX, 0);
         let life = self.life.as_mut().expect("a broker that runs");
         let (ticket, last) = life.dispatcher.last_batch();
+        if self.is_disk_full {
+            self.commit(usize::MAX);
+        }
         trace::note(|| format!("last batch: {last:?}"));
         let pending = self.disk.pending_batches() as u64;
         assert_eq!(ticket.0, self.model.committed + pending + 1);
         self.model.last_batch(&last);
+        // What was refused at the last moment is among them.
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let life = self.life.take();
         self.check_memory(life, Some(last));
         self.events

@@ -75,6 +75,7 @@ impl World {
             self.close(index, Outcome::Gone);
         }
         self.end_visits();
+        self.free_disk();
         self.come_to_rest();
         let durable = self.model.durables();
         for client_id in CLIENT_IDS.map(Some).into_iter().chain([None]) {
@@ -93,6 +94,13 @@ impl World {
         for _ in 0..20 {
             self.come_to_rest();
             self.pass(1_000);
+        }
+        if self.plan.appetite.fills() {
+            // Dead letters that found no room are tried again.
+            for _ in 0..20 {
+                self.pass(10_000);
+                self.come_to_rest();
+            }
         }
         self.come_to_rest();
         for connection in &mut self.connections {

@@ -45,6 +45,8 @@ impl World {
                 StoreEvent::Durable(ticket) => self.model.durable(ticket.0),
                 StoreEvent::Page(page) => self.model.page_came(page.id),
                 StoreEvent::Due(due) => self.model.due_came(due),
+                StoreEvent::Refused(operations) => self.model.refusal_came(operations),
+                StoreEvent::Resumed => self.model.resumed(),
                 _ => {}
             }
             self.plant.spoil_event(&mut event, &mut self.random);
@@ -167,7 +169,15 @@ impl World {
     }
 
     pub(super) fn commit(&mut self, batches_max: usize) {
+        let known = self.events.lock().map_or(0, |events| events.len());
         let count = self.disk.commit(batches_max);
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events.iter().skip(known) {
+            if let StoreEvent::Refused(operations) = event {
+                self.model.not_carried_out(operations);
+            }
+        }
+        drop(events);
         if count > 0 {
             trace::count("commit");
             self.model.committed += count as u64;

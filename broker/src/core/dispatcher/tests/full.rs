@@ -353,3 +353,25 @@ fn what_failed_again_before_its_commit_was_refused_keeps_both_failures() {
     let depths = ["q", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
     assert_eq!(depths, [0, 1], "that was its third failure");
 }
+
+#[test]
+fn what_is_refused_on_its_way_to_the_dead_letters_does_not_come_there() {
+    let mut bench = with_a_stored();
+    bench.subscribe(3, 9, QUEUE, AckMode::ClientIndividual, 100);
+    bench.rest();
+    bench.disk.fill(Medium::Database);
+    bench.send(1, QUEUE, draft("b"));
+    bench.turn();
+    bench.disk.commit(1);
+    bench.acknowledge(3, "b", TO_DEAD_LETTERS, None);
+    bench.turn();
+    bench.disk.free(Medium::Database);
+    bench.rest();
+    assert!(
+        bench
+            .heard()
+            .contains(&"1<refused: disk is full".to_owned())
+    );
+    let depths = ["q", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
+    assert_eq!(depths, [1, 0]);
+}
