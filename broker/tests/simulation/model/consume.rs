@@ -111,6 +111,12 @@ impl Subscription {
         takes && self.origins.iter().any(|origin| origin.includes(name))
     }
 
+    /// Whether it names a destination.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let is_it = |origin: &Origin| matches!(origin, Origin::Name(own) if **own == *name);
+        self.origins.iter().any(is_it)
+    }
+
     /// The only place that it takes from.
     pub(super) fn only_origin(&self) -> Option<&Rc<str>> {
         match &self.origins[..] {
@@ -179,6 +185,7 @@ impl Model {
         let seat = (connection, subscribing.subscription);
         let subscriptions = &mut self.peer(connection).subscriptions;
         subscriptions.insert(subscribing.subscription, made);
+        self.advise_named(seat);
         for index in 0..self.queues.len() {
             self.may_join(index, seat);
         }
@@ -236,6 +243,7 @@ impl Model {
         if queue.exists && joins && !queue.members.contains(&seat) {
             self.queues[index].is_looked_into |= chooses;
             self.queues[index].members.push(seat);
+            self.advise_joined(index);
             self.take_over_groups(index);
         }
     }
@@ -262,13 +270,18 @@ impl Model {
                 claim.subscription = None;
             }
         }
-        for open in self.end_subscription((connection, handle)) {
+        for open in self.end_subscription((connection, handle), None) {
             self.come_back(open, None, Outcome::Returned, given);
         }
     }
 
-    /// A subscription ends: answers what it held.
-    pub(super) fn end_subscription(&mut self, seat: Seat) -> Vec<Open> {
+    /// A subscription ends, which may be with a connection: answers what it held.
+    pub(super) fn end_subscription(
+        &mut self,
+        seat: Seat,
+        dying: Option<ConnectionId>,
+    ) -> Vec<Open> {
+        let places = self.places_of_consumer(seat);
         let peer = self.peer(seat.0);
         let Some(mut gone) = peer.subscriptions.remove(&seat.1) else {
             return Vec::new();
@@ -284,6 +297,7 @@ impl Model {
             self.release_groups(queue, |owner| owner == seat);
             self.take_over_groups(queue);
         }
+        self.advise_gone(&places, dying);
         self.let_go_on();
         open
     }

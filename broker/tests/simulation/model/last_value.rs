@@ -107,7 +107,8 @@ impl Model {
         let entry = self.entry(id);
         let has_expired = entry.whereabouts == Whereabouts::Burying(Reason::Expired);
         let may_go = entry.whereabouts.may_expire() || has_expired;
-        if !may_go || self.newer_value(entry) == Newer::None {
+        let is_newest = self.newer_value(entry) == Newer::None && !self.newer_went(entry);
+        if !may_go || is_newest {
             return false;
         }
         trace::count("last value: replaced");
@@ -116,6 +117,16 @@ impl Model {
             false => self.take(id, Whereabouts::Gone),
         }
         true
+    }
+
+    /// Whether one that stood behind it has gone in this turn: it may have been met before that.
+    fn newer_went(&self, entry: &Entry) -> bool {
+        let mut others = self.all().map(|(_, other)| other);
+        others.any(|other| {
+            let is_same = other.facts.traits.colour == entry.facts.traits.colour;
+            let has_gone = other.whereabouts == Whereabouts::Gone && other.moved == self.turn;
+            is_same && has_gone && other.queue == entry.queue && other.order > entry.order
+        })
     }
 
     /// It is seen at the end of the turn whether that has gone.
