@@ -4,16 +4,18 @@
 use std::sync::{Arc, OnceLock};
 
 use stompbox_broker::core::selector::Selector;
+use stompbox_store::{MessageNumber, Sequence};
 
 use crate::policy::{BYTE_DAM, BYTE_SHED, CLIFF, DAM, SHED};
 use crate::random::Random;
 
 /// Queues that clients send to.
-pub(crate) const QUEUES: [&str; 15] = [
+pub(crate) const QUEUES: [&str; 16] = [
     "/queue/eager",
     "/queue/durable",
     "/queue/held",
     "/queue/careless",
+    "/queue/hasty",
     "/queue/ring",
     "/queue/narrow",
     "/queue/heavy",
@@ -31,11 +33,12 @@ pub(crate) const QUEUES: [&str; 15] = [
 pub(crate) const DEAD_LETTER_QUEUES: [&str; 2] = ["/queue/ActiveMQ.DLQ", "/queue/DLQ.durable"];
 
 /// Topics that clients publish to.
-pub(crate) const TOPICS: [&str; 4] = [
+pub(crate) const TOPICS: [&str; 5] = [
     "/topic/prices.tea",
     "/topic/prices.oil.crude",
     "/topic/VirtualTopic.v",
     "/topic/careless",
+    "/topic/durable",
 ];
 
 /// Topics with a policy for subscribers that do not keep up.
@@ -69,6 +72,16 @@ pub(crate) const ADVISORIES: [&str; 10] = [
     "/topic/ActiveMQ.Advisory.*.Topic.slow.*",
 ];
 
+/// Patterns and lists of topics, as the broker calls them.
+pub(crate) const TOPIC_SETS: [&str; 6] = [
+    "/topic/>",
+    "/topic/prices.*",
+    "/topic/prices.>",
+    "/topic/careless,durable,prices.>",
+    "/topic/VirtualTopic.v,prices.oil.crude,prices.tea",
+    "/topic/*.tea,VirtualTopic.*,prices.*",
+];
+
 /// What connections call themselves.
 pub(crate) const CLIENT_IDS: [&str; 2] = ["ann", "bob"];
 
@@ -83,11 +96,14 @@ pub(crate) const GROUPS: [&str; 3] = ["ann", "bob", "cee"];
 pub(crate) struct Palette {
     pub(crate) queues: Vec<&'static str>,
     pub(crate) topics: Vec<&'static str>,
+    /// What durable subscriptions take from beside single topics.
+    pub(crate) sets: Vec<&'static str>,
 }
 
 impl Palette {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let (queues, topics) = (random.between(1, 4), random.between(1, 2));
+        let sets = [0, 1, 1, 2][random.below(4)];
         let mut some = |all: &[&'static str], count: usize| {
             let mut left = all.to_vec();
             while left.len() > count {
@@ -98,6 +114,7 @@ impl Palette {
         Self {
             queues: some(&QUEUES, queues),
             topics: some(&TOPICS, topics),
+            sets: some(&TOPIC_SETS, sets),
         }
     }
 }
@@ -155,6 +172,36 @@ fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
     }
 }
 
+/// What a pattern or list of topics is called, of its parts as they are written: the same in any order and spelling.
+pub(crate) fn set_of_topics<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let bare = |part: &'a str| {
+        let name = part.strip_prefix("/topic/").unwrap_or(part);
+        match name.strip_suffix('#') {
+            Some(start) => format!("{start}>"),
+            None => name.to_owned(),
+        }
+    };
+    let parts: std::collections::BTreeSet<String> = parts.into_iter().map(bare).collect();
+    let parts: Vec<String> = parts.into_iter().collect();
+    format!("/topic/{}", parts.join(","))
+}
+
+/// The parts of a pattern or list of topics, each with its prefix; of one topic that.
+pub(crate) fn parts_of_topics(set: &str) -> impl Iterator<Item = String> {
+    let bare = set.strip_prefix("/topic/").unwrap_or(set);
+    bare.split(',').map(|part| format!("/topic/{part}"))
+}
+
+/// Whether that is more than one topic.
+pub(crate) fn is_topic_set(name: &str) -> bool {
+    name.starts_with("/topic/") && name.contains([',', '*', '>'])
+}
+
+/// Whether a topic is this one, or one of these.
+pub(crate) fn is_among(topic: &str, set: &str) -> bool {
+    parts_of_topics(set).any(|part| part == topic || matches(&part, topic))
+}
+
 /// The queue that a virtual topic's messages are copied to has this name.
 pub(crate) fn is_consumer_queue_of(topic: &str, queue: &str) -> bool {
     let mut parts = queue.splitn(3, '.');
@@ -210,6 +257,26 @@ pub(crate) const SELECTORS: [Choice; 8] = [
     }),
 ];
 
+/// What clients call a message.
+pub(crate) fn message_name(instance: &str, number: MessageNumber) -> String {
+    let number = Sequence(number.0);
+    format!("ID:{instance}-{}-{}", number.epoch().0, number.counter())
+}
+
+/// The messages that a selector names, if that is what it does.
+pub(crate) fn numbers_in(selector: &Selector) -> Option<Vec<MessageNumber>> {
+    let text = selector.to_string();
+    let number_of = |name: &str| {
+        let mut parts = name.rsplitn(3, '-');
+        let (counter, epoch) = (parts.next()?, parts.next()?);
+        let (counter, epoch): (i64, i64) = (counter.parse().ok()?, epoch.parse().ok()?);
+        Some(MessageNumber((epoch << 40) + counter))
+    };
+    let quoted = text.split('\'').skip(1).step_by(2);
+    let is_by_name = text.starts_with("JMSMessageID");
+    is_by_name.then(|| quoted.filter_map(number_of).collect())
+}
+
 /// Which of [`SELECTORS`] a parsed one is.
 pub(crate) fn choice_of(selector: &Arc<Selector>) -> Choice {
     static PARSED: OnceLock<Vec<Selector>> = OnceLock::new();
@@ -220,6 +287,23 @@ pub(crate) fn choice_of(selector: &Arc<Selector>) -> Choice {
     let parsed = PARSED.get_or_init(|| SELECTORS.iter().map(parse).collect());
     let place = parsed.iter().position(|known| known == &**selector);
     SELECTORS[place.expect("a selector of the catalogue")]
+}
+
+#[test]
+fn a_list_of_topics_has_one_name_and_each_of_its_parts() {
+    let parts = ["/topic/b.#", "/topic/a", "/topic/b.>"];
+    assert_eq!(set_of_topics(parts), "/topic/a,b.>");
+    for (topic, expected) in [
+        ("/topic/a", true),
+        ("/topic/b.c.d", true),
+        ("/topic/c", false),
+    ] {
+        assert_eq!(is_among(topic, "/topic/a,b.>"), expected, "{topic}");
+    }
+    for set in TOPIC_SETS {
+        let parts: Vec<String> = parts_of_topics(set).collect();
+        assert_eq!(set_of_topics(parts.iter().map(|part| &**part)), set);
+    }
 }
 
 #[test]

@@ -57,6 +57,8 @@ struct Got {
     turn: usize,
     /// Whether no other delivery can have the same `message-id`.
     is_only_copy: bool,
+    /// Whether it may be taken back while the client holds it.
+    may_time_out: bool,
 }
 
 #[derive(Debug)]
@@ -312,7 +314,7 @@ impl Client {
     fn blunder(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
         trace::count("op: blunder");
         self.may_be_refused = true;
-        let draft = match random.below(8) {
+        let draft = match random.below(9) {
             0 => Draft::new(Command::Send),
             1 => Draft::new(Command::Commit).with("transaction", "none"),
             2 => Draft::new(Command::Connect).with("accept-version", "1.2"),
@@ -328,6 +330,11 @@ impl Client {
             6 => Draft::new(Command::Subscribe)
                 .with("destination", "/remote-temp-queue/somebody-elses")
                 .with("id", "b"),
+            7 => Draft::new(Command::Subscribe)
+                .with("destination", "/topic/prices.*,/queue/eager")
+                .with("id", "b")
+                .with("durable-subscription-name", "wine")
+                .with("x-shared", "true"),
             _ => Draft::new(Command::Subscribe).with("destination", "/queue/a..b"),
         };
         self.write(draft, wire);

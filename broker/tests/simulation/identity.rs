@@ -1,5 +1,8 @@
 //! What durable and shared subscriptions are called: the rules of their names, said a second time.
 
+use crate::catalogue::parts_of_topics;
+use crate::random::Random;
+
 /// How a SUBSCRIBE names what lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -21,7 +24,7 @@ pub(crate) struct Identity {
     pub(crate) owner: Option<String>,
     /// Its name, or the `id` of its SUBSCRIBE.
     pub(crate) name: String,
-    /// Its topic, with the prefix.
+    /// Its topic, with the prefix, or the name of its pattern or list.
     pub(crate) topic: String,
 }
 
@@ -46,6 +49,21 @@ impl Identity {
 
     pub(crate) fn is_durable(&self) -> bool {
         self.form != Form::Shared
+    }
+
+    /// The same as a client writes it: a list in any order, each with its prefix.
+    pub(crate) fn destination(&self, random: &mut Random) -> String {
+        let mut parts: Vec<String> = parts_of_topics(&self.topic).collect();
+        for index in (1..parts.len()).rev() {
+            parts.swap(index, random.below(index + 1));
+        }
+        for part in &mut parts {
+            if part.ends_with('>') && random.percent(50) {
+                part.pop();
+                part.push('#');
+            }
+        }
+        parts.join(",")
     }
 
     /// The headers of SUBSCRIBE, and of the UNSUBSCRIBE that deletes it.

@@ -15,6 +15,7 @@ mod entry;
 mod failure;
 mod group;
 mod handout;
+mod hung;
 mod last_value;
 mod lasting;
 mod log;
@@ -31,9 +32,12 @@ mod store;
 mod topic;
 mod turn;
 mod view;
+mod visit;
 
+pub(crate) use entry::message_of;
 pub(crate) use manage::is_listing;
 pub(crate) use restart::LifeEnd;
+pub(crate) use visit::FIRST_VISIT;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
@@ -52,6 +56,7 @@ use duplicate::Windows;
 use entry::{Entry, EntryId, Spot};
 use failure::Outcome;
 use group::Owner;
+use hung::Watch;
 use last_value::LastValues;
 use lasting::Lasting;
 use room::Room;
@@ -107,6 +112,8 @@ struct Open {
     slot: u32,
     number: MessageNumber,
     bytes: usize,
+    /// When it was made: an uptime.
+    since: Duration,
 }
 
 /// A delivery that a transaction has acknowledged.
@@ -175,6 +182,7 @@ pub(crate) struct Model {
     dropped: Vec<Dropped>,
     room: Room,
     last_values: LastValues,
+    watch: Watch,
     /// The queues in which something has expired in this turn, once for each message, and its bytes.
     expired_now: Vec<(QueueIndex, usize)>,
     /// Durable and shared subscriptions by identity.
@@ -195,7 +203,7 @@ pub(crate) struct Model {
     slow: Slow,
     /// Advisories of this turn.
     told: Vec<Told>,
-    /// Topics with something held back, once for each message, with the ticket that it waits for.
+    /// Topics with something held back, once for each ticket that something of them waits for.
     hidden_topics: VecDeque<(u64, Rc<str>)>,
     peers: BTreeMap<ConnectionId, Peer>,
     owed: HashMap<(ConnectionId, Vec<u8>), Promise>,
@@ -234,6 +242,7 @@ impl Model {
             dropped: Vec::new(),
             room: Room::default(),
             last_values: LastValues::default(),
+            watch: Watch::default(),
             expired_now: Vec::new(),
             lasting: BTreeMap::new(),
             deserted: Vec::new(),

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 106] = [
+pub(crate) const OPERATIONS: [&str; 119] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -37,6 +37,10 @@ pub(crate) const OPERATIONS: [&str; 106] = [
     "queue: refuses",
     "op: SEND to a queue of last values",
     "last value: replaced",
+    "op: SEND to a queue with ack_timeout",
+    "hung: taken back",
+    "hung: answers",
+    "hung: answers late",
     "op: SEND to a topic",
     "op: SEND to a topic that drops",
     "op: SEND to a topic that holds back",
@@ -84,6 +88,9 @@ pub(crate) const OPERATIONS: [&str; 106] = [
     "op: SUBSCRIBE durable by id",
     "op: SUBSCRIBE shared",
     "op: SUBSCRIBE durable changed",
+    "op: SUBSCRIBE durable to a pattern",
+    "op: SUBSCRIBE durable to several",
+    "op: UNSUBSCRIBE durable of several",
     "op: UNSUBSCRIBE durable",
     "op: UNSUBSCRIBE durable unused",
     "op: UNSUBSCRIBE",
@@ -107,6 +114,12 @@ pub(crate) const OPERATIONS: [&str; 106] = [
     "op: blunder",
     "op: heart-beat",
     "op: console cancels",
+    "op: console visits",
+    "console: moves",
+    "console: retries",
+    "console: deletes",
+    "console: purges",
+    "console: forgets",
     "connection lost",
     "connection refused",
     "client-id in use",

@@ -9,6 +9,7 @@ use stompbox_broker::core::port::{
 };
 use stompbox_store::{Batch, DueRequest, Operation, StoreEvent, Ticket};
 
+use crate::model::FIRST_VISIT;
 use crate::random::Random;
 
 /// What goes wrong, now and then.
@@ -51,6 +52,10 @@ pub(crate) enum Plant {
     FloorIsLost,
     /// The store believes that a durable subscription has come one message further.
     FloorIsHigh,
+    /// A pattern or list of topics does not get what one of its topics is sent.
+    FeedIsLost,
+    /// It does not know which of its topics brought what.
+    OriginIsLost,
     /// What is scheduled comes before its time.
     DelayIsShort,
     /// What is scheduled is booked for a minute later than it says.
@@ -77,6 +82,12 @@ pub(crate) enum Plant {
     NothingIsRecalled,
     /// Last values are told apart by another header.
     ValueIsAnother,
+    /// What a consumer may not hold for ever it is left longer.
+    TimeoutIsLate,
+    /// What the console moves does not come out where it is to go.
+    MoveIsLost,
+    /// What the console moves stays where it was as well.
+    MoveIsCopy,
     /// A topic drops one message more for a slow subscription than it has to.
     TooMuchIsDropped,
     /// A topic drops one message less.
@@ -104,6 +115,7 @@ impl Plant {
             Plant::RoomIsIgnored => Some(("max_bytes = 400", "max_bytes = 4_000")),
             Plant::RoomIsDenied => Some(("max_messages = 4", "max_messages = 3")),
             Plant::WeightIsIgnored => Some(("max_bytes = 500", "max_bytes = 5_000")),
+            Plant::TimeoutIsLate => Some(("ack_timeout = \"1s\"", "ack_timeout = \"2s\"")),
             Plant::ValueIsAnother => Some(("last_value = \"colour\"", "last_value = \"weight\"")),
             Plant::TooMuchIsDropped => Some((
                 "pending_messages = 3\nretained",
@@ -148,6 +160,8 @@ impl Plant {
             | Plant::OwnIsHeard
             | Plant::CopyIsLost
             | Plant::NothingIsRecalled
+            | Plant::MoveIsLost
+            | Plant::MoveIsCopy
             | Plant::PendingLimitIsIgnored
             | Plant::BrowserTakes => 1_000,
             _ => 30,
@@ -159,7 +173,15 @@ impl Plant {
     }
 
     /// On their way to the dispatcher.
-    pub(crate) fn spoil_requests(self, requests: &mut [Request], random: &mut Random) {
+    pub(crate) fn spoil_requests(
+        self,
+        connection: ConnectionId,
+        requests: &mut Vec<Request>,
+        random: &mut Random,
+    ) {
+        if connection.0 >= FIRST_VISIT {
+            self.spoil_visit(requests, random);
+        }
         for request in requests {
             match request {
                 Request::Send { publication, .. } if self.strikes(Plant::FiringIsLate, random) => {
@@ -178,6 +200,22 @@ impl Plant {
                 _ => {}
             }
         }
+    }
+
+    fn spoil_visit(self, requests: &mut Vec<Request>, random: &mut Random) {
+        requests.retain_mut(|request| {
+            match request {
+                Request::Commit { sends, .. } if self.strikes(Plant::MoveIsLost, random) => {
+                    sends.clear();
+                }
+                Request::Acknowledge {
+                    transaction: Some(_),
+                    ..
+                } => return !self.strikes(Plant::MoveIsCopy, random),
+                _ => {}
+            }
+            true
+        });
     }
 
     fn spoil_subscribing(self, subscribing: &mut Subscribing, random: &mut Random) {
@@ -246,7 +284,16 @@ impl Plant {
                 .operations
                 .retain(|operation| !matches!(operation, Operation::Remember(_)));
         }
+        let is_fed = |operation: &Operation| matches!(operation, Operation::Log(append) if append.tag > 0xFF);
+        if self.strikes(Plant::FeedIsLost, random) {
+            batch.operations.retain(|operation| !is_fed(operation));
+        }
         for operation in &mut batch.operations {
+            if let Operation::Log(append) = operation
+                && self.strikes(Plant::OriginIsLost, random)
+            {
+                append.tag &= 0xFF;
+            }
             if let Operation::Floor { floor, .. } = operation
                 && self.strikes(Plant::FloorIsHigh, random)
             {

@@ -28,7 +28,12 @@ redelivery_order = "hold"
 redelivery_delay_first = "200ms"
 
 [[destination]]
+match = "hasty"
+ack_timeout = "1s"
+
+[[destination]]
 match = "careless"
+ack_timeout = "2500ms"
 redeliveries_max = 0
 dead_letter_expired = false
 dead_letter_non_persistent = false
@@ -134,6 +139,12 @@ pub(crate) const BYTE_NARROW: &str = "/queue/heavy";
 pub(crate) const STRICT: &str = "/queue/strict";
 pub(crate) const STRICT_CONSUMER: &str = "/queue/Consumer.c.VirtualTopic.v";
 
+/// What consumers may not hold for ever.
+pub(crate) const HASTY: &str = "/queue/hasty";
+
+/// The shortest `ack_timeout`.
+pub(crate) const ACK_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// What keeps the last message of each colour.
 pub(crate) const LEVELS: &str = "/queue/levels";
 
@@ -150,6 +161,12 @@ pub(crate) fn is_ring(name: &str) -> bool {
 /// Whether what is sent there may be refused.
 pub(crate) fn may_refuse(name: &str) -> bool {
     [STRICT, STRICT_CONSUMER].contains(&name) || name == "/topic/VirtualTopic.v"
+}
+
+/// Whether what a consumer holds of it may be taken back from it.
+pub(crate) fn may_time_out(name: &str) -> bool {
+    let bare = name.split_once("/queue/").or(name.split_once("/topic/"));
+    bare.is_some_and(|(_, bare)| Rules::of(bare).ack_timeout.is_some())
 }
 
 const SHARED: &str = "ActiveMQ.DLQ";
@@ -192,6 +209,8 @@ pub(crate) struct Rules {
     pub(crate) retained: Amount,
     /// Whether of each colour only the last message stays.
     pub(crate) keeps_last_values: bool,
+    /// How long a consumer may hold something.
+    pub(crate) ack_timeout: Option<Duration>,
     /// What of a topic may wait for one subscription, and who pays beyond that.
     pub(crate) pending: Amount,
     pub(crate) slow_consumer: SlowConsumer,
@@ -288,6 +307,7 @@ impl Rules {
             bound: None,
             retained: Amount::default(),
             keeps_last_values: false,
+            ack_timeout: None,
             pending: Amount {
                 messages: 100_000,
                 bytes: 32 << 20,
@@ -319,7 +339,12 @@ impl Rules {
                 delays_ms: [200, 400, 800],
                 ..common
             },
+            "hasty" => Self {
+                ack_timeout: Some(ACK_TIMEOUT_MIN),
+                ..common
+            },
             "careless" => Self {
+                ack_timeout: Some(Duration::from_millis(2_500)),
                 redeliveries_max: 0,
                 keeps_expired: false,
                 keeps_failed_non_persistent: false,

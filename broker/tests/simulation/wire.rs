@@ -83,6 +83,8 @@ pub(crate) struct Wire {
     pub(crate) ids: usize,
     /// Scheduled messages by name, as listings told them lately.
     jobs: VecDeque<String>,
+    /// Messages that the console has held: where they are from then on, and as which, is its affair.
+    touched: HashSet<MessageId>,
     /// Messages that were said to be repeats.
     repeats: HashSet<MessageId>,
     /// Every `JMSXDeliveryCount` since the last crash; 0 when it was seen before that. Two connections may take
@@ -119,6 +121,15 @@ impl Wire {
     /// One of those that were told.
     pub(crate) fn job(&self, index: usize) -> Option<&str> {
         self.jobs.get(index).map(|job| &**job)
+    }
+
+    /// The console has a message in its hands.
+    pub(crate) fn touch(&mut self, message: MessageId) {
+        self.touched.insert(message);
+    }
+
+    pub(crate) fn is_touched(&self, message: MessageId) -> bool {
+        self.touched.contains(&message)
     }
 
     /// The receipt said `x-routed:0`.
@@ -204,7 +215,9 @@ impl Wire {
     pub(crate) fn check_end(&self) {
         for message in &self.promised {
             let sent = &self.sent[message.0];
-            let may_be_unseen = sent.may_expire || sent.may_repeat || sent.is_later;
+            // What the console has deleted nobody sees: the model knows where it went.
+            let may_be_unseen =
+                self.is_touched(*message) || sent.may_expire || sent.may_repeat || sent.is_later;
             if may_be_unseen || !sent.is_persistent {
                 continue;
             }

@@ -6,6 +6,7 @@ mod plan;
 mod rest;
 mod traffic;
 mod turn;
+mod visit;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,13 +17,14 @@ use stompbox_store::StoreEvent;
 use stompbox_store::memory::MemoryDisk;
 
 use crate::connection::Connection;
-use crate::model::{LifeEnd, Model};
+use crate::model::{FIRST_VISIT, LifeEnd, Model};
 use crate::plant::Plant;
 use crate::random::Random;
 use crate::trace;
 use crate::wire::Wire;
 use life::Life;
 use plan::Plan;
+use visit::Visit;
 
 type Events = Arc<Mutex<VecDeque<StoreEvent>>>;
 
@@ -36,6 +38,8 @@ pub(crate) struct World {
     life: Option<Life>,
     connections: Vec<Connection>,
     next_connection: u64,
+    visits: Vec<Visit>,
+    next_visit: u64,
     model: Model,
     wire: Wire,
     now: Now,
@@ -61,6 +65,8 @@ impl World {
             life: None,
             connections: Vec::new(),
             next_connection: 1,
+            visits: Vec::new(),
+            next_visit: FIRST_VISIT,
             model: Model::new(now).in_zone(zone_s).with_take_over(takes_over),
             wire: Wire::default(),
             now,
@@ -88,6 +94,7 @@ impl World {
             _ if self.random.below(10_000) < self.plan.upheaval_share => self.upheaval(),
             _ if self.random.in_thousand(self.plan.loss_share) => self.lose_connection(),
             share if share < disk_share => self.drive_disk(),
+            _ if !self.visits.is_empty() && self.random.percent(20) => self.some_visit_acts(),
             _ => match self.random.below(100) {
                 0..24 => self.client_acts(),
                 24..42 => self.connection_reads(),
@@ -95,9 +102,7 @@ impl World {
                 60..74 => self.connection_is_replied_to(),
                 74..92 => self.some_turn(),
                 92..97 => self.time_passes(),
-                97 if self.plan.appetite.has_console() && self.random.percent(10) => {
-                    self.console_cancels();
-                }
+                97 if self.random.percent(50) => self.console_acts(),
                 _ => self.connect(),
             },
         }

@@ -100,7 +100,7 @@ impl Dispatcher {
         let mut subscriptions: Vec<_> =
             self.peers[peer.0].subscriptions.values().copied().collect();
         subscriptions.sort_unstable();
-        self.end_subscriptions(&subscriptions, &mut returning);
+        self.end_subscriptions(&subscriptions, &mut returning, now);
         if ending == Ending::Lost {
             blame_oldest(&mut returning, seen);
         }

@@ -299,7 +299,7 @@ impl Dispatcher {
             && let Some(&key) = self.peers[peer.0].subscriptions.get(&handle)
         {
             let mut returning = Vec::new();
-            self.end_subscriptions(&[key], &mut returning);
+            self.end_subscriptions(&[key], &mut returning, now);
             for (delivered, outcome) in returning {
                 self.conclude_unseen(delivered, outcome, given, now);
             }
@@ -342,9 +342,10 @@ impl Dispatcher {
         &mut self,
         keys: &[SubscriptionKey],
         returning: &mut Vec<(Delivered, Outcome)>,
+        now: Now,
     ) {
         for key in keys {
-            self.end_subscription(*key, returning);
+            self.end_subscription(*key, returning, now);
         }
         let subscriptions = &self.subscriptions;
         self.dirty_subscriptions
@@ -355,6 +356,7 @@ impl Dispatcher {
         &mut self,
         key: SubscriptionKey,
         returning: &mut Vec<(Delivered, Outcome)>,
+        now: Now,
     ) {
         let Some(mut subscription) = self.subscriptions.try_remove(key.0) else {
             return;
@@ -388,7 +390,7 @@ impl Dispatcher {
         }
         for consumer in &subscription.consumers {
             self.departs(subscription.peer, *consumer);
-            self.leave(*consumer);
+            self.leave(*consumer, now);
         }
         self.places_bytes -= subscription.places_charge.bytes();
         // Deliveries that are in no list are gone with it.

@@ -13,6 +13,7 @@
 
 use super::key::{ConsumerKey, QueueKey, ScanKey, SubscriptionKey};
 use super::{Dispatcher, Place};
+use crate::core::clock::Now;
 use crate::core::port::Refusal;
 
 /// Which consumers are served first (`activemq.priority`).
@@ -227,7 +228,7 @@ impl Dispatcher {
     }
 
     /// A consumer leaves its queue: what it had for itself others may have.
-    pub(super) fn leave(&mut self, member: ConsumerKey) {
+    pub(super) fn leave(&mut self, member: ConsumerKey, now: Now) {
         let gone = self.consumers.remove(member.0);
         let queue = &mut self.queues[gone.queue.0];
         queue.consumers.swap_remove(gone.place);
@@ -244,19 +245,20 @@ impl Dispatcher {
         if let Some(scan) = gone.scan {
             queue.leave_scan(scan, &self.consumers);
         }
+        queue.groups.release(member);
         if queue.exclusive == Some(member) {
-            self.succeed_exclusive(gone.queue);
+            self.succeed_exclusive(gone.queue, now);
         }
-        self.queues[gone.queue.0].groups.release(member);
         self.mark(gone.queue);
     }
 
-    fn succeed_exclusive(&mut self, key: QueueKey) {
+    fn succeed_exclusive(&mut self, key: QueueKey, now: Now) {
         self.queues[key.0].exclusive = None;
         self.choose_exclusive(key);
         if self.queues[key.0].exclusive.is_some() {
             return;
         }
+        self.let_others_pass(key, now);
         for member in self.queues[key.0].consumers.clone() {
             if self.consumers[member.0].standing == Standing::Excluded {
                 self.enter_round(member);

@@ -219,6 +219,7 @@ impl Dispatcher {
         }
         let mut told = BTreeSet::new();
         let returned = self.undo(&made, &mut told, now);
+        let counted = self.counted_with_consumers(operations);
         let mut strays = FxHashSet::default();
         for operation in operations {
             match operation {
@@ -237,12 +238,14 @@ impl Dispatcher {
                 } if self.is_back(*subscription, *sequence, &returned) => {}
                 // They stood beside what was refused, and hold all the same.
                 Operation::Settle { .. }
-                | Operation::Count { .. }
                 | Operation::Pass { .. }
                 | Operation::Floor { .. }
-                | Operation::LogCount { .. }
                 | Operation::Trim { .. } => {
                     self.batch.operations.push(operation.clone());
+                }
+                Operation::Count { .. } | Operation::LogCount { .. } => {
+                    let count = self.current_count(operation, &counted);
+                    self.batch.operations.push(count);
                 }
                 Operation::Log(append) => {
                     if append.sender != NOBODY {
@@ -486,7 +489,17 @@ impl Dispatcher {
             return true;
         };
         let queue = &mut self.queues[queue_key.0];
-        if let Some(entry) = queue.delayed.get_mut(&(key.rank, key.sequence)) {
+        let place = (key.rank, key.sequence);
+        let is_unseen = |entry: &mut Entry| entry.deliveries <= entry.message.deliveries_before();
+        if queue.delayed.get_mut(&place).is_some_and(is_unseen)
+            && let Some(entry) = queue.delayed.remove(&place)
+        {
+            // It had expired before anybody got it: nobody is to find it among the dead letters.
+            queue.forget(key.rank, key.sequence, &entry);
+            self.mark(queue_key);
+            return true;
+        }
+        if let Some(entry) = queue.delayed.get_mut(&place) {
             entry.durability = Durability::Volatile;
             queue.disown(key.rank, key.sequence);
             return true;
@@ -530,7 +543,11 @@ impl Dispatcher {
         let Some(&peer) = self.connections.get(&connection) else {
             return;
         };
-        if self.peers[peer.0].standing != super::peer::Standing::Open {
+        // One that has disconnected meanwhile waits for its receipts all the same.
+        let is_open = self.peers[peer.0].standing == super::peer::Standing::Open;
+        let own = self.awaited.iter();
+        let mut own = own.filter(|one| one.connection == connection);
+        if !is_open && !own.any(|one| matches!(one.reply, Reply::Close)) {
             return;
         }
         let receipt = self

@@ -138,7 +138,11 @@ impl Dispatcher {
             let queue = self.consumers[consumer.0].queue;
             self.queues[queue.0].groups.release(consumer);
             self.mark(queue);
+            let had_owner = self.queues[queue.0].exclusive.is_some();
             self.choose_exclusive(queue);
+            if had_owner && self.queues[queue.0].exclusive.is_none() {
+                self.let_others_pass(queue, now);
+            }
         }
         for (delivered, outcome) in returning {
             self.conclude(delivered, outcome, now);

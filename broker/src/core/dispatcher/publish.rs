@@ -149,6 +149,7 @@ impl Dispatcher {
         let start = self.batch.operations.len();
         self.replaced.clear();
         let mode = publication.mode;
+        let filled = self.filled_by(places, &publication);
         let mut placed = AllPlaced::new();
         let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
             Ok(promise) => promise,
@@ -161,8 +162,17 @@ impl Dispatcher {
         };
         self.as_one(start, undo);
         self.answer(peer, receipt, promise);
-        for place in places {
-            self.hold_producer_back(peer, *place, mode);
+        for place in filled {
+            self.hold_producer_back(peer, place, mode);
+        }
+    }
+
+    /// What a message fills that is sent to these: what comes later follows its routes only then.
+    pub(super) fn filled_by(&self, places: &[Place], publication: &Publication) -> Places {
+        let places = Places::from_slice(places);
+        match publication.later {
+            Some(_) => places,
+            None => self.forward(places, publication),
         }
     }
 
@@ -442,16 +452,15 @@ impl Dispatcher {
             return self.fan_out(key, identity, publication, sender, now);
         }
         let topic = &mut self.topics[key.0];
-        let visible_after = match topic.held.back() {
-            Some((ticket, ..)) => visible_after.max(*ticket),
-            None => visible_after,
-        };
+        let before = topic.held.back().map(|(ticket, ..)| *ticket);
+        let visible_after = before.map_or(visible_after, |before| before.max(visible_after));
         topic
             .held
             .push_back((visible_after, identity, sender, publication));
         if visible_after <= self.watermark {
             self.wait_in_crowd(key);
-        } else {
+        } else if before != Some(visible_after) {
+            // One look at that ticket is for all that wait for it, so that the tickets of looks ascend.
             self.hidden.push_back((visible_after, Place::Topic(key)));
         }
     }

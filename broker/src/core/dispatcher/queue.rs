@@ -7,14 +7,15 @@ mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustc_hash::FxHashSet;
 use stompbox_store::{DestinationId, EntryKey, Medium, Operation, PageId, Rank, Sequence, Ticket};
 
 use super::bound::Bound;
 use super::cursor::Cursor;
 use super::entry::Entry;
 use super::group::{GroupId, Groups};
+use super::held::Held;
 use super::idle::LastUse;
 use super::key::{ConsumerKey, ScanKey, SubscriptionKey, TopicKey};
 use super::lane::{Front, Lane};
@@ -130,7 +131,7 @@ pub(super) struct Queue {
     expiring: BTreeSet<(i64, Rank, Sequence)>,
     pub(super) delayed: BTreeMap<(Rank, Sequence), Entry>,
     /// Stored entries that are not in a lane: with a consumer, claimed, delayed, parked, or leaving.
-    held: FxHashSet<(Rank, Sequence)>,
+    held: Held,
     /// Those of `held` that were settled while a page was being read: forgotten when it has come.
     leaving: Vec<(Rank, Sequence)>,
     /// Rows that are to be part of a range again when the page that is being read has come.
@@ -203,7 +204,7 @@ impl Queue {
             resident_bytes: 0,
             expiring: BTreeSet::new(),
             delayed: BTreeMap::new(),
-            held: FxHashSet::default(),
+            held: Held::default(),
             leaving: Vec::new(),
             regained: Vec::new(),
             waiting_out: BTreeSet::new(),
@@ -318,6 +319,15 @@ impl Queue {
             })
     }
 
+    /// Entries in lanes that are not due yet, in order, with when they are.
+    pub(super) fn waiting_until_after(&self, now: Duration) -> Vec<(Rank, Sequence, Duration)> {
+        let waiting = self.waiting_out.iter().filter_map(|(rank, sequence)| {
+            let due = self.lane(*rank).get(*sequence)?.not_before;
+            (due > now).then_some((*rank, *sequence, due))
+        });
+        waiting.collect()
+    }
+
     /// Takes a resident entry. A stored one is held from here on.
     pub(super) fn take_at(&mut self, rank: Rank, sequence: Sequence) -> Option<Entry> {
         let entry = self.lane_mut(rank).remove(sequence)?;
@@ -366,7 +376,7 @@ impl Queue {
     }
 
     fn unhold(&mut self, rank: Rank, sequence: Sequence) {
-        self.held.remove(&(rank, sequence));
+        self.held.remove((rank, sequence));
         if let Role::Durable(cursor) = &mut self.role {
             cursor.let_go(sequence);
         }
@@ -471,7 +481,7 @@ impl Queue {
 
     /// A stored entry is not stored after all.
     pub(super) fn disown(&mut self, rank: Rank, sequence: Sequence) {
-        if self.held.contains(&(rank, sequence)) {
+        if self.held.contains((rank, sequence)) {
             self.release(rank, sequence);
         }
     }
@@ -481,7 +491,7 @@ impl Queue {
             cursor.let_go(sequence);
         }
         if self.paging == Paging::Idle {
-            self.held.remove(&(rank, sequence));
+            self.held.remove((rank, sequence));
         } else {
             self.leaving.push((rank, sequence));
         }
@@ -489,7 +499,7 @@ impl Queue {
 
     /// Whether a row of the store is known by name, so that a page must skip it.
     pub(super) fn knows(&self, rank: Rank, sequence: Sequence) -> bool {
-        self.held.contains(&(rank, sequence)) || self.lane(rank).contains(sequence)
+        self.held.contains((rank, sequence)) || self.lane(rank).contains(sequence)
     }
 
     /// What stands last in memory among those before `at`, in a lane or parked; none for the last of all.

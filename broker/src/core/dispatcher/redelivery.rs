@@ -229,6 +229,19 @@ impl Dispatcher {
         }
     }
 
+    /// Nobody has the queue for itself any more: what has waited out its delay there in front of all others waits aside
+    /// from now on, or with its group.
+    pub(super) fn let_others_pass(&mut self, key: QueueKey, now: Now) {
+        if self.redelivery_order(key) == RedeliveryOrder::Hold {
+            return;
+        }
+        for (rank, sequence, due) in self.queues[key.0].waiting_until_after(now.uptime) {
+            if let Some(entry) = self.queues[key.0].take_at(rank, sequence) {
+                self.put_off(key, rank, sequence, entry, due, now);
+            }
+        }
+    }
+
     /// What waits out a delay, if its queue is still there.
     pub(super) fn take_delayed(
         &mut self,
@@ -276,6 +289,11 @@ impl Dispatcher {
             return self.remove(key, rank, sequence, &entry);
         };
         if self.is_disk_full {
+            // Its failure is counted all the same, and that is what a receipt waits for.
+            let count = self.queues[key.0].count_of(rank, sequence, &entry);
+            if let Some(count) = count.filter(|_| reason != Reason::Expired) {
+                self.store(key, count);
+            }
             return self.stay(key, rank, sequence, entry, reason, now);
         }
         let from = self.destination_of(key, &entry);

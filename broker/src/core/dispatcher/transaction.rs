@@ -118,6 +118,10 @@ impl Dispatcher {
                 continue;
             }
             self.note_producer(peer, publication.target.names());
+            let filled = match is_special {
+                true => self.filled_by(&places, &publication),
+                false => places.clone(),
+            };
             if is_special {
                 if let Err(_repeat) =
                     self.publish_specially(&places, publication, routing, &mut placed, now)
@@ -127,7 +131,7 @@ impl Dispatcher {
             } else {
                 self.publish(&places, publication, routing, &mut placed, now);
             }
-            for place in places {
+            for place in filled {
                 self.hold_producer_back(peer, place, mode);
             }
         }

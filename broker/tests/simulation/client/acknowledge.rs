@@ -2,7 +2,7 @@
 
 use stompbox_protocol::{Command, Version};
 
-use super::{Asked, Client, Draft, Got, Mode};
+use super::{Asked, Client, Draft, Got, Mode, Subscription};
 use crate::random::Random;
 use crate::trace;
 use crate::wire::Delivered;
@@ -51,12 +51,20 @@ impl Client {
         wire: &mut Vec<u8>,
     ) {
         let is_unnamed = self.is_unnamed(&self.subscriptions[chosen.0].id);
-        let named = &self.subscriptions[chosen.0].open[chosen.1].message_id;
-        let is_ambiguous = self.given_up.contains(named);
-        if is_unnamed && is_ambiguous {
+        let got = &self.subscriptions[chosen.0].open[chosen.1];
+        let (named, may_time_out) = (&got.message_id, got.may_time_out);
+        let own = std::slice::from_ref(&self.subscriptions[chosen.0]);
+        if self.version != Version::V1_2 && may_mean_another(own, named) {
             return;
         }
-        let may_omit = self.version == Version::V1_0 && !is_ambiguous;
+        let is_ambiguous =
+            self.given_up.contains(named) || may_mean_another(&self.subscriptions, named);
+        // What was taken back may be with another subscription by now, and would be meant there.
+        let may_be_elsewhere = may_time_out && self.subscriptions.len() > 1;
+        if is_unnamed && (is_ambiguous || may_be_elsewhere) {
+            return;
+        }
+        let may_omit = self.version == Version::V1_0 && !is_ambiguous && !may_be_elsewhere;
         let names_subscription = !is_unnamed && (!may_omit || random.percent(50));
         if self.version != Version::V1_2 {
             trace::count(match names_subscription {
@@ -82,22 +90,32 @@ impl Client {
         }
         let draft = self.acknowledgement(word, &id, &named, names_subscription);
         let draft = with_wishes(draft, word, random);
+        // An ACK that is answered was not stale; of what it covers beside that something may have been taken back before.
+        let is_sure = |got: &&Got| !got.may_time_out || got.turn == named.turn;
+        let sure = covered.iter().filter(is_sure);
         let acks: Vec<Delivered> = match word {
-            Word::Ack => covered.iter().map(|got| got.delivered.clone()).collect(),
+            Word::Ack => sure.map(|got| got.delivered.clone()).collect(),
             Word::Nack => Vec::new(),
         };
+        self.may_be_refused |= named.may_time_out;
         let draft = match self.transactions.get_mut(transaction) {
             Some(open) => {
                 trace::count(match word {
                     Word::Ack => "op: ACK in a transaction",
                     Word::Nack => "op: NACK in a transaction",
                 });
-                open.acks.extend(acks);
                 let draft = draft.with("transaction", &open.id);
                 if self.version == Version::V1_2 {
-                    self.stale.push((id, named));
+                    self.stale.push((id, named.clone()));
                 }
-                self.ask(draft, Asked::Nothing, random)
+                let draft = self.ask(draft, Asked::Nothing, random);
+                // A stale one without a receipt is ignored, and the COMMIT is answered all the same.
+                if (!named.may_time_out || draft.asks_for_receipt())
+                    && let Some(open) = self.transactions.get_mut(transaction)
+                {
+                    open.acks.extend(acks);
+                }
+                draft
             }
             None => {
                 // Before 1.2 the name of a delivery that came back is that of the next one, too.
@@ -171,6 +189,13 @@ impl Client {
         }
         self.write(draft, wire);
     }
+}
+
+/// Whether one of several deliveries of this name may have been taken back, so that another one is the oldest.
+fn may_mean_another(subscriptions: &[Subscription], named: &str) -> bool {
+    let all = subscriptions.iter().flat_map(|live| &live.open);
+    let all = all.filter(|got| got.message_id == named);
+    all.clone().count() > 1 && all.clone().any(|got| got.may_time_out)
 }
 
 fn with_wishes(draft: Draft, word: Word, random: &mut Random) -> Draft {

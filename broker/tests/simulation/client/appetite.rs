@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::catalogue::Palette;
-use crate::policy::{BYTE_NARROW, BYTE_RING, LEVELS, RING, STRICT, STRICT_CONSUMER};
+use crate::policy::{BYTE_NARROW, BYTE_RING, HASTY, LEVELS, RING, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 
 /// See the module.
@@ -67,6 +67,8 @@ pub(super) struct Taste {
     pub(super) manage: bool,
     /// Whether the console cancels some of it.
     pub(super) console: bool,
+    /// Whether it moves, retries and deletes messages.
+    pub(super) visits: bool,
     /// Messages with an id by which repeats are known.
     pub(super) duplicate: usize,
     /// Subscriptions that are durable or shared.
@@ -121,6 +123,17 @@ impl Appetite {
         self.taste.later > 0 && self.taste.console
     }
 
+    /// Whether the console comes for messages.
+    pub(crate) fn has_visits(&self) -> bool {
+        self.taste.visits
+    }
+
+    /// Queues and topics that are named most.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        let palette = &self.taste.palette;
+        palette.queues.iter().chain(&palette.topics).copied()
+    }
+
     /// Whether something comes by the calendar.
     pub(crate) fn knows_calendar(&self) -> bool {
         self.taste.later > 0 && self.taste.cron > 0
@@ -160,6 +173,7 @@ impl Taste {
             cron: pick([0, 0, 10, 30]),
             manage: true,
             console: true,
+            visits: true,
             duplicate: pick([0, 0, 20, 60]),
             lasting: pick([0, 0, 30, 70]),
             prefetch: pick([0, 0, 30, 60]),
@@ -189,6 +203,16 @@ impl Taste {
                 "reject" => [STRICT, STRICT_CONSUMER]
                     .into_iter()
                     .for_each(|strict| self.palette.leave_out(strict)),
+                "hung" => {
+                    self.palette.leave_out(HASTY);
+                    self.palette.leave_out("/queue/careless");
+                    self.palette
+                        .topics
+                        .retain(|topic| *topic != "/topic/careless");
+                    if self.palette.topics.is_empty() {
+                        self.palette.topics.push("/topic/prices.tea");
+                    }
+                }
                 "last" => self.palette.leave_out(LEVELS),
                 "bytes" => [BYTE_RING, BYTE_NARROW, STRICT]
                     .into_iter()
@@ -201,8 +225,10 @@ impl Taste {
                 "cron" => self.cron = 0,
                 "manage" => self.manage = false,
                 "console" => self.console = false,
+                "visit" => self.visits = false,
                 "duplicate" => self.duplicate = 0,
                 "lasting" => self.lasting = 0,
+                "sets" => self.palette.sets.clear(),
                 "retained" => self.retroactive = 0,
                 "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,

@@ -18,6 +18,10 @@ impl Draft {
         }
     }
 
+    pub(super) fn asks_for_receipt(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == "receipt")
+    }
+
     pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self

@@ -4,7 +4,7 @@ use stompbox_protocol::Command;
 
 use super::subscribe::Wishes;
 use super::{Asked, Client, Draft, Mode};
-use crate::catalogue::{SELECTORS, SUBSCRIPTION_NAMES};
+use crate::catalogue::{SELECTORS, SUBSCRIPTION_NAMES, is_topic_set, parts_of_topics};
 use crate::identity::{Form, Identity};
 use crate::random::Random;
 use crate::trace;
@@ -26,6 +26,12 @@ impl Client {
             Form::ById => "op: SUBSCRIBE durable by id",
             Form::Shared => "op: SUBSCRIBE shared",
         });
+        if is_topic_set(&identity.topic) {
+            trace::count(match parts_of_topics(&identity.topic).count() {
+                1 => "op: SUBSCRIBE durable to a pattern",
+                _ => "op: SUBSCRIBE durable to several",
+            });
+        }
         let mut wishes = Wishes::default();
         wishes.wish_prefetch(self.appetite.taste.prefetch, random);
         self.wish_order(&mut wishes, random);
@@ -40,10 +46,10 @@ impl Client {
             wishes.headers.push(("no-local", "true".to_owned()));
         }
         wishes.headers.extend(identity.headers());
-        let destination = match wishes.options.is_empty() {
-            true => identity.topic.clone(),
-            false => format!("{}?{}", identity.topic, wishes.options.join("&")),
-        };
+        let mut destination = identity.destination(random);
+        if !wishes.options.is_empty() {
+            destination = format!("{destination}?{}", wishes.options.join("&"));
+        }
         let mode = Mode::any(random);
         let mut draft = self.subscription(id.clone(), &destination, mode);
         self.limit_latest(wishes.limit);
@@ -58,13 +64,19 @@ impl Client {
     }
 
     fn some_identity(&self, random: &mut Random) -> Identity {
-        let topics = &self.appetite.taste.palette.topics;
+        let palette = &self.appetite.taste.palette;
         let form = match random.below(10) {
             0..4 if self.client_id.is_some() || random.percent(5) => Form::Durable,
             0..7 => Form::SharedDurable,
             7 => Form::ById,
             _ => Form::Shared,
         };
+        let topics: Vec<&str> = palette
+            .sets
+            .iter()
+            .chain(&palette.topics)
+            .copied()
+            .collect();
         let at = random.below(SUBSCRIPTION_NAMES.len());
         // Mostly each name has its topic: one that changes is made anew.
         let topic = match random.percent(90) {
@@ -102,9 +114,12 @@ impl Client {
             return draft;
         };
         trace::count("op: UNSUBSCRIBE durable");
+        if is_topic_set(&identity.topic) {
+            trace::count("op: UNSUBSCRIBE durable of several");
+        }
         self.may_be_refused = true;
         let headers = identity.headers();
-        let draft = draft.with("destination", &identity.topic);
+        let draft = draft.with("destination", identity.destination(random));
         headers
             .into_iter()
             .fold(draft, |draft, (name, value)| draft.with(name, value))
@@ -119,7 +134,8 @@ impl Client {
         }
         trace::count("op: UNSUBSCRIBE durable unused");
         self.may_be_refused = true;
-        let mut draft = Draft::new(Command::Unsubscribe).with("destination", &identity.topic);
+        let destination = identity.destination(random);
+        let mut draft = Draft::new(Command::Unsubscribe).with("destination", destination);
         if identity.form == Form::ById {
             draft = draft.with("id", &identity.name);
         }
@@ -144,8 +160,9 @@ impl Client {
         if self.lasting.contains_key(&id) {
             return;
         }
+        let parts: Vec<String> = parts_of_topics(&identity.topic).collect();
         let mut draft = self
-            .subscription(id.clone(), &identity.topic, Mode::Individual)
+            .subscription(id.clone(), &parts.join(","), Mode::Individual)
             .with("activemq.prefetchSize", 5);
         for (name, value) in identity.headers() {
             draft = draft.with(name, value);

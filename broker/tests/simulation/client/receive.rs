@@ -5,6 +5,7 @@ use stompbox_protocol::{Command, Frame, Input};
 use super::acknowledge::{NO_TRANSACTION, Word};
 use super::{Asked, Client, Got, Mode, Stage};
 use crate::catalogue::is_consumer_queue_of;
+use crate::policy::may_time_out;
 use crate::random::Random;
 use crate::trace;
 use crate::wire::{MessageId, Place, Sent, Wire};
@@ -149,11 +150,13 @@ impl Client {
         let answer = self.place_of_answer(frame, &subscription, judge);
         let is_answer = answer.is_some();
         let sent = &judge.sent[id.0];
-        let mut place = answer.unwrap_or_else(|| self.place(frame, sent, &subscription, browses));
+        let is_touched = judge.is_touched(id);
+        let mut place =
+            answer.unwrap_or_else(|| self.place(frame, sent, &subscription, browses, is_touched));
         if browses && is_answer {
             place = Place::Subscription(format!("{subscription} shows {place:?}"));
         }
-        if sent.comes_again && !is_answer {
+        if (sent.comes_again || is_touched) && !is_answer {
             let name = text(frame, "message-id").unwrap_or_default();
             place = Place::Firing(Box::new(place), name);
         }
@@ -173,6 +176,9 @@ impl Client {
             return;
         }
         self.received += 1;
+        let is_of_queue =
+            destination.contains("queue/") || self.lasting.contains_key(&subscription);
+        let may_time_out = is_of_queue && may_time_out(&destination);
         live.limit.check(&live.open);
         live.open.push(Got {
             delivered: ((id, place), deliveries),
@@ -180,7 +186,8 @@ impl Client {
             ack: text(frame, "ack"),
             body_bytes: frame.body().len(),
             turn: self.received,
-            is_only_copy: is_only_copy && !is_answer,
+            is_only_copy: is_only_copy && !is_answer && !is_touched && !may_time_out,
+            may_time_out,
         });
         if self.is_draining {
             let index = self.subscriptions[at].open.len() - 1;
@@ -189,7 +196,14 @@ impl Client {
     }
 
     /// Which copy of its message this is.
-    fn place(&self, frame: &Frame, sent: &Sent, subscription: &str, browses: bool) -> Place {
+    fn place(
+        &self,
+        frame: &Frame,
+        sent: &Sent,
+        subscription: &str,
+        browses: bool,
+        is_touched: bool,
+    ) -> Place {
         let destination = text(frame, "destination").expect("a destination");
         let origin = text(frame, "original-destination");
         let is_temporary = |name: &str| name.starts_with("/temp-") || name.starts_with("/remote-");
@@ -199,7 +213,10 @@ impl Client {
                 || is_consumer_queue_of(target, routed_to)
                 || (is_temporary(target) && is_temporary(routed_to))
         });
-        assert!(is_expected, "{sent:?} came from {destination}, {origin:?}");
+        assert!(
+            is_expected || is_touched,
+            "{sent:?} came from {destination}, {origin:?}"
+        );
         let says = |name: &str, value: &str| frame.text(name).as_deref() == Some(value);
         if origin.is_some() {
             for header in ["dlq-reason", "dlq-time", "dlq-delivery-count"] {
@@ -210,7 +227,7 @@ impl Client {
             }
             assert!(says("expires", "0"), "a dead letter expires");
             assert!(says("persistent", "true"), "a dead letter is persistent");
-        } else {
+        } else if !is_touched {
             assert_eq!(!says("expires", "0"), sent.may_expire);
             let lasting = self.lasting.get(subscription);
             let is_volatile = destination.contains("temp-queue/")
@@ -222,7 +239,9 @@ impl Client {
             return Place::DeadCopies(topic.clone());
         }
         if let (Some(lasting), None) = (self.lasting.get(subscription), &origin) {
-            return Place::Lasting(lasting.text().unwrap_or_default());
+            // It has one copy for each of its topics that a message was sent to.
+            let name = lasting.text().unwrap_or_default();
+            return Place::Lasting(format!("{name} of {destination}"));
         }
         if browses {
             let shown = format!("{subscription} shows {origin:?}");

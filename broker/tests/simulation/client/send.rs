@@ -6,8 +6,8 @@ use super::{Asked, Client, Draft};
 use crate::catalogue::GROUPS;
 use crate::cron::CRONS;
 use crate::policy::{
-    BYTE_DAM, BYTE_NARROW, BYTE_SHED, CLIFF, DAM, LEVELS, NARROW, SHED, STRICT, STRICT_CONSUMER,
-    is_ring, may_refuse,
+    BYTE_DAM, BYTE_NARROW, BYTE_SHED, CLIFF, DAM, HASTY, LEVELS, NARROW, SHED, STRICT,
+    STRICT_CONSUMER, is_ring, may_refuse,
 };
 use crate::random::Random;
 use crate::trace;
@@ -190,6 +190,7 @@ impl Client {
             ring if is_ring(ring) => "op: SEND to a ring",
             NARROW => "op: SEND to a queue that holds back",
             BYTE_NARROW => "op: SEND to a queue that holds back by bytes",
+            HASTY => "op: SEND to a queue with ack_timeout",
             LEVELS => "op: SEND to a queue of last values",
             STRICT | STRICT_CONSUMER => "op: SEND to a queue that refuses",
             _ => "op: SEND to a queue",

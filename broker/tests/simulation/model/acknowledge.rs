@@ -46,6 +46,7 @@ impl Model {
     ) {
         let Some((handle, place)) = self.find(connection, target) else {
             trace::count("stale acknowledgement");
+            self.answered_late(connection, target);
             if receipt.is_some() {
                 let peer = self.peer(connection);
                 peer.is_open = false;
@@ -53,6 +54,7 @@ impl Model {
             }
             return;
         };
+        self.answered((connection, handle));
         let names_messages = self.peers[&connection].names_messages;
         assert_eq!(names_messages, matches!(target, AckTarget::Message { .. }));
         let live = self.live((connection, handle));

@@ -14,6 +14,7 @@ use super::consume::Origin;
 use super::schedule::MANAGEMENT;
 use super::topic::Copy;
 use super::{Model, QueueIndex, Seat};
+use crate::catalogue::{is_among, is_topic_set};
 use crate::policy::Amount;
 use crate::trace;
 
@@ -41,7 +42,7 @@ pub(super) type Untold = VecDeque<Vec<Told>>;
 
 /// `Queue.NAME` or `Topic.NAME`; none of what nothing is told about.
 fn ending(name: &str) -> Option<String> {
-    if is_advisory(name) {
+    if is_advisory(name) || is_topic_set(name) {
         return None;
     }
     let queue = name
@@ -172,7 +173,11 @@ impl Model {
     fn heard_by_pattern(&self, name: &str, dying: ConnectionId) -> bool {
         let peer = &self.peers[&dying];
         let mut all = peer.subscriptions.values().chain(peer.ended.values());
-        all.any(|live| live.hears(name) && !live.names(name))
+        all.any(|live| {
+            let set = live.lasting.map(|queue| self.consumed_from(queue));
+            let is_counted = set.is_some_and(|set| is_topic_set(&set) && is_among(name, &set));
+            is_counted || (live.hears(name) && !live.names(name))
+        })
     }
 
     fn consumers_of(&self, name: &str) -> usize {
@@ -186,7 +191,7 @@ impl Model {
         let hearing = all.filter(|live| live.hears(name)).count();
         let lasting = self.queues.iter().filter(|queue| {
             let topic = queue.lasting.as_ref().map(|lasting| &*lasting.topic);
-            topic == Some(name)
+            topic.is_some_and(|topic| is_among(name, topic))
         });
         hearing + lasting.map(|queue| queue.members.len()).sum::<usize>()
     }
@@ -266,7 +271,7 @@ impl Model {
             .queues
             .iter()
             .filter_map(|queue| queue.lasting.as_ref());
-        lasting.any(|lasting| *lasting.topic == *topic)
+        lasting.any(|lasting| is_among(topic, &lasting.topic))
     }
 
     /// The turn ends: who hears by now is told.

@@ -94,6 +94,11 @@ impl Model {
         let browse = self.live(seat).browse.as_mut().expect("a browser");
         browse.shown.push(shown);
         browse.last = Some(place);
+        // The console may name it.
+        if let [_] = choices[..] {
+            let key = self.entry(shown).facts.key();
+            self.is_numbered(key, delivery.number);
+        }
     }
 
     /// A browser is told that it has seen everything.

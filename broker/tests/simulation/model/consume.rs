@@ -1,5 +1,6 @@
 //! Subscriptions come and go: what they take from, which of it they choose, who is first.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use stompbox_broker::core::destination::Pattern;
@@ -13,8 +14,9 @@ use super::browse::Browse;
 use super::entry::Facts;
 use super::failure::Outcome;
 use super::topic::Pending;
+use super::visit::Key;
 use super::{Model, Open, QueueIndex, Seat};
-use crate::catalogue::{Choice, choice_of, matches};
+use crate::catalogue::{Choice, matches};
 use crate::policy::PREFETCH_MAX;
 use crate::trace;
 
@@ -56,6 +58,8 @@ pub(super) struct Subscription {
     /// Beyond so many bytes it is given no more.
     pub(super) bytes_max: usize,
     pub(super) choice: Option<Choice>,
+    /// The messages that it names, if it does.
+    pub(super) named: Option<BTreeSet<Key>>,
     pub(super) priority: i32,
     pub(super) is_exclusive: bool,
     pub(super) no_local: bool,
@@ -65,6 +69,8 @@ pub(super) struct Subscription {
     /// What it consumes from if that is durable or shared.
     pub(super) lasting: Option<QueueIndex>,
     pub(super) open: Vec<Open>,
+    /// Set while it is given nothing because it does not answer: what was taken back from it.
+    pub(super) passed_over: Option<Vec<u64>>,
     pub(super) pending: Pending,
 }
 
@@ -80,7 +86,7 @@ impl Subscription {
         let sent = self.pending.sent.iter().map(|copy| copy.facts.bytes);
         let bytes = held + sent.sum::<usize>();
         let out = self.out();
-        out < self.prefetch && (out == 0 || bytes < self.bytes_max)
+        self.passed_over.is_none() && out < self.prefetch && (out == 0 || bytes < self.bytes_max)
     }
 
     /// How many more it is given in any case, if it has room.
@@ -92,8 +98,11 @@ impl Subscription {
     }
 
     pub(super) fn chooses(&self, facts: &Facts) -> bool {
-        self.choice
-            .is_none_or(|(_, chooses)| chooses(&facts.traits))
+        let is_named = |named: &BTreeSet<Key>| named.contains(&facts.key());
+        self.named.as_ref().is_none_or(is_named)
+            && self
+                .choice
+                .is_none_or(|(_, chooses)| chooses(&facts.traits))
     }
 
     /// Whether it wants this of a topic.
@@ -115,6 +124,16 @@ impl Subscription {
     pub(super) fn names(&self, name: &str) -> bool {
         let is_it = |origin: &Origin| matches!(origin, Origin::Name(own) if **own == *name);
         self.origins.iter().any(is_it)
+    }
+
+    /// Whether its deliveries are known until they are acknowledged: those of topics are not, where the hand-over does that.
+    pub(super) fn keeps_deliveries(&self) -> bool {
+        let is_queue = |origin: &Origin| match origin {
+            Origin::Name(name) => name.contains("queue/"),
+            Origin::Pattern(pattern) => pattern.starts_with("/queue/"),
+        };
+        let has_queues = self.lasting.is_some() || self.origins.iter().any(is_queue);
+        self.mode != AckMode::Auto || (has_queues && self.browse.is_none())
     }
 
     /// The only place that it takes from.
@@ -160,6 +179,10 @@ impl Model {
         self.next_age += 1;
         let origins: Vec<Origin> = subscribing.sources.iter().map(Origin::of).collect();
         let browse = browses.then(|| self.begin_browse(&origins, subscribing.selector.as_ref()));
+        let (choice, named) = match lasting {
+            Some(_) => (None, None),
+            None => self.choice_for(subscribing.selector.as_ref()),
+        };
         let made = Subscription {
             age: self.next_age,
             origins,
@@ -169,10 +192,8 @@ impl Model {
                 .messages
                 .map_or(PREFETCH_MAX, |messages| PREFETCH_MAX.min(messages as usize)),
             bytes_max: subscribing.prefetch.bytes.unwrap_or(usize::MAX),
-            choice: match lasting {
-                Some(_) => None,
-                None => subscribing.selector.as_ref().map(choice_of),
-            },
+            choice,
+            named,
             priority: subscribing.priority.0,
             is_exclusive: subscribing.exclusivity == Exclusivity::Exclusive,
             no_local: subscribing.locality == Locality::NoLocal,
@@ -180,6 +201,7 @@ impl Model {
             browse,
             lasting,
             open: Vec::new(),
+            passed_over: None,
             pending: Pending::default(),
         };
         let seat = (connection, subscribing.subscription);
@@ -253,7 +275,7 @@ impl Model {
         let members = self.queues[queue].members.iter().copied();
         let wanting = members.filter_map(|seat| Some((seat, self.subscription(seat)?)));
         wanting
-            .filter(|(_, live)| live.is_exclusive)
+            .filter(|(_, live)| live.is_exclusive && live.passed_over.is_none())
             .min_by_key(|(_, live)| (std::cmp::Reverse(live.priority), live.age))
             .map(|(seat, _)| seat)
     }
@@ -282,6 +304,8 @@ impl Model {
         dying: Option<ConnectionId>,
     ) -> Vec<Open> {
         let places = self.places_of_consumer(seat);
+        let indices = 0..self.queues.len();
+        let had_owner: Vec<bool> = indices.map(|own| self.exclusive(own).is_some()).collect();
         let peer = self.peer(seat.0);
         let Some(mut gone) = peer.subscriptions.remove(&seat.1) else {
             return Vec::new();
@@ -293,9 +317,12 @@ impl Model {
         for queue in &mut self.queues {
             queue.members.retain(|member| *member != seat);
         }
-        for queue in 0..self.queues.len() {
+        for (queue, had_owner) in had_owner.into_iter().enumerate() {
             self.release_groups(queue, |owner| owner == seat);
             self.take_over_groups(queue);
+            if had_owner {
+                self.let_others_pass(queue);
+            }
         }
         self.advise_gone(&places, dying);
         self.let_go_on();

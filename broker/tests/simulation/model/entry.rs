@@ -47,7 +47,7 @@ pub(super) struct Group {
 }
 
 /// The message that a body belongs to.
-pub(super) fn message_of(body: &[u8]) -> MessageId {
+pub(crate) fn message_of(body: &[u8]) -> MessageId {
     let bytes = body[..8].try_into().expect("eight bytes");
     MessageId(usize::from_le_bytes(bytes))
 }
@@ -93,6 +93,14 @@ impl Facts {
             deliveries_before: self.deliveries_before,
             firing,
             lines: None,
+        }
+    }
+
+    /// The same as the console sends it again: of no connection that hears anything.
+    pub(super) fn as_sent_again(&self, firing: u32) -> Self {
+        Self {
+            lines: self.lines.clone(),
+            ..self.as_fired(firing)
         }
     }
 

@@ -203,6 +203,25 @@ impl Model {
         self.put(id);
     }
 
+    /// If nobody has a queue for itself any more, what holds it back waits aside, or with its group.
+    pub(super) fn let_others_pass(&mut self, queue: QueueIndex) {
+        if self.exclusive(queue).is_some() || self.queues[queue].rules.holds_order {
+            return;
+        }
+        let now = self.now.uptime;
+        let lanes = self.queues[queue].lanes.iter();
+        let waiting = lanes.flat_map(|lane| lane.values()).filter(|id| {
+            let entry = self.entry(**id);
+            entry.holds == Holds::Lane && entry.not_before > now
+        });
+        for id in waiting.copied().collect::<Vec<_>>() {
+            trace::count("redelivery held no more");
+            self.take(id, Whereabouts::Held);
+            let due = std::mem::take(&mut self.entry_mut(id).not_before);
+            self.put_off(id, due);
+        }
+    }
+
     /// What waits out a delay with its group stands in its lane from now on, behind one of the group that holds its lane
     /// back.
     fn return_group(&mut self, id: EntryId) {
@@ -250,8 +269,10 @@ impl Model {
         if from.lasting.is_none() {
             return self.set(id, Whereabouts::Burying(reason));
         }
-        let grave = from.dead_letter.expect("a topic has a dead-letter queue");
-        let mut copy = Entry::new(Rc::clone(&entry.facts), Rc::clone(&entry.origin), grave);
+        let origin = Rc::clone(&entry.origin);
+        let grave = self.grave_of_topic(&origin);
+        let entry = self.entry(id);
+        let mut copy = Entry::new(Rc::clone(&entry.facts), origin, grave);
         copy.is_persistent = false;
         copy.is_stored = false;
         copy.deliveries = entry.deliveries;

@@ -98,6 +98,7 @@ impl Model {
                 "{id:?} was handed to a subscription that has gone"
             );
             let id = self.entry_in(queue, delivery);
+            self.check_topic(queue, id, delivery);
             self.deliver(id, delivery);
             return What::Entry(id);
         }
@@ -129,10 +130,28 @@ impl Model {
         What::Entry(id)
     }
 
+    /// What is fed by several topics says by which.
+    fn check_topic(&self, queue: QueueIndex, id: EntryId, delivery: &Delivery) {
+        let own = &self.lasting_at(queue).topic;
+        let said = delivery
+            .destination
+            .as_ref()
+            .map_or(&**own, |name| name.wire());
+        let entry = self.entry(id);
+        assert_eq!(*said, *entry.origin, "{:?}: its topic", entry.facts.id);
+    }
+
     fn entry_in(&self, queue: QueueIndex, delivery: &Delivery) -> EntryId {
         let id = message_of(delivery.message.body());
         let name = &self.queues[queue].name;
-        let origin = origin_of(delivery);
+        let topic = match self.queues[queue].lasting {
+            Some(_) => delivery
+                .destination
+                .as_ref()
+                .map(|name| name.wire().to_owned()),
+            None => None,
+        };
+        let origin = topic.or_else(|| origin_of(delivery));
         let reason = annotation(delivery, b"dlq-reason");
         let choices = self.copies(id, |entry| {
             let is_it = origin
@@ -215,7 +234,13 @@ impl Model {
                 delivery.number.0
             )
         });
-        let number = delivery.number;
+        let (number, since) = (delivery.number, self.now.uptime);
+        let was_early = match what {
+            What::Entry(id) => self.is_served_early(self.entry(id).queue),
+            // Of a topic it may have been published before.
+            What::Copy(_) => true,
+            What::Shown => false,
+        };
         let key = match &what {
             What::Entry(id) => Some(self.entry(*id).facts.key()),
             What::Copy(copy) => Some(copy.facts.key()),
@@ -240,12 +265,17 @@ impl Model {
             live.open.is_empty() || held < max,
             "{held} bytes are out, and {max} are to be"
         );
+        assert!(
+            live.passed_over.is_none() || was_early,
+            "{id:?} went to {seat:?}, which does not answer"
+        );
         live.open.push(Open {
             what,
             counter,
             slot: delivery.tag.slot,
             number,
             bytes: delivery.message.bytes(),
+            since,
         });
         let (out, prefetch) = (live.open.len(), live.prefetch);
         assert!(out <= prefetch, "{out} are out, prefetch is {prefetch}");

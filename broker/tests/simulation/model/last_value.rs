@@ -107,8 +107,8 @@ impl Model {
         let entry = self.entry(id);
         let has_expired = entry.whereabouts == Whereabouts::Burying(Reason::Expired);
         let may_go = entry.whereabouts.may_expire() || has_expired;
-        let is_newest = self.newer_value(entry) == Newer::None && !self.newer_went(entry);
-        if !may_go || is_newest {
+        let is_older = self.newer_value(entry) != Newer::None || self.was_newer_value(entry);
+        if !may_go || !is_older {
             return false;
         }
         trace::count("last value: replaced");
@@ -119,14 +119,19 @@ impl Model {
         true
     }
 
-    /// Whether one that stood behind it has gone in this turn: it may have been met before that.
-    fn newer_went(&self, entry: &Entry) -> bool {
-        let mut others = self.all().map(|(_, other)| other);
-        others.any(|other| {
-            let is_same = other.facts.traits.colour == entry.facts.traits.colour;
-            let has_gone = other.whereabouts == Whereabouts::Gone && other.moved == self.turn;
-            is_same && has_gone && other.queue == entry.queue && other.order > entry.order
-        })
+    /// Whether a newer message of its value has gone in this turn: what a page brought before that it has replaced.
+    fn was_newer_value(&self, entry: &Entry) -> bool {
+        let keeps = self.queues[entry.queue].rules.keeps_last_values;
+        let colour = entry.facts.traits.colour.as_ref();
+        let mut all = self.all().map(|(_, other)| other);
+        keeps
+            && colour.is_some()
+            && all.any(|other| {
+                other.facts.traits.colour.as_ref() == colour
+                    && (other.queue, other.moved) == (entry.queue, self.turn)
+                    && other.order > entry.order
+                    && other.whereabouts == Whereabouts::Gone
+            })
     }
 
     /// It is seen at the end of the turn whether that has gone.

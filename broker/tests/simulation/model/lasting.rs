@@ -7,12 +7,12 @@ use stompbox_broker::core::port::{
     ConnectionId, Deletion, Lasting as Named, Locality, Source, Subscribing, SubscriptionHandle,
 };
 use stompbox_console::ListQuery;
-use stompbox_store::{DestinationKind, SubscriptionId};
+use stompbox_store::SubscriptionId;
 
 use super::entry::Whereabouts;
 use super::view::Recount;
 use super::{Model, QueueIndex};
-use crate::catalogue::{Choice, choice_of};
+use crate::catalogue::{Choice, choice_of, is_topic_set, set_of_topics};
 use crate::identity::{Form, Identity};
 use crate::trace;
 
@@ -21,6 +21,7 @@ use crate::trace;
 pub(super) struct Lasting {
     pub(super) identity: Identity,
     pub(super) text: String,
+    /// What feeds it: a topic, or the name of a pattern or list.
     pub(super) topic: Rc<str>,
     pub(super) choice: Option<Choice>,
     /// What the store calls it.
@@ -44,6 +45,21 @@ fn identity_of(named: &Named, client_id: Option<&str>, topic: &str) -> Identity 
         name: name.to_string(),
         topic: topic.to_owned(),
     }
+}
+
+/// What such a subscription takes from: one topic, or several as one; none if there is something else among them.
+fn topic_of(sources: &[Source]) -> Option<String> {
+    let names: Option<Vec<String>> = sources
+        .iter()
+        .map(|source| match source {
+            Source::One(name) if name.is_temporary() => None,
+            Source::One(name) => Some(name.wire().to_owned()),
+            Source::Matching(pattern) => Some(pattern.to_string()),
+        })
+        .collect();
+    let names = names?;
+    let are_topics = names.iter().all(|name| name.starts_with("/topic/"));
+    are_topics.then(|| set_of_topics(names.iter().map(|name| &**name)))
 }
 
 impl Model {
@@ -84,15 +100,13 @@ impl Model {
         named: &Named,
         subscribing: &Subscribing,
     ) -> Option<QueueIndex> {
-        let [Source::One(topic)] = &subscribing.sources[..] else {
-            return None;
-        };
-        if topic.kind() != DestinationKind::Topic {
-            return None;
-        }
-        let topic = topic.wire();
+        let topic = topic_of(&subscribing.sources)?;
+        let topic = &*topic;
         let identity = identity_of(named, self.client_id_of(connection), topic);
         let text = identity.text()?;
+        if !identity.is_durable() && is_topic_set(topic) {
+            return None;
+        }
         if identity.is_shared() && subscribing.locality == Locality::NoLocal {
             return None;
         }
@@ -253,6 +267,17 @@ impl Model {
         all.filter(|own| own.identity.is_durable())
             .map(|own| (own.identity.clone(), own.choice.map(|(words, _)| words)))
             .collect()
+    }
+
+    /// Whether somebody consumes from a durable subscription, or its client is connected.
+    pub(crate) fn is_used(&self, identity: &Identity) -> bool {
+        let owner = identity.owner.as_deref();
+        let is_connected = owner.is_some_and(|owner| self.client_ids.contains_key(owner));
+        let queue = identity
+            .text()
+            .and_then(|text| self.lasting.get(&text).copied());
+        let has_members = queue.is_some_and(|queue| !self.queues[queue].members.is_empty());
+        is_connected || has_members
     }
 
     /// The console's figures of them are right.

@@ -1,31 +1,39 @@
 //! What topics feed to the subscriptions that last, and what the store is told of it: a log for all of them, and how far
 //! each has come.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use stompbox_store::{
-    LogAppend, LogPageRequest, MessageNumber, PageId, Recovered, Sequence, SubscriptionId,
-    SubscriptionRecord,
+    DestinationId, LogAppend, LogPageRequest, MessageNumber, PageId, Recovered, Sequence,
+    SubscriptionId, SubscriptionRecord,
 };
 
 use super::entry::{Entry, EntryId, Facts, Reason, Spot, Stored, Whereabouts, message_of};
 use super::{Model, QueueIndex};
+use crate::catalogue::{is_among, is_topic_set};
+use crate::policy::Rules;
 use crate::trace;
 use crate::wire::MessageId;
 
 impl Model {
     fn fed_by(&self, topic: &str) -> Vec<QueueIndex> {
         let all = self.lasting.values().copied();
-        all.filter(|queue| *self.lasting_at(*queue).topic == *topic)
+        all.filter(|queue| is_among(topic, &self.lasting_at(*queue).topic))
             .collect()
+    }
+
+    /// How many durable subscriptions a topic's messages are stored for.
+    pub(super) fn durables_of(&self, topic: &str) -> usize {
+        let fed = self.fed_by(topic).into_iter();
+        let fed = fed.map(|queue| self.lasting_at(queue));
+        fed.filter(|own| own.identity.is_durable()).count()
     }
 
     /// Whether a topic's messages are stored for somebody.
     pub(super) fn is_kept(&self, topic: &str) -> bool {
-        let fed = self.fed_by(topic).into_iter();
-        fed.map(|queue| self.lasting_at(queue))
-            .any(|own| own.identity.is_durable())
+        self.durables_of(topic) > 0
     }
 
     /// One message to all subscriptions of a topic that last. Answers when that is durable.
@@ -53,16 +61,20 @@ impl Model {
                 continue;
             }
             if is_chosen {
-                self.feed(queue, is_durable, facts, visible_after);
+                self.feed(queue, topic, facts, visible_after);
             }
         }
         ticket
     }
 
-    fn feed(&mut self, queue: QueueIndex, is_durable: bool, facts: &Rc<Facts>, visible_after: u64) {
+    fn feed(&mut self, queue: QueueIndex, topic: &str, facts: &Rc<Facts>, visible_after: u64) {
         trace::count("lasting: fed");
         let own = self.lasting_at(queue);
-        let (origin, opens_at) = (Rc::clone(&own.topic), own.made);
+        let (is_durable, opens_at) = (own.identity.is_durable(), own.made);
+        if *own.topic != *topic {
+            trace::count("lasting: fed by one of several");
+        }
+        let origin = topic.into();
         let is_persistent = is_durable && facts.is_persistent;
         let waits = self.queues[queue].rules.is_dispatched_when_durable && is_persistent;
         self.next_order += 1;
@@ -150,8 +162,13 @@ impl Model {
                 && entry.stored().is_none()
                 && entry.whereabouts.may_expire()
         };
+        // One that several of its topics were sent has a place for each, in their order.
+        let mut met = BTreeSet::new();
         for id in self.copies(message, is_copy) {
             let entry = self.entry(id);
+            if !met.insert(entry.queue) {
+                continue;
+            }
             assert_eq!(append.expires_ms, entry.expires_ms, "{message:?}");
             let own = self.lasting_at(entry.queue);
             let spot = Spot::Log(own.id.expect("told before"), append.sequence);
@@ -211,7 +228,7 @@ impl Model {
         let first = self.entry(*expired.first()?);
         let (facts, origin) = (Rc::clone(&first.facts), Rc::clone(&first.origin));
         let queue = first.queue;
-        let grave = self.queues[queue].dead_letter?;
+        let grave = self.grave_of_topic(&origin);
         let key = (message, facts.firing, Rc::clone(&origin));
         *self.expired_copies.entry(key).or_default() += 1;
         self.passing.push((self.ticket, queue));
@@ -267,6 +284,7 @@ impl Model {
             let is_stored = own.id.is_some() || !own.identity.is_durable();
             assert!(is_stored, "{} was not stored", own.text);
         }
+        self.check_sets();
     }
 
     /// Those are there that were committed, and nothing is lost that they have not done with.
@@ -314,6 +332,34 @@ impl Model {
                     entry.facts.id
                 );
             }
+        }
+    }
+
+    /// Where the dead letters of a topic go, whoever failed them.
+    pub(super) fn grave_of_topic(&mut self, topic: &str) -> QueueIndex {
+        let rules = Rules::of(topic.strip_prefix("/topic/").unwrap_or(topic));
+        let grave = rules.dead_letter.expect("a topic has a dead-letter queue");
+        self.queue(&format!("/queue/{grave}"))
+    }
+
+    /// The store forgets a topic: a pattern or list that nobody is durably subscribed to.
+    pub(super) fn forgotten(&mut self, id: DestinationId) {
+        trace::count("store: pattern forgotten");
+        let name = self.topic_ids.remove(&id);
+        let name = name.unwrap_or_else(|| panic!("nobody asked to remove {id:?}"));
+        assert!(is_topic_set(&name), "{name} is one topic");
+        let mut own = self.lasting.values().map(|queue| self.lasting_at(*queue));
+        // Who is subscribed to it later in the same turn has it made anew.
+        let is_wanted = own.any(|own| own.topic == name && own.id.is_some());
+        assert!(!is_wanted, "{name} is still wanted");
+    }
+
+    /// The store knows patterns and lists only while somebody is durably subscribed to them.
+    fn check_sets(&self) {
+        for name in self.topic_ids.values().filter(|name| is_topic_set(name)) {
+            let mut own = self.lasting.values().map(|queue| self.lasting_at(*queue));
+            let is_wanted = own.any(|own| own.topic == *name && own.identity.is_durable());
+            assert!(is_wanted, "{name} is known, and nobody wants it");
         }
     }
 

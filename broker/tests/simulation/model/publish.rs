@@ -51,7 +51,7 @@ impl Model {
         self.owe(publisher, receipt, ticket);
     }
 
-    pub(super) fn is_there(&self, name: &str) -> bool {
+    pub(crate) fn is_there(&self, name: &str) -> bool {
         let queue = self.by_name.get(name);
         self.topics.contains_key(name) || queue.is_some_and(|queue| self.queues[*queue].exists)
     }
@@ -87,6 +87,7 @@ impl Model {
         visible_after: u64,
     ) -> Result<u64, Promise> {
         let facts = Facts::of(publication, publisher);
+        let facts = self.is_sent_again(publisher, facts);
         let mut ticket = 0;
         self.make_named_queues(publication);
         let fresh = self.sift(publication)?;

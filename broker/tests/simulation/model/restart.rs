@@ -125,6 +125,7 @@ impl Model {
         self.watermark = 0;
         self.committed = 0;
         self.next_order = Epoch(recovered.epoch.0).first().0;
+        self.watch = super::hung::Watch::default();
         self.last_values.restart(self.next_order);
         self.check_tallies(&recovered.tallies);
     }

@@ -24,7 +24,7 @@ impl Model {
                 self.by_id.insert(record.id, queue);
                 assert_eq!(self.ids.insert(queue, record.id), None, "created twice");
             }
-            Operation::Remove(_) => panic!("nobody asked to remove a queue"),
+            Operation::Remove(id) => self.forgotten(*id),
             Operation::Append(append) => self.appended(append),
             Operation::Settle { key, .. } => self.settled(*key),
             Operation::Count {

@@ -69,7 +69,9 @@ impl Model {
         let before = topic.held.back().map_or(0, |(ticket, ..)| *ticket);
         let ticket = visible_after.max(before);
         topic.held.push_back((ticket, Rc::clone(facts), order));
-        self.hidden_topics.push_back((ticket, name.into()));
+        if ticket != before {
+            self.hidden_topics.push_back((ticket, name.into()));
+        }
     }
 
     pub(super) fn publish_held(&mut self) {
@@ -152,7 +154,11 @@ impl Model {
             panic!("{delivery:?} was not published, or not to this subscription");
         };
         let expected = (copy.facts.id, &*copy.topic);
-        assert_eq!((id, topic), expected, "what came next of the topics");
+        assert_eq!(
+            (id, topic),
+            expected,
+            "what came next of the topics for {seat:?}"
+        );
         copy.deliveries += 1;
         assert_eq!(
             delivery.deliveries, copy.deliveries,
@@ -211,8 +217,7 @@ impl Model {
             return 0;
         }
         trace::count("topic: failed, dead letter");
-        let queue = rules.dead_letter.expect("a topic has a dead-letter queue");
-        let queue = self.queue(&format!("/queue/{queue}"));
+        let queue = self.grave_of_topic(&copy.topic);
         let mut entry = Entry::new(copy.facts, copy.topic, queue);
         entry.is_persistent = false;
         entry.deliveries = copy.deliveries;

@@ -17,6 +17,7 @@ impl Model {
         self.settle_doubts(batch);
         self.wake();
         self.wake_copies();
+        self.pass_over_hung();
         self.part_from_deserted();
         if let Some(batch) = batch {
             for operation in &batch.operations {

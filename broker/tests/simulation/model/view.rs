@@ -84,6 +84,8 @@ impl Model {
             let hears = |live: &&super::Subscription| live.hears(&name);
             let hearers = live.by_ref().filter(hears).count();
             assert_eq!(view.consumers, hearers as u64, "{view:?}");
+            let durable = self.durables_of(&name);
+            assert_eq!(view.durable, durable as u64, "{view:?}");
             self.check_topic_view(&name, view.pending, view.dropped_total);
         }
         self.check_lasting(dispatcher, &recounts);

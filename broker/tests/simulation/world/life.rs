@@ -97,6 +97,7 @@ impl World {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         self.connections.clear();
+        self.visits.clear();
         let life = self.life.take();
         self.model.broker_is_gone();
         self.check_memory(life, None);
@@ -135,6 +136,7 @@ impl World {
     pub(super) fn stop(&mut self) {
         trace::count("clean stop");
         trace::note(|| "clean stop".to_owned());
+        self.end_visits();
         for connection in &mut self.connections {
             connection.stop();
         }

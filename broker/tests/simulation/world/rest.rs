@@ -25,6 +25,9 @@ impl World {
             self.write(index, usize::MAX);
             self.advance(index);
         }
+        for index in (0..self.visits.len()).rev() {
+            self.visit_acts(index, true);
+        }
         self.turn(usize::MAX, usize::MAX);
         self.commit(usize::MAX);
         while self.disk.finish_read(0) {}
@@ -33,6 +36,7 @@ impl World {
     /// Whether nothing is under way.
     fn is_idle(&mut self) -> bool {
         let is_done = self.connections.iter().all(Connection::is_idle)
+            && self.visits.iter().all(|visit| visit.arrived.is_empty())
             && self.life().inbox.is_empty()
             && self.disk.pending_batches() == 0
             && self.disk.pending_reads() == 0;
@@ -70,6 +74,7 @@ impl World {
         for index in (0..self.connections.len()).rev() {
             self.close(index, Outcome::Gone);
         }
+        self.end_visits();
         self.come_to_rest();
         let durable = self.model.durables();
         for client_id in CLIENT_IDS.map(Some).into_iter().chain([None]) {

@@ -76,7 +76,8 @@ impl World {
                 .collect();
             for mut requests in [requests, last] {
                 let told = requests.clone();
-                self.plant.spoil_requests(&mut requests, &mut self.random);
+                self.plant
+                    .spoil_requests(id, &mut requests, &mut self.random);
                 life.dispatcher.handle(id, requests, now);
                 // That a queue was too full is not foretold.
                 take_replies(&mut life.dispatcher, &mut replies);
@@ -84,6 +85,7 @@ impl World {
                 self.model.requests(id, &told);
             }
         }
+        self.model.handed_out_early(&replies);
         let Turn { batch, reads } = life.dispatcher.finish_turn(now);
         take_replies(&mut life.dispatcher, &mut replies);
         replies.retain(|(id, _)| self.model.knows(*id));
@@ -136,6 +138,8 @@ impl World {
         for (id, replies) in replies {
             if let Some(connection) = self.connections.iter_mut().find(|own| own.id == id) {
                 connection.inbox.push_back(replies);
+            } else if let Some(visit) = self.visits.iter_mut().find(|own| own.connection == id) {
+                visit.arrived.extend(replies);
             }
         }
     }

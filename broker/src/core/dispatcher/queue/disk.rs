@@ -243,8 +243,8 @@ impl Queue {
     /// The page that was asked for has come.
     pub(in crate::core::dispatcher) fn end_page(&mut self) {
         self.paging = Paging::Idle;
-        for key in self.leaving.drain(..) {
-            self.held.remove(&key);
+        for position in self.leaving.drain(..) {
+            self.held.remove(position);
         }
         self.regain();
     }

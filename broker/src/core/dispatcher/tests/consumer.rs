@@ -138,6 +138,42 @@ fn a_redelivery_that_waits_holds_others_back_behind_an_exclusive_consumer() {
 }
 
 #[test]
+fn what_waits_behind_an_exclusive_consumer_lets_others_pass_when_that_goes() {
+    for (group, order, passing) in [
+        ("", "pass", &["2<b#2", "2<c#1"][..]),
+        ("JMSXGroupID:g\n", "pass", &["2<c#1"]),
+        ("", "hold", &[]),
+    ] {
+        let mut bench = Bench::policy("redelivery_order", order);
+        for connection in [1, 2, 9] {
+            bench.open(connection);
+        }
+        let exclusive = |wish: &mut Subscribing| wish.exclusivity = Exclusivity::Exclusive;
+        bench.subscribe_with(1, 0, QUEUE, AckMode::ClientIndividual, 2, exclusive);
+        bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 9);
+        for (text, head) in [("a", group), ("b", group), ("c", "")] {
+            bench.send(9, QUEUE, draft(text).head(head));
+        }
+        bench.rest();
+        let later = Verdict::Nack {
+            delay: Some(Duration::from_secs(5)),
+            requeue: crate::core::port::Requeue::Allowed,
+        };
+        bench.acknowledge(1, "a", later, None);
+        bench.rest();
+        assert_eq!(bench.heard(), ["1<a#1", "1<b#1"]);
+        bench.lose(1, 2);
+        bench.rest();
+        assert_eq!(bench.heard(), passing, "{order} {group}");
+        bench.pass(5_000);
+        bench.rest();
+        let late = bench.heard();
+        assert_eq!(late.first().map(String::as_str), Some("2<a#2"), "{late:?}");
+        assert_eq!(late.len() + passing.len(), 3, "{late:?}");
+    }
+}
+
+#[test]
 fn a_subscription_to_several_queues_is_served_by_each_in_turn() {
     let mut bench = Bench::new();
     bench.open(1);

@@ -12,6 +12,11 @@ const TO_DEAD_LETTERS: Verdict = Verdict::Nack {
     requeue: Requeue::Forbidden,
 };
 
+const AT_ONCE: Verdict = Verdict::Nack {
+    delay: Some(Duration::ZERO),
+    requeue: Requeue::Allowed,
+};
+
 /// Three connections and a queue with `a`, which is stored.
 fn with_a_stored() -> Bench {
     let mut bench = Bench::new();
@@ -252,4 +257,99 @@ fn a_temporary_queue_that_has_gone_meanwhile_takes_nothing_back() {
     let depths = ["q", "other", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
     assert_eq!(depths, [1, 1, 0], "'b' and 'c' went with their queue");
     assert_eq!(bench.dispatcher.overview().depth, 2);
+}
+
+#[test]
+fn a_nack_is_answered_when_its_failure_is_stored_also_where_no_dead_letter_can_be_written() {
+    let mut bench = with_a_stored();
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.rest();
+    bench.disk.fill(Medium::Database);
+    bench.send(2, "/queue/other", draft("l"));
+    bench.rest();
+    bench.heard();
+    let nack = Request::Acknowledge {
+        target: bench.target(1, "a"),
+        verdict: TO_DEAD_LETTERS,
+        transaction: None,
+        receipt: Some(ReceiptId(b"rn"[..].into())),
+    };
+    bench.ask(1, nack);
+    bench.turn();
+    assert_eq!(bench.heard(), [""; 0], "nothing is stored yet");
+    bench.rest();
+    assert_eq!(bench.heard(), ["1<receipt rn"]);
+    assert_eq!(bench.view("q").delayed, 1);
+}
+
+#[test]
+fn who_disconnects_behind_a_send_that_is_refused_gets_an_error_and_no_receipt_before_it() {
+    let mut bench = with_a_stored();
+    bench.disk.fill(Medium::Database);
+    bench.send(1, QUEUE, draft("b").receipt("rb"));
+    let disconnect = Request::Disconnect {
+        given: DeliveryCounter(0),
+        receipt: Some(ReceiptId(b"rd"[..].into())),
+    };
+    bench.ask(1, disconnect);
+    bench.rest();
+    let heard = bench.heard();
+    assert_eq!(heard[0], "1<refused: disk is full", "{heard:?}");
+}
+
+#[test]
+fn what_had_expired_when_it_was_refused_becomes_no_dead_letter() {
+    let mut bench = with_a_stored();
+    bench.send(1, QUEUE, draft("b").ttl_ms(-1));
+    bench.turn();
+    bench.disk.fill(Medium::Database);
+    bench.rest();
+    assert!(
+        bench
+            .heard()
+            .contains(&"1<refused: disk is full".to_owned())
+    );
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.pass(61_000);
+    bench.rest();
+    let depths = ["q", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
+    assert_eq!(depths, [1, 0]);
+}
+
+#[test]
+fn what_failed_again_before_its_commit_was_refused_keeps_both_failures() {
+    let mut bench = Bench::policy("redeliveries_max", "2");
+    for connection in [1, 2] {
+        bench.open(connection);
+    }
+    bench.send(1, QUEUE, draft("a"));
+    bench.subscribe(1, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.rest();
+    bench.acknowledge(1, "a", AT_ONCE, Some(7));
+    let sends = vec![bench.publication("/queue/r", &draft("b"))];
+    let transaction = TransactionHandle(7);
+    let receipt = None;
+    bench.ask(
+        1,
+        Request::Commit {
+            transaction,
+            sends,
+            receipt,
+        },
+    );
+    bench.turn();
+    bench.disk.fill(Medium::Database);
+    bench.acknowledge(1, "a", AT_ONCE, None);
+    bench.turn();
+    bench.rest();
+    bench.disk.free(Medium::Database);
+    bench.restart();
+    bench.open(2);
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 1);
+    bench.rest();
+    bench.acknowledge(2, "a", AT_ONCE, None);
+    bench.rest();
+    let depths = ["q", "ActiveMQ.DLQ"].map(|queue| bench.view(queue).depth);
+    assert_eq!(depths, [0, 1], "that was its third failure");
 }

@@ -136,6 +136,40 @@ fn a_full_queue_refuses_what_has_an_id_and_a_route_brings() {
 }
 
 #[test]
+fn a_full_queue_behind_a_route_holds_its_sender_back_whatever_it_sends() {
+    let sends: [fn(&mut Bench); 3] = [
+        |bench| bench.send(1, "/queue/from", draft("a")),
+        |bench| bench.send(1, "/queue/from", draft("a").id("x")),
+        |bench| {
+            let send = bench.publication("/queue/from", &draft("a").id("x"));
+            let transaction = TransactionHandle(1);
+            let (sends, receipt) = (vec![send], None);
+            bench.ask(
+                1,
+                Request::Commit {
+                    transaction,
+                    sends,
+                    receipt,
+                },
+            );
+        },
+    ];
+    for (number, send) in sends.into_iter().enumerate() {
+        let mut bench = Bench::configured(
+            Window::default(),
+            "[[route]]\nfrom = 'from'\nto = 'narrow'\n\
+             [[destination]]\nmatch = 'narrow'\nmax_messages = 1\nwhen_full = 'block'\n",
+        );
+        bench.open(1);
+        bench.rest();
+        send(&mut bench);
+        bench.rest();
+        assert_eq!(bench.heard(), ["1<block"], "way {number}");
+        assert_eq!(depths(&bench, ["narrow"]), [1]);
+    }
+}
+
+#[test]
 fn dead_letters_and_returns_follow_no_route() {
     let mut bench = Bench::configured(
         Window::default(),

@@ -120,3 +120,30 @@ fn what_a_commit_sends_to_a_virtual_topic_is_for_the_queues_that_it_makes() {
         assert_eq!(bench.view("Consumer.a.VirtualTopic.v").depth, 1);
     }
 }
+
+#[test]
+fn topics_go_on_in_the_order_of_the_commits_that_held_them_back() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.open(2);
+    bench.subscribe(2, 0, "/topic/>", AckMode::Auto, 10);
+    let commit = |bench: &mut Bench, number: u32, topic: Option<(&str, &'static str)>| {
+        let stored = bench.publication(QUEUE, &draft("k"));
+        let published = topic.map(|(to, text)| bench.publication(to, &draft(text)));
+        let sends = [stored].into_iter().chain(published).collect();
+        bench.commit_transaction(number, sends, false);
+        bench.turn();
+    };
+    bench.rest();
+    commit(&mut bench, 1, Some(("/topic/a", "a")));
+    commit(&mut bench, 2, None);
+    bench.send(1, "/topic/a", draft("b"));
+    bench.turn();
+    commit(&mut bench, 3, Some(("/topic/b", "c")));
+    commit(&mut bench, 4, Some(("/topic/a", "d")));
+    bench.disk.commit(1);
+    bench.hear();
+    assert_eq!(bench.heard(), ["2<a#1", "2<b#1"]);
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<c#1", "2<d#1"]);
+}
