@@ -64,6 +64,20 @@ pub(crate) const PATTERNS: [&str; 10] = [
     "/topic/slow.*",
 ];
 
+/// What listeners of advisories subscribe to.
+pub(crate) const ADVISORIES: [&str; 10] = [
+    "/topic/ActiveMQ.Advisory.>",
+    "/topic/ActiveMQ.Advisory.>",
+    "/topic/ActiveMQ.Advisory.Connection",
+    "/topic/ActiveMQ.Advisory.Consumer.>",
+    "/topic/ActiveMQ.Advisory.Consumer.Topic.*.*",
+    "/topic/ActiveMQ.Advisory.Producer.Queue.>",
+    "/topic/ActiveMQ.Advisory.MessageDiscarded.>",
+    "/topic/ActiveMQ.Advisory.MessageDiscarded.Topic.slow.shed",
+    "/topic/ActiveMQ.Advisory.SlowConsumer.Topic.>",
+    "/topic/ActiveMQ.Advisory.*.Topic.slow.*",
+];
+
 /// Patterns and lists of topics, as the broker calls them.
 pub(crate) const TOPIC_SETS: [&str; 6] = [
     "/topic/>",
@@ -114,7 +128,7 @@ impl Palette {
 impl Palette {
     /// Topics of a run in which subscribers are too slow for one of them.
     pub(crate) fn slow(&self, random: &mut Random) -> Vec<&'static str> {
-        let often = [SHED, BYTE_SHED, DAM, DAM, BYTE_DAM, CLIFF, CLIFF];
+        let often = [SHED, BYTE_SHED, DAM, DAM, DAM, BYTE_DAM, CLIFF, CLIFF];
         let mut topics = vec![often[random.below(often.len())]];
         let others = [
             SLOW_TOPICS[random.below(SLOW_TOPICS.len())],

@@ -174,6 +174,8 @@ fn planted_bugs_are_found() {
         Plant::CliffIsLow,
         Plant::DamLeaks,
         Plant::PendingLimitIsIgnored,
+        Plant::AdvisoryIsLost,
+        Plant::AdvisoryComesTwice,
     ] {
         check_found(plant);
     }

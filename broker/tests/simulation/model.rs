@@ -6,6 +6,7 @@
 //! to: it says who may have it, and who must not be passed over.
 
 mod acknowledge;
+mod advise;
 mod bound;
 mod browse;
 mod consume;
@@ -49,6 +50,7 @@ use stompbox_store::{DestinationId, MessageNumber, PageId, SubscriptionId};
 
 use crate::policy::Rules;
 use crate::wire::MessageId;
+use advise::Told;
 use bound::Dropped;
 use consume::Subscription;
 use duplicate::Windows;
@@ -126,6 +128,11 @@ struct Claim {
 
 #[derive(Debug)]
 struct Peer {
+    session: String,
+    /// Where it has sent to.
+    produced: BTreeSet<Rc<str>>,
+    /// Whether it was let in.
+    was_opened: bool,
     names_messages: bool,
     client_id: Option<Box<str>>,
     is_open: bool,
@@ -197,6 +204,8 @@ pub(crate) struct Model {
     is_in_unit: bool,
     topics: BTreeMap<Rc<str>, Topic>,
     slow: Slow,
+    /// Advisories of this turn.
+    told: Vec<Told>,
     /// Topics with something held back, once for each ticket that something of them waits for.
     hidden_topics: VecDeque<(u64, Rc<str>)>,
     peers: BTreeMap<ConnectionId, Peer>,
@@ -248,6 +257,7 @@ impl Model {
             is_in_unit: false,
             topics: BTreeMap::new(),
             slow: Slow::default(),
+            told: Vec::new(),
             hidden_topics: VecDeque::new(),
             peers: BTreeMap::new(),
             owed: HashMap::new(),

@@ -6,7 +6,7 @@ use crate::trace;
 pub(crate) const COUNT_MIN: u64 = 1_000;
 
 /// Names under which operations are counted.
-pub(crate) const OPERATIONS: [&str; 119] = [
+pub(crate) const OPERATIONS: [&str; 127] = [
     "op: SEND persistent",
     "op: SEND non-persistent",
     "op: SEND priority",
@@ -68,6 +68,14 @@ pub(crate) const OPERATIONS: [&str; 119] = [
     "op: SUBSCRIBE priority",
     "op: SUBSCRIBE no-local",
     "op: SUBSCRIBE pending limit",
+    "op: SUBSCRIBE to advisories",
+    "advisory: connection",
+    "advisory: consumer",
+    "advisory: producer",
+    "advisory: discarded",
+    "advisory: slow consumer",
+    "advisory: expired",
+    "advisory: no consumer",
     "op: SUBSCRIBE retroactive",
     "topic: recalled",
     "op: SUBSCRIBE activemq.prefetchSize:0",

@@ -110,6 +110,10 @@ pub(crate) enum Plant {
     DamLeaks,
     /// How much a subscription wants kept for it is not heeded.
     PendingLimitIsIgnored,
+    /// A listener is not told something.
+    AdvisoryIsLost,
+    /// It is told something twice, and not something else.
+    AdvisoryComesTwice,
     /// The store keeps a durable subscription that was deleted.
     DeletionIsLost,
 }
@@ -354,6 +358,28 @@ impl Plant {
         }
     }
 
+    /// As the dispatcher makes them.
+    pub(crate) fn spoil_told(
+        self,
+        replies: &mut [(ConnectionId, Vec<Reply>)],
+        random: &mut Random,
+    ) {
+        for (_, replies) in replies {
+            let last = replies.last().and_then(advisory_in);
+            if last.is_some() && self.strikes(Plant::AdvisoryIsLost, random) {
+                replies.pop();
+            }
+            if let [.., first, second] = &mut replies[..]
+                && advisory_in(first).is_some()
+                && advisory_in(first) == advisory_in(second)
+                && let (Reply::Deliver(first), Reply::Deliver(second)) = (first, second)
+                && self.strikes(Plant::AdvisoryComesTwice, random)
+            {
+                second.message = Arc::clone(&first.message);
+            }
+        }
+    }
+
     /// On their way to the sessions.
     pub(crate) fn spoil_replies(
         self,
@@ -383,4 +409,13 @@ impl Plant {
             }
         }
     }
+}
+
+/// The topic of an advisory to who listens to several.
+fn advisory_in(reply: &Reply) -> Option<&str> {
+    let Reply::Deliver(delivery) = reply else {
+        return None;
+    };
+    let name = delivery.destination.as_ref()?.wire();
+    name.contains("ActiveMQ.Advisory.").then_some(name)
 }

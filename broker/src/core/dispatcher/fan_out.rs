@@ -254,14 +254,14 @@ impl Dispatcher {
                 self.hand_over(to, Origin::Topic(key), sequence, entry);
             }
         }
-        if self.subscriptions[to.0].pending.len() == 0 {
-            self.subscriptions[to.0].is_slow = false;
-        }
         self.note_recovery(to);
     }
 
-    /// Topics go on that this subscription held back, where it is well below their limit again.
+    /// It may be slow no more; topics go on that it held back, where it is well below their limit again.
     fn note_recovery(&mut self, to: SubscriptionKey) {
+        if self.subscriptions[to.0].pending.len() == 0 {
+            self.subscriptions[to.0].is_slow = false;
+        }
         if self.subscriptions[to.0].full_for.is_empty() {
             return;
         }

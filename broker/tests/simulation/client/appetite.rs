@@ -81,6 +81,8 @@ pub(super) struct Taste {
     pub(super) no_local: usize,
     /// Subscriptions that want but so much kept for them.
     pub(super) pending: usize,
+    /// Subscriptions of advisories.
+    pub(super) advisory: usize,
     /// Subscriptions that begin with what topics have kept.
     pub(super) retroactive: usize,
 }
@@ -154,7 +156,7 @@ impl Taste {
     fn draw(random: &mut Random) -> Self {
         let mut palette = Palette::draw(random);
         let slow = palette.slow(random);
-        let is_slow = random.percent(33) && !leaves_out("slow");
+        let is_slow = random.percent(40) && !leaves_out("slow");
         if is_slow {
             palette.topics = slow;
         }
@@ -185,6 +187,10 @@ impl Taste {
             prefetch: pick([0, 0, 30, 60]),
             no_local: pick([0, 20, 20, 50]),
             pending: pick([0, 0, 20, 60]),
+            advisory: match is_slow {
+                true => pick([0, 10, 25, 40]),
+                false => pick([0, 0, 10, 40]),
+            },
             retroactive: pick([0, 0, 40, 90]),
         }
         .without(&std::env::var(WITHOUT).unwrap_or_default())
@@ -257,6 +263,7 @@ impl Taste {
                 "retained" => self.retroactive = 0,
                 "prefetch" => self.prefetch = 0,
                 "pending" => self.pending = 0,
+                "advisory" => self.advisory = 0,
                 _ => {}
             }
         }

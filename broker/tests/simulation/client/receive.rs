@@ -134,6 +134,12 @@ impl Client {
             return;
         }
         trace::count("wire: MESSAGE");
+        if destination.starts_with("/topic/ActiveMQ.Advisory.") {
+            trace::count("wire: MESSAGE of the broker's own");
+            assert_eq!(frame.text("type").as_deref(), Some("Advisory"));
+            assert_eq!(frame.body().first(), Some(&b'{'), "{destination}");
+            return;
+        }
         let (prefix, rest) = frame.body().split_at(8);
         let prefix = prefix.try_into().expect("eight bytes");
         let id = MessageId(usize::from_le_bytes(prefix));

@@ -5,7 +5,7 @@ use stompbox_protocol::{Command, Version};
 use super::prefetch::Limit;
 use super::send::OWN;
 use super::{Asked, Client, Draft, Mode, Subscription};
-use crate::catalogue::{DEAD_LETTER_QUEUES, PATTERNS, SELECTORS, matches};
+use crate::catalogue::{ADVISORIES, DEAD_LETTER_QUEUES, PATTERNS, SELECTORS, matches};
 use crate::policy::{CLIFF, PREFETCH_MAX, STRICT, STRICT_CONSUMER};
 use crate::random::Random;
 use crate::trace;
@@ -71,6 +71,9 @@ impl Client {
         if random.percent(self.appetite.taste.lasting) {
             return self.subscribe_lasting(random, wire);
         }
+        if random.percent(self.appetite.taste.advisory) {
+            return self.listen(random, wire);
+        }
         let mode = Mode::any(random);
         let browses = random.percent(self.appetite.taste.browser);
         let sources = if browses {
@@ -103,6 +106,25 @@ impl Client {
         if is_unnamed {
             draft = self.without_name(draft, sources, id);
         }
+        for (name, value) in wishes.headers {
+            draft = draft.with(name, value);
+        }
+        let draft = self.ask(draft, Asked::Nothing, random);
+        self.write(draft, wire);
+    }
+
+    /// Hears what the broker tells of itself.
+    fn listen(&mut self, random: &mut Random, wire: &mut Vec<u8>) {
+        trace::count("op: SUBSCRIBE to advisories");
+        let mut wishes = Wishes::default();
+        wishes.wish_prefetch(self.appetite.taste.prefetch, random);
+        let mut destination = ADVISORIES[random.below(ADVISORIES.len())].to_owned();
+        if !wishes.options.is_empty() {
+            destination = format!("{destination}?{}", wishes.options.join("&"));
+        }
+        let id = self.fresh("s");
+        let mut draft = self.subscription(id, &destination, Mode::Auto);
+        self.limit_latest(wishes.limit);
         for (name, value) in wishes.headers {
             draft = draft.with(name, value);
         }

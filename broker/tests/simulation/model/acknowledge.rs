@@ -126,6 +126,10 @@ impl Model {
             ticket = self.ticket;
         }
         for send in sends {
+            let mut names = send.target.names().iter();
+            if names.any(|name| !name.is_temporary() || self.is_there(name.wire())) {
+                self.note_producer(connection, send);
+            }
             // Nothing is said of repeats.
             let is_taken = self.publish(connection, send, ticket).is_ok();
             if is_taken {
@@ -176,7 +180,7 @@ impl Model {
             .map(|claim| (claim.open, claim.subscription))
             .collect();
         for handle in handles {
-            let open = self.end_subscription((connection, handle));
+            let open = self.end_subscription((connection, handle), Some(connection));
             returning.extend(open.into_iter().map(|open| (open, Some(handle))));
         }
         returning.sort_by_key(|(open, _)| open.counter);
@@ -192,6 +196,7 @@ impl Model {
             };
             self.come_back(open, None, outcome, seen);
         }
+        self.end_producer(connection);
         self.remove_temporaries(connection);
         self.client_ids.retain(|_, owner| *owner != connection);
     }

@@ -120,6 +120,12 @@ impl Subscription {
         takes && self.origins.iter().any(|origin| origin.includes(name))
     }
 
+    /// Whether it names a destination.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let is_it = |origin: &Origin| matches!(origin, Origin::Name(own) if **own == *name);
+        self.origins.iter().any(is_it)
+    }
+
     /// Whether its deliveries are known until they are acknowledged: those of topics are not, where the hand-over does that.
     pub(super) fn keeps_deliveries(&self) -> bool {
         let is_queue = |origin: &Origin| match origin {
@@ -201,6 +207,7 @@ impl Model {
         let seat = (connection, subscribing.subscription);
         let subscriptions = &mut self.peer(connection).subscriptions;
         subscriptions.insert(subscribing.subscription, made);
+        self.advise_named(seat);
         for index in 0..self.queues.len() {
             self.may_join(index, seat);
         }
@@ -258,6 +265,7 @@ impl Model {
         if queue.exists && joins && !queue.members.contains(&seat) {
             self.queues[index].is_looked_into |= chooses;
             self.queues[index].members.push(seat);
+            self.advise_joined(index);
             self.take_over_groups(index);
         }
     }
@@ -284,13 +292,18 @@ impl Model {
                 claim.subscription = None;
             }
         }
-        for open in self.end_subscription((connection, handle)) {
+        for open in self.end_subscription((connection, handle), None) {
             self.come_back(open, None, Outcome::Returned, given);
         }
     }
 
-    /// A subscription ends: answers what it held.
-    pub(super) fn end_subscription(&mut self, seat: Seat) -> Vec<Open> {
+    /// A subscription ends, which may be with a connection: answers what it held.
+    pub(super) fn end_subscription(
+        &mut self,
+        seat: Seat,
+        dying: Option<ConnectionId>,
+    ) -> Vec<Open> {
+        let places = self.places_of_consumer(seat);
         let indices = 0..self.queues.len();
         let had_owner: Vec<bool> = indices.map(|own| self.exclusive(own).is_some()).collect();
         let peer = self.peer(seat.0);
@@ -311,6 +324,7 @@ impl Model {
                 self.let_others_pass(queue);
             }
         }
+        self.advise_gone(&places, dying);
         self.let_go_on();
         open
     }

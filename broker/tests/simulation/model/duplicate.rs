@@ -78,6 +78,9 @@ impl Model {
 
     /// Acts on one request, or puts it off.
     pub(super) fn act_or_wait(&mut self, connection: ConnectionId, request: &Request) {
+        if let Request::Send { publication, .. } = request {
+            self.note_producer(connection, publication);
+        }
         let can_judge = match request {
             Request::Send { publication, .. } => self.can_judge(&[publication]),
             Request::Commit { sends, .. } => self.can_judge(&sends.iter().collect::<Vec<_>>()),

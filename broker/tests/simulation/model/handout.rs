@@ -6,6 +6,7 @@ use stompbox_broker::core::message::DeliveryMode;
 use stompbox_broker::core::port::{AckMode, ConnectionId, Delivery, Reply};
 use stompbox_protocol::canonical;
 
+use super::advise::is_advisory;
 use super::entry::{Entry, EntryId, Reason, Whereabouts, message_of};
 use super::room::amount_of;
 use super::{Model, Open, QueueIndex, Seat, What};
@@ -34,6 +35,7 @@ impl Model {
     /// What was handed out is what stood first, and went to whom it may go.
     pub(super) fn check_deliveries(&mut self, replies: &[(ConnectionId, Vec<Reply>)]) {
         self.give_all_what_waits();
+        self.publish_advisories();
         let mut handed = Vec::new();
         let mut ended = Vec::new();
         for (connection, replies) in replies {
@@ -62,6 +64,7 @@ impl Model {
             let sent = &self.live(seat).pending.sent;
             assert!(sent.is_empty(), "published, not delivered: {sent:?}");
         }
+        self.check_told();
         self.check_order(&handed);
         let of = |queue: QueueIndex| {
             let own = handed
@@ -104,6 +107,10 @@ impl Model {
             None => Rc::clone(live.only_origin().expect("the destination is not said")),
         };
         assert!(live.hears(&name), "{id:?} came from {name}");
+        if is_advisory(&name) {
+            self.advisory_came(seat, &name, delivery);
+            return What::Shown;
+        }
         if name.contains("topic/") {
             let copy = self.topic_delivery(seat, &name, delivery);
             return What::Copy(Box::new(copy));

@@ -27,6 +27,9 @@ impl Model {
                 let client_id = opening.client_id.clone();
                 let is_taken = self.takes_client_id(connection, client_id.as_deref());
                 let peer = Peer {
+                    session: opening.session.to_string(),
+                    produced: Default::default(),
+                    was_opened: !is_taken,
                     names_messages: opening.version < Version::V1_2,
                     client_id,
                     is_open: !is_taken,
@@ -42,6 +45,9 @@ impl Model {
                     transactions: Default::default(),
                 };
                 self.peers.insert(connection, peer);
+                if !is_taken {
+                    self.advise_connection(connection, "start");
+                }
                 continue;
             }
             let Some(peer) = self.peers.get_mut(&connection) else {
@@ -64,6 +70,9 @@ impl Model {
         }
         if let Request::Closed { ending, written } = request {
             self.release(connection, *ending, written.0);
+            if self.peers[&connection].was_opened {
+                self.advise_connection(connection, "stop");
+            }
             self.peers.remove(&connection);
             self.let_go_on();
             self.owed.retain(|(owner, _), _| *owner != connection);

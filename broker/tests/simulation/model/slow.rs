@@ -9,6 +9,7 @@ use std::rc::Rc;
 use stompbox_broker::core::message::Publication;
 use stompbox_broker::core::port::ConnectionId;
 
+use super::advise::is_advisory;
 use super::topic::Copy;
 use super::{Model, Seat};
 use crate::policy::{Amount, Rules, SlowConsumer};
@@ -56,7 +57,10 @@ impl Model {
         let live = self.live(seat);
         if !std::mem::replace(&mut live.pending.is_slow, true) {
             trace::count("topic: slow subscription");
+            let (waiting, max) = (live.pending.amount(), rules_of(name).pending);
+            self.advise_slow(name, seat, waiting, max);
         }
+        let live = self.live(seat);
         let policy = match live.pending_max {
             // Whoever says how much is kept for it, for it nobody waits.
             Some(_) => SlowConsumer::DropOldest,
@@ -73,14 +77,16 @@ impl Model {
                     && let Some(copy) = self.oldest_to_drop(name, seat)
                 {
                     trace::count("topic: dropped the oldest");
-                    self.count_dropped(&copy);
+                    self.count_dropped(seat, &copy);
                 }
                 self.note_recovery(seat);
             }
             SlowConsumer::Disconnect => {
                 trace::count("topic: slow subscriber disconnected");
                 let waited = self.live(seat).pending.take_all();
-                waited.iter().for_each(|copy| self.count_dropped(copy));
+                waited
+                    .iter()
+                    .for_each(|copy| self.count_dropped(seat, copy));
                 if self.peers[&seat.0].is_open {
                     self.refuse(seat.0);
                 }
@@ -100,7 +106,8 @@ impl Model {
         }
     }
 
-    fn count_dropped(&mut self, copy: &Copy) {
+    fn count_dropped(&mut self, seat: Seat, copy: &Copy) {
+        self.advise_discarded(seat, copy);
         let dropped = &mut self.slow.dropped;
         *dropped.entry(Rc::clone(&copy.topic)).or_default() += 1;
     }
@@ -121,14 +128,10 @@ impl Model {
             };
             if copy.facts.expires_ms != 0 && copy.facts.expires_ms <= now_ms {
                 trace::count("topic: expired while it waited");
+                self.advise_message("Expired", &copy.topic);
             } else {
                 pending.sent.push_back(copy);
             }
-        }
-        let pending = &mut self.live(seat).pending;
-        let amount = pending.amount();
-        if amount.messages == 0 {
-            pending.is_slow = false;
         }
         self.note_recovery(seat);
     }
@@ -137,6 +140,9 @@ impl Model {
     fn note_recovery(&mut self, seat: Seat) {
         let pending = &mut self.live(seat).pending;
         let amount = pending.amount();
+        if amount.messages == 0 {
+            pending.is_slow = false;
+        }
         pending
             .full_for
             .retain(|name| !amount.fits(rules_of(name).pending.three_quarters()));
@@ -201,6 +207,9 @@ impl Model {
 
     /// The console's figures of a topic.
     pub(super) fn check_topic_view(&self, name: &str, pending: u64, dropped: u64) {
+        if is_advisory(name) {
+            return;
+        }
         assert_eq!(pending, self.waiting_for(name).messages as u64, "{name}");
         let own = self.slow.dropped.get(name).copied().unwrap_or(0);
         assert_eq!(dropped, own, "what was dropped of {name}");

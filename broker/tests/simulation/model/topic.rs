@@ -7,6 +7,7 @@ use std::time::Duration;
 use stompbox_broker::core::message::DeliveryMode;
 use stompbox_broker::core::port::{ConnectionId, Delivery, SubscriptionHandle};
 
+use super::advise::Untold;
 use super::entry::{Entry, Facts, Reason, Whereabouts};
 use super::failure::Outcome;
 use super::{Model, Seat};
@@ -46,6 +47,10 @@ pub(super) struct Pending {
     delayed: Vec<(Duration, Copy)>,
     /// Whether too much has waited since it last had nothing waiting.
     pub(super) is_slow: bool,
+    /// Messages that it has lost because it did not keep up.
+    pub(super) discarded: u64,
+    /// Advisories that it has to be told.
+    pub(super) untold: Untold,
     /// Topics that are full because of it.
     pub(super) full_for: BTreeSet<Rc<str>>,
 }
@@ -86,10 +91,12 @@ impl Model {
     fn fan_out(&mut self, name: &str, facts: &Rc<Facts>, order: i64) {
         if facts.expires_ms != 0 && facts.expires_ms <= self.now.wall_ms {
             trace::count("topic: expired");
+            self.advise_message("Expired", name);
             return;
         }
         self.retain(name, facts, order);
         let copy = Copy::new(facts, name, order);
+        self.advise_no_consumer(name);
         let mut waiting = Vec::new();
         for seat in self.seats() {
             let Some(live) = self.subscription(seat) else {
@@ -207,6 +214,7 @@ impl Model {
     fn bury_copy(&mut self, seat: Seat, copy: Copy, reason: Reason, rules: &Rules) -> u64 {
         if !copy.facts.is_persistent && !rules.keeps_failed_non_persistent {
             trace::count("topic: failed, dropped");
+            self.advise_message("MessageDiscarded", &copy.topic);
             return 0;
         }
         if self.is_known_full() {

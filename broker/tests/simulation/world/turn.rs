@@ -91,6 +91,7 @@ impl World {
         let Turn { batch, reads } = life.dispatcher.finish_turn(now);
         take_replies(&mut life.dispatcher, &mut replies);
         replies.retain(|(id, _)| self.model.knows(*id));
+        self.plant.spoil_told(&mut replies, &mut self.random);
         let expected = batch.as_ref().map(|(_, batch)| batch);
         self.model.end_turn(expected, &replies);
         let findings = life.dispatcher.drain_findings();

@@ -117,6 +117,25 @@ fn producers_go_on_at_three_quarters_of_the_limit() {
 }
 
 #[test]
+fn a_subscription_for_which_nothing_waits_is_slow_no_more_also_when_all_of_it_was_dropped() {
+    let toml = "[policy]\nslow_consumer = \"drop-oldest\"\npending_bytes = \"1 KiB\"\n";
+    let mut bench = Bench::configured(Window::default(), toml);
+    (1..=3).for_each(|connection| bench.open(connection));
+    bench.subscribe(1, 0, "/topic/t", AckMode::ClientIndividual, 1);
+    let slow = "/topic/ActiveMQ.Advisory.SlowConsumer.>";
+    bench.subscribe(3, 0, slow, AckMode::Auto, 9);
+    publish(&mut bench, "/topic/t", &["a"]);
+    let large: &'static str = Box::leak("x:".repeat(600).into_boxed_str());
+    for times in 1..=2 {
+        bench.send(2, "/topic/t", draft("b").head(large));
+        bench.turn();
+        assert_eq!(bench.dispatcher.counters.dropped, times);
+        assert_eq!(bench.heard_heads("usageName"), ["policy.pending_bytes"]);
+        bench.heard();
+    }
+}
+
+#[test]
 fn what_a_disconnect_loses_is_told_one_by_one() {
     let mut bench = bench(DISCONNECTS, "/topic/t", None);
     bench.open(3);
