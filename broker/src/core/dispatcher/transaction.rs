@@ -113,11 +113,11 @@ impl Dispatcher {
                 continue;
             };
             let mode = publication.mode;
+            self.note_producer(peer, publication.target.names());
             if places.is_empty() {
                 self.counters.dropped += 1;
                 continue;
             }
-            self.note_producer(peer, publication.target.names());
             let filled = match is_special {
                 true => self.filled_by(&places, &publication),
                 false => places.clone(),
