@@ -124,6 +124,8 @@ impl Queue {
         self.depth += 1;
         self.depth_bytes += bytes;
         self.paged_may_expire = true;
+        // A page that is on its way may bring it before that.
+        self.held.insert((rank, sequence));
         self.regained.push((rank, sequence));
         if self.paging == Paging::Idle {
             self.regain();

@@ -226,6 +226,33 @@ fn what_expired_unread_on_the_disk_becomes_a_dead_letter_when_there_is_room() {
     assert_eq!(take(&mut bench, 1, QUEUE), ["1<c#1", "1<b#1"]);
 }
 
+#[test]
+fn what_expired_on_the_disk_and_was_refused_does_not_hide_what_stands_behind_it() {
+    let mut bench = Bench::paging(0, 1);
+    bench.open(1);
+    bench.open(2);
+    bench.send(1, QUEUE, draft("c"));
+    bench.send(1, QUEUE, draft("a").ttl_ms(500));
+    bench.send(1, QUEUE, draft("b"));
+    bench.rest();
+    // `a` is on its way to the dead letters, and a page waits for that.
+    bench.pass(1_000);
+    bench.turn();
+    bench.answer();
+    bench.turn();
+    bench.subscribe(2, 0, QUEUE, AckMode::ClientIndividual, 10);
+    bench.turn();
+    bench.disk.fill(Medium::Database);
+    bench.rest();
+    bench.disk.free(Medium::Database);
+    bench.hear();
+    bench.rest();
+    assert_eq!(bench.heard(), ["2<c#1", "2<b#1"]);
+    bench.pass(60_000);
+    bench.rest();
+    assert_eq!(bench.view("ActiveMQ.DLQ").depth, 1);
+}
+
 const ANSWERS: &str = "/remote-temp-queue/secret";
 
 #[test]
