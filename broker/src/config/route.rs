@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::Origin;
 use super::form::{Refusal, Scalar};
-use crate::core::destination::DestinationName;
+use crate::core::destination::{DestinationName, is_reserved};
 use crate::core::selector::Selector;
 
 /// The keys of a table.
@@ -94,6 +94,11 @@ fn name(value: &Scalar) -> Result<DestinationName, Refusal> {
         .text()
         .map(|text| DestinationName::parse(text.as_bytes()));
     match parsed {
+        Some(Ok(name)) if is_reserved(&name) => Err(refused(
+            value,
+            "a destination that messages lie in, not one of the broker's own: an advisory topic, a name that asks for \
+             statistics, or the topic that manages the schedule",
+        )),
         Some(Ok(name)) => Ok(name),
         Some(Err(_)) | None => Err(refused(
             value,

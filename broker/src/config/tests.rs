@@ -205,6 +205,18 @@ fn every_problem_is_named_with_its_line_and_what_is_allowed() {
             "stompbox.toml:2: route.from: \"/queue/a.>\" is not allowed here; allowed is a destination (\"/queue/NAME\", \"/topic/NAME\"), without wildcards",
         ),
         (
+            "[[route]]\nfrom = 'a'\nto = ['b', '/topic/ActiveMQ.Advisory.X']",
+            "stompbox.toml:3: route.to: \"/topic/ActiveMQ.Advisory.X\" is not allowed here; allowed is a destination that messages lie in, not one of the broker's own: an advisory topic, a name that asks for statistics, or the topic that manages the schedule",
+        ),
+        (
+            "[[route]]\nfrom = 'ActiveMQ.Statistics.Broker'\nto = 'b'",
+            "stompbox.toml:2: route.from: \"ActiveMQ.Statistics.Broker\" is not allowed here; allowed is a destination that messages lie in, not one of the broker's own: an advisory topic, a name that asks for statistics, or the topic that manages the schedule",
+        ),
+        (
+            "[[route]]\nfrom = 'a'\nto = '/topic/ActiveMQ.Scheduler.Management'",
+            "stompbox.toml:3: route.to: \"/topic/ActiveMQ.Scheduler.Management\" is not allowed here; allowed is a destination that messages lie in, not one of the broker's own: an advisory topic, a name that asks for statistics, or the topic that manages the schedule",
+        ),
+        (
             "[[route]]\nfrom = 'a'\nto = 'b'\nselektor = 'x'",
             "stompbox.toml:4: route.selektor: unknown key; did you mean `selector`?",
         ),

@@ -1,5 +1,5 @@
-//! Names that the broker itself speaks through: advisory topics, on which it alone publishes, and the names that ask
-//! it for statistics. Names alone say so; nothing is declared.
+//! Names that the broker itself speaks through: advisory topics, on which it alone publishes, the names that ask it for
+//! statistics, and the topic that manages the schedule. Names alone say so; nothing is declared.
 
 use super::DestinationKind;
 use super::SendTarget;
@@ -15,6 +15,7 @@ const ADVISORY: &str = "Advisory";
 
 const ADVISORY_BEGINNING: &str = "ActiveMQ.Advisory.";
 const STATISTICS_BEGINNING: &str = "ActiveMQ.Statistics.";
+const SCHEDULER: &str = "ActiveMQ.Scheduler.Management";
 const OF_BROKER: &str = "Broker";
 const OF_SUBSCRIPTIONS: &str = "Subscription";
 const OF_DESTINATIONS: &str = "Destination";
@@ -25,6 +26,18 @@ pub fn is_advisory_topic(name: &DestinationName) -> bool {
     name.kind() == DestinationKind::Topic
         && !name.is_temporary()
         && name.name().starts_with(ADVISORY_BEGINNING)
+}
+
+/// Whether requests of the schedule are sent there: nothing lies in it.
+#[must_use]
+pub fn is_schedule_topic(name: &DestinationName) -> bool {
+    name.kind() == DestinationKind::Topic && !name.is_temporary() && name.name() == SCHEDULER
+}
+
+/// Whether no client's message ever lies there.
+#[must_use]
+pub fn is_reserved(name: &DestinationName) -> bool {
+    is_advisory_topic(name) || is_schedule_topic(name) || StatisticsQuery::is_asked_by(name)
 }
 
 /// Whether some advisory topic may match a pattern.
@@ -123,7 +136,7 @@ pub fn reply_name(text: &[u8]) -> Result<DestinationName, NameError> {
         [Address::RemoteTemporary(remote)] => remote.name().clone(),
         _ => return Err(NameError::ReplyToList),
     };
-    if is_advisory_topic(&name) || StatisticsQuery::is_asked_by(&name) {
+    if is_reserved(&name) {
         return Err(NameError::BrokersOwn(excerpt(name.wire())));
     }
     Ok(name)

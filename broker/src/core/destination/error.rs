@@ -51,8 +51,8 @@ pub enum NameError {
     ReplyToList,
     /// A name that the broker itself speaks through.
     #[error(
-        "'{0}' is the broker's own to publish on or to be asked by: send to another name, and ask for statistics one \
-         name at a time"
+        "'{0}' is the broker's own to publish on or to be asked by: send to another name, and ask for statistics and \
+         the schedule one name at a time"
     )]
     BrokersOwn(String),
     /// Options where a name is needed.

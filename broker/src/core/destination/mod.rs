@@ -27,7 +27,10 @@ mod topic_set;
 mod virtual_topic;
 
 pub use address::{Address, RemoteTemporary, TemporaryName};
-pub use brokers_own::{StatisticsQuery, is_advisory_topic, may_match_advisories, reply_name};
+pub use brokers_own::{
+    StatisticsQuery, is_advisory_topic, is_reserved, is_schedule_topic, may_match_advisories,
+    reply_name,
+};
 pub use error::{NameError, OptionError};
 pub use list::COMPOSITE_NAMES_MAX;
 pub use name::{DestinationName, NAME_BYTES_MAX};

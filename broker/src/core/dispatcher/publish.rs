@@ -14,7 +14,7 @@ use super::topic::Topic;
 use super::{Dispatcher, Place};
 use crate::config::Dispatch;
 use crate::core::clock::Now;
-use crate::core::destination::StatisticsQuery;
+use crate::core::destination::{StatisticsQuery, is_schedule_topic};
 use crate::core::message::{DeliveryMode, Publication, Target};
 use crate::core::port::{ReceiptId, Refusal, Reply, Request};
 
@@ -228,7 +228,7 @@ impl Dispatcher {
         {
             return Ok(Places::from_slice(&[*place]));
         }
-        if StatisticsQuery::is_asked_by(name) || Self::is_scheduler(name) {
+        if StatisticsQuery::is_asked_by(name) || is_schedule_topic(name) {
             return Ok(Places::new());
         }
         let place = self.ensure(name, now)?;

@@ -23,14 +23,11 @@ use super::key::PeerKey;
 use super::publish::{AllPlaced, Routing};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
-use crate::core::destination::{DestinationKind, DestinationName, reply_name};
+use crate::core::destination::{DestinationName, is_schedule_topic, reply_name};
 use crate::core::message::{
     Body, DeliveryMode, Message, Priority, Publication, Target, without_mark,
 };
 use crate::core::port::{ConnectionId, ReceiptId, Refusal, Request};
-
-/// Where requests are sent.
-const MANAGEMENT: &str = "ActiveMQ.Scheduler.Management";
 
 /// Messages that one listing answers with: the next one goes on with `AMQ_SCHEDULER_ACTION_START_TIME`.
 const JOBS_MAX: usize = 1_000;
@@ -116,13 +113,7 @@ enum Action {
 impl Dispatcher {
     /// Whether a SEND is such a request.
     pub(super) fn is_for_scheduler(target: &Target) -> bool {
-        matches!(target, Target::One(name) if Self::is_scheduler(name))
-    }
-
-    /// Whether requests of the schedule are sent there: nothing lies in it.
-    #[must_use]
-    pub fn is_scheduler(name: &DestinationName) -> bool {
-        name.kind() == DestinationKind::Topic && name.name() == MANAGEMENT
+        matches!(target, Target::One(name) if is_schedule_topic(name))
     }
 
     /// A SEND that manages the schedule.

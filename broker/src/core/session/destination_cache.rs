@@ -7,7 +7,9 @@ use super::Session;
 use super::output::Output;
 use super::temporary::invalid;
 use crate::config::Delivery;
-use crate::core::destination::{DestinationName, NameError, StatisticsQuery, is_advisory_topic};
+use crate::core::destination::{
+    DestinationName, NameError, StatisticsQuery, is_reserved, is_schedule_topic,
+};
 use crate::core::excerpt::excerpt;
 use crate::core::message::Target;
 use crate::core::port::Refusal;
@@ -119,11 +121,11 @@ impl Session {
     }
 }
 
-/// On advisory topics the broker alone publishes, and statistics are asked for by a name that stands alone.
+/// On advisory topics the broker alone publishes, and what it is asked by is a name that stands alone.
 fn refuse_brokers_own(target: &Target) -> Result<(), Refusal> {
-    let is_own = |name: &&Arc<DestinationName>| {
-        is_advisory_topic(name) || StatisticsQuery::is_asked_by(name)
-    };
+    let is_alone = target.names().len() == 1;
+    let is_own =
+        |name: &&Arc<DestinationName>| is_reserved(name) && !(is_alone && is_schedule_topic(name));
     match target.names().iter().find(is_own) {
         None => Ok(()),
         Some(name) => Err(invalid(&NameError::BrokersOwn(excerpt(name.wire())))),

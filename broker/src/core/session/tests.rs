@@ -612,3 +612,26 @@ fn each_name_of_a_list_counts_as_a_subscription() {
             .starts_with("ERROR\nmessage:too many subscriptions\n")
     );
 }
+
+#[test]
+fn what_the_broker_is_asked_by_stands_alone() {
+    let asked = "/topic/ActiveMQ.Scheduler.Management";
+    for list in [
+        format!("{asked},/queue/a"),
+        format!("/queue/a,{asked}"),
+        "/queue/a,ActiveMQ.Statistics.Broker".to_owned(),
+    ] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!("SEND\ndestination:{list}\n\n\0"));
+        let told = bench.told();
+        assert!(
+            told.starts_with("ERROR\nmessage:destination is invalid\n"),
+            "{list}: {told}"
+        );
+        assert!(bench.requests().is_empty(), "{list}");
+    }
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say(&format!("SEND\ndestination:{asked}\n\n\0"));
+    assert_eq!(bench.told(), "");
+    assert_eq!(bench.requests().len(), 1);
+}

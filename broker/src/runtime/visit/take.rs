@@ -11,8 +11,8 @@ use super::view::{message_id, original_destination};
 use super::{Visit, receipt_id, selector_of, subscribing};
 use crate::core::destination::{
     Address, DestinationKind, DestinationName, SendTarget, StatisticsQuery, is_advisory_topic,
+    is_schedule_topic,
 };
-use crate::core::dispatcher::Dispatcher;
 use crate::core::message::{Publication, Target};
 use crate::core::port::{
     AckTarget, Delivery, Intent, Reply, Request, SubscriptionHandle, TransactionHandle, Verdict,
@@ -148,9 +148,7 @@ fn target(text: &str) -> Result<DestinationName, AdminError> {
         [Address::Named(name)] if is_advisory_topic(name) => {
             refuse(format!("on {name} the broker alone publishes"))
         }
-        [Address::Named(name)]
-            if StatisticsQuery::is_asked_by(name) || Dispatcher::is_scheduler(name) =>
-        {
+        [Address::Named(name)] if StatisticsQuery::is_asked_by(name) || is_schedule_topic(name) => {
             refuse(format!("nothing ever lies in {name}"))
         }
         [Address::Named(name)] => Ok(name.clone()),
