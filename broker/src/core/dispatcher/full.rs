@@ -586,6 +586,10 @@ impl Dispatcher {
                 }
                 _ => None,
             });
+        if !is_open {
+            // It is told once, however much of what it sent is refused.
+            self.awaited.retain(|one| one.connection != connection);
+        }
         self.refuse_for_disk(peer, receipt);
     }
 }

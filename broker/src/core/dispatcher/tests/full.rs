@@ -314,6 +314,9 @@ fn who_disconnects_behind_a_send_that_is_refused_gets_an_error_and_no_receipt_be
     let mut bench = with_a_stored();
     bench.disk.fill(Medium::Database);
     bench.send(1, QUEUE, draft("b").receipt("rb"));
+    bench.turn();
+    // A second batch that is refused: it is told once all the same.
+    bench.send(1, QUEUE, draft("c").receipt("rc"));
     let disconnect = Request::Disconnect {
         given: DeliveryCounter(0),
         receipt: Some(ReceiptId(b"rd"[..].into())),
@@ -322,6 +325,8 @@ fn who_disconnects_behind_a_send_that_is_refused_gets_an_error_and_no_receipt_be
     bench.rest();
     let heard = bench.heard();
     assert_eq!(heard[0], "1<refused: disk is full", "{heard:?}");
+    let refusals = heard.iter().filter(|text| text.starts_with("1<refused"));
+    assert_eq!(refusals.count(), 1, "{heard:?}");
 }
 
 #[test]
