@@ -635,3 +635,23 @@ fn what_the_broker_is_asked_by_stands_alone() {
     assert_eq!(bench.told(), "");
     assert_eq!(bench.requests().len(), 1);
 }
+
+#[test]
+fn the_schedule_is_not_managed_in_a_transaction() {
+    for action in ["BROWSE", "REMOVE", "REMOVEALL", "FOO"] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say("BEGIN\ntransaction:t\n\n\0");
+        bench.say(&format!(
+            "SEND\ndestination:/topic/ActiveMQ.Scheduler.Management\ntransaction:t\n\
+             AMQ_SCHEDULER_ACTION:{action}\nreply-to:/queue/a\nscheduledJobId:1-1\n\n\0"
+        ));
+        let told = bench.told();
+        let refusal = "ERROR\nmessage:the schedule is managed outside of transactions\n";
+        assert!(told.starts_with(refusal), "{action}: {told}");
+    }
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    let query = "ActiveMQ.Statistics.Broker\ntransaction:t\nreply-to:/queue/a";
+    bench.say(&format!("SEND\ndestination:{query}\n\n\0"));
+    assert_eq!(bench.told(), "", "statistics are answered at the COMMIT");
+}
