@@ -655,3 +655,18 @@ fn the_schedule_is_not_managed_in_a_transaction() {
     bench.say(&format!("SEND\ndestination:{query}\n\n\0"));
     assert_eq!(bench.told(), "", "statistics are answered at the COMMIT");
 }
+
+#[test]
+fn an_unsubscribe_without_its_subscription_says_what_it_was_looked_for_by() {
+    for (version, header, expected) in [
+        (Version::V1_0, "destination:/queue/a", "to that destination"),
+        (Version::V1_0, "id:s", "with that id"),
+        (Version::V1_2, "id:s", "with that id"),
+    ] {
+        let mut bench = Bench::open(version);
+        bench.say(&format!("UNSUBSCRIBE\n{header}\n\n\0"));
+        let told = bench.told();
+        let text = format!("no live subscription {expected}:");
+        assert!(told.contains(&text), "{version} {header}: {told}");
+    }
+}
