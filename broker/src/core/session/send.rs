@@ -9,7 +9,7 @@ use super::temporary::invalid;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
-use crate::core::destination::{TemporaryName, is_schedule_topic, reply_name};
+use crate::core::destination::{TemporaryName, is_schedule_topic, reply_name, without_spaces};
 use crate::core::duplicate_id::DuplicateId;
 use crate::core::message::{
     Body, DeliveryMode, Later, Message, Priority, Publication, Target, mark_as_resent,
@@ -82,7 +82,9 @@ impl<'a> Fields<'a> {
                 self.x_dedup_id.get_or_insert(header.value);
                 return Use::Kept;
             }
-            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::ReplyTo,
+            b"reply-to" if without_spaces(header.value).starts_with(b"/temp-") => {
+                return Use::ReplyTo;
+            }
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);

@@ -670,3 +670,22 @@ fn an_unsubscribe_without_its_subscription_says_what_it_was_looked_for_by() {
         assert!(told.contains(&text), "{version} {header}: {told}");
     }
 }
+
+#[test]
+fn spaces_around_a_temporary_reply_to_do_not_hide_it() {
+    for reply_to in [" /temp-queue/r", "/temp-queue/r ", "/temp-queue/r"] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!(
+            "SEND\ndestination:/queue/a\nreply-to:{reply_to}\n\n\0"
+        ));
+        let requests = std::mem::take(&mut bench.buffer.output.requests);
+        let send = requests.iter().find_map(|request| match request {
+            Request::Send { publication, .. } => Some(publication),
+            _ => None,
+        });
+        let message = &send.expect("a SEND").message;
+        let found = stompbox_protocol::canonical::find(message.head(), b"reply-to");
+        let found = String::from_utf8_lossy(&found.expect("a reply-to")).into_owned();
+        assert!(found.starts_with("/remote-temp-queue/"), "{found:?}");
+    }
+}
