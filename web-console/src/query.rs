@@ -76,8 +76,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Later {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let query: ScheduledQuery = parse(parts, &format!("after and limit, {LIST_KEYS}"))?;
         let limit = Some(checked(query.limit)?);
+        if let Some(after) = &query.after
+            && !is_end_of_page(after)
+        {
+            return Err(ApiError::BadQuery(
+                "after is no end of a page: copy it from 'next' of the page before, or leave it out for the first one"
+                    .to_owned(),
+            ));
+        }
         Ok(Self(ScheduledQuery { limit, ..query }))
     }
+}
+
+/// Whether it can be what `next` of a page of the schedule says: a time and the two numbers of an id.
+fn is_end_of_page(after: &str) -> bool {
+    let mut numbers = after.split('-').map(str::parse::<u64>);
+    after.split('-').count() == 3 && numbers.all(|number| number.is_ok())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Whose {

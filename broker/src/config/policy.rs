@@ -65,7 +65,8 @@ section! {
         /// The longest delay of a redelivery.
         pub redelivery_delay_max: Duration = 60 * SECOND, Span { min: Duration::ZERO, max: DAY };
         /// What a message that waits out its delay does to those behind it: "pass" lets them pass it, except in
-        /// its message group and behind an exclusive consumer, "hold" holds them back.
+        /// its message group and behind an exclusive consumer for as long as there is one, "hold" holds them
+        /// back.
         pub redelivery_order: RedeliveryOrder = RedeliveryOrder::Pass, Choice(&[
             ("pass", RedeliveryOrder::Pass),
             ("hold", RedeliveryOrder::Hold),

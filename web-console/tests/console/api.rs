@@ -115,6 +115,21 @@ async fn lists_are_paged_and_filtered() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_page_of_the_schedule_goes_on_only_behind_another_one() -> Result<()> {
+    let routes = Routes::over(Fake::default());
+    for after in ["zz", "", "77", "77-1", "77-1-x", "77-1-2-3"] {
+        let reply = routes
+            .get(&format!("/api/v1/scheduled?after={after}"))
+            .await?;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{after}");
+        let error = &reply.json()?["error"];
+        assert_eq!(error["code"], "bad_query", "{after}");
+        assert!(error["message"].to_string().contains("'next'"), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_query_is_refused_with_what_to_do() -> Result<()> {
     let routes = Routes::over(Fake::default());
     for (query, hint) in [

@@ -61,6 +61,15 @@ impl Address {
     }
 }
 
+/// A name without the spaces around it, which mean nothing.
+#[must_use]
+pub fn without_spaces(mut value: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = value {
+        value = rest;
+    }
+    value
+}
+
 impl TemporaryName {
     /// Reads a `reply-to` header; [`None`] if it names no temporary destination of the connection's own, and so is
     /// handed on as it was written.
@@ -68,6 +77,7 @@ impl TemporaryName {
     /// # Errors
     /// When it begins as one and is none.
     pub fn in_reply_to(value: &[u8]) -> Result<Option<Self>, NameError> {
+        let value = without_spaces(value);
         if !value.starts_with(b"/temp-queue/") && !value.starts_with(b"/temp-topic/") {
             return Ok(None);
         }

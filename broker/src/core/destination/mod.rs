@@ -26,7 +26,7 @@ mod subscribe_target;
 mod topic_set;
 mod virtual_topic;
 
-pub use address::{Address, RemoteTemporary, TemporaryName};
+pub use address::{Address, RemoteTemporary, TemporaryName, without_spaces};
 pub use brokers_own::{
     StatisticsQuery, is_advisory_topic, is_reserved, is_schedule_topic, may_match_advisories,
     reply_name,

@@ -152,6 +152,11 @@ impl Sifted {
             repeated: None,
         }
     }
+
+    /// Whether some of them know it.
+    pub(super) fn is_repeat(&self) -> bool {
+        self.repeated.is_some()
+    }
 }
 
 impl Dispatcher {

@@ -14,7 +14,6 @@ use super::flow::Relief;
 use super::key::{SubscriptionKey, TopicKey};
 use super::peer::Standing;
 use super::property::{Place, Seen};
-use super::subscription::Subscription;
 use crate::config::SlowConsumer;
 use crate::core::clock::Now;
 use crate::core::message::{DeliveryMode, Message, Publication};
@@ -142,13 +141,9 @@ impl Dispatcher {
     /// Whether more waits for a subscription than this topic allows, or than it wants to be kept for it.
     fn is_over_pending_limit(&self, key: TopicKey, to: SubscriptionKey) -> bool {
         let policy = &self.topics[key.0].policy;
-        let Subscription {
-            pending,
-            pending_max,
-            ..
-        } = &self.subscriptions[to.0];
-        let is_over_own = pending_max.is_some_and(|max| pending.len() > max as usize);
-        is_over_own
+        let subscription = &self.subscriptions[to.0];
+        let pending = &subscription.pending;
+        subscription.is_over_own_limit()
             || pending.len() > policy.pending_messages
             || pending.bytes > policy.pending_bytes
     }

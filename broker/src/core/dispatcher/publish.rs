@@ -24,6 +24,15 @@ pub(super) type Places = SmallVec<[Place; 1]>;
 /// Where the copies of what was sent were put.
 pub(super) type AllPlaced = SmallVec<[Placed; 1]>;
 
+/// Why nothing came of a SEND that is there all the same.
+#[derive(Debug)]
+pub(super) enum Untaken {
+    /// All of its destinations know its id, or some and no route takes it from the others.
+    Repeat(Sifted),
+    /// No route takes it.
+    Unrouted,
+}
+
 /// One SEND on its way to its destinations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routing {
@@ -105,6 +114,10 @@ impl Dispatcher {
         if let Some(query) = Self::query_in(&publication.target) {
             return self.query(peer, &query, &publication.message, receipt, now);
         }
+        self.drop_unrouted(peer, receipt);
+    }
+
+    fn drop_unrouted(&mut self, peer: PeerKey, receipt: Option<ReceiptId>) {
         self.counters.dropped += 1;
         if let Some(receipt) = receipt {
             self.reply(peer, Reply::Unrouted(receipt));
@@ -153,7 +166,8 @@ impl Dispatcher {
         let mut placed = AllPlaced::new();
         let promise = match self.publish_specially(places, publication, routing, &mut placed, now) {
             Ok(promise) => promise,
-            Err(sifted) => return self.answer_repeat(peer, receipt, &sifted),
+            Err(Untaken::Repeat(sifted)) => return self.answer_repeat(peer, receipt, &sifted),
+            Err(Untaken::Unrouted) => return self.drop_unrouted(peer, receipt),
         };
         let undo = Undo::Commit {
             connection: self.peers[peer.0].connection,
@@ -176,7 +190,8 @@ impl Dispatcher {
         }
     }
 
-    /// The same within a COMMIT. Nothing happens to a repeat. What was scheduled follows its routes when it comes.
+    /// The same within a COMMIT. Nothing happens to a repeat, and what no route takes leaves no id. What was scheduled
+    /// follows its routes when it comes.
     pub(super) fn publish_specially(
         &mut self,
         places: &[Place],
@@ -184,16 +199,20 @@ impl Dispatcher {
         routing: Routing,
         placed: &mut AllPlaced,
         now: Now,
-    ) -> Result<Promise, Sifted> {
-        let later = publication.later.take();
+    ) -> Result<Promise, Untaken> {
         let id = publication.duplicate_id.take();
         let mut sifted = Sifted::all(places);
         if let Some(id) = &id {
             sifted = self.sift(id, places, now);
-            if sifted.fresh.is_empty() {
-                return Err(sifted);
-            }
         }
+        let to = self.filled_by(&sifted.fresh, &publication);
+        if to.is_empty() {
+            return Err(match sifted.is_repeat() {
+                true => Untaken::Repeat(sifted),
+                false => Untaken::Unrouted,
+            });
+        }
+        let later = publication.later.take();
         let (fresh, mode) = (&sifted.fresh, publication.mode);
         let sequence = self.next_sequence();
         let number = MessageNumber(sequence.0);
@@ -203,7 +222,6 @@ impl Dispatcher {
             Some(later) => self.schedule(fresh, &publication, number, &later, sender, now),
             None => {
                 self.counters.enqueued += 1;
-                let to = self.forward(fresh.clone(), &publication);
                 self.publish_as(&to, publication, identity, routing, placed, now)
             }
         };

@@ -417,13 +417,17 @@ fn action_in(head: &[u8]) -> Result<Action, Refusal> {
         }
         b"REMOVE" => {
             let name = canonical::find(head, JOB_ID.as_bytes());
-            let name = name
-                .as_deref()
-                .and_then(|name| std::str::from_utf8(name).ok());
-            name.and_then(id_of).map(Action::Remove).ok_or_else(|| {
-                Refusal::new(
+            let Some(name) = name else {
+                return Err(Refusal::new(
                     "scheduledJobId is missing",
                     "REMOVE needs the header 'scheduledJobId' with what BROWSE called the message",
+                ));
+            };
+            let id = std::str::from_utf8(&name).ok().and_then(id_of);
+            id.map(Action::Remove).ok_or_else(|| {
+                Refusal::new(
+                    "scheduledJobId is malformed",
+                    "the header 'scheduledJobId' is no name of a scheduled message: copy it from what BROWSE answers",
                 )
             })
         }

@@ -252,6 +252,12 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Whether more waits for it than it wishes to be kept.
+    pub(super) fn is_over_own_limit(&self) -> bool {
+        self.pending_max
+            .is_some_and(|max| self.pending.len() > max as usize)
+    }
+
     /// Whether it takes whatever its topic gives and acknowledges nothing.
     pub(super) fn is_plain(&self) -> bool {
         !self.keeps_deliveries

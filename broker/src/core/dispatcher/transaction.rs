@@ -8,7 +8,7 @@ use super::entry::AT_ONCE;
 use super::full::Undo;
 use super::key::PeerKey;
 use super::peer::Claims;
-use super::publish::{AllPlaced, Places, Routing};
+use super::publish::{AllPlaced, Places, Routing, Untaken};
 use super::{Dispatcher, Place};
 use crate::core::clock::Now;
 use crate::core::destination::{DestinationKind, DestinationName};
@@ -123,10 +123,10 @@ impl Dispatcher {
                 false => places.clone(),
             };
             if is_special {
-                if let Err(_repeat) =
-                    self.publish_specially(&places, publication, routing, &mut placed, now)
-                {
-                    self.counters.duplicates += 1;
+                match self.publish_specially(&places, publication, routing, &mut placed, now) {
+                    Ok(_) => {}
+                    Err(Untaken::Repeat(_)) => self.counters.duplicates += 1,
+                    Err(Untaken::Unrouted) => self.counters.dropped += 1,
                 }
             } else {
                 self.publish(&places, publication, routing, &mut placed, now);

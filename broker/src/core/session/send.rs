@@ -9,10 +9,10 @@ use super::temporary::invalid;
 use super::{Session, field};
 use crate::config::Delivery;
 use crate::core::clock::Now;
-use crate::core::destination::{TemporaryName, reply_name};
+use crate::core::destination::{TemporaryName, is_schedule_topic, reply_name, without_spaces};
 use crate::core::duplicate_id::DuplicateId;
 use crate::core::message::{
-    Body, DeliveryMode, Later, Message, Priority, Publication, mark_as_resent,
+    Body, DeliveryMode, Later, Message, Priority, Publication, Target, mark_as_resent,
 };
 use crate::core::message_group::{GroupHeaders, MessageGroup};
 use crate::core::port::{ReceiptId, Refusal, Request};
@@ -82,7 +82,9 @@ impl<'a> Fields<'a> {
                 self.x_dedup_id.get_or_insert(header.value);
                 return Use::Kept;
             }
-            b"reply-to" if header.value.starts_with(b"/temp-") => return Use::ReplyTo,
+            b"reply-to" if without_spaces(header.value).starts_with(b"/temp-") => {
+                return Use::ReplyTo;
+            }
             _ => return Use::Kept,
         };
         field.get_or_insert(header.value);
@@ -177,6 +179,9 @@ impl Session {
         let duplicate_id = self.duplicate_id(&fields)?;
         if destination.is_query {
             check_query(&head, later.is_some() || duplicate_id.is_some())?;
+        }
+        if fields.transaction.is_some() {
+            check_in_transaction(&destination.target)?;
         }
         if fields.is_resent()? {
             mark_as_resent(&mut head);
@@ -294,6 +299,17 @@ impl Session {
     pub(super) fn decoded<'a>(&self, raw: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         unescape(self.version, raw)
             .map_err(|error| Refusal::new("undefined escape", error.to_string()))
+    }
+}
+
+/// What manages the schedule is done or refused at once.
+fn check_in_transaction(target: &Target) -> Result<(), Refusal> {
+    match target {
+        Target::One(name) if is_schedule_topic(name) => Err(Refusal::new(
+            "the schedule is managed outside of transactions",
+            "schedule requests cannot be part of a transaction: send it without the header 'transaction'",
+        )),
+        Target::One(_) | Target::Each(_) => Ok(()),
     }
 }
 

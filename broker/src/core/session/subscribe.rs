@@ -233,9 +233,15 @@ impl Session {
         };
         let handle = name.as_ref().and_then(|name| self.names.remove(name));
         if handle.is_none() && deletes.is_none() {
+            let by = match name {
+                Some(SubscriptionName::Sources(_)) => "to that destination",
+                Some(SubscriptionName::Id(_)) | None => "with that id",
+            };
             return Err(Refusal::new(
                 "no such subscription",
-                "this connection has no live subscription with that id: it was never made, or ended",
+                format!(
+                    "this connection has no live subscription {by}: it was never made, or ended"
+                ),
             ));
         }
         if let Some(handle) = handle {

@@ -635,3 +635,57 @@ fn what_the_broker_is_asked_by_stands_alone() {
     assert_eq!(bench.told(), "");
     assert_eq!(bench.requests().len(), 1);
 }
+
+#[test]
+fn the_schedule_is_not_managed_in_a_transaction() {
+    for action in ["BROWSE", "REMOVE", "REMOVEALL", "FOO"] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say("BEGIN\ntransaction:t\n\n\0");
+        bench.say(&format!(
+            "SEND\ndestination:/topic/ActiveMQ.Scheduler.Management\ntransaction:t\n\
+             AMQ_SCHEDULER_ACTION:{action}\nreply-to:/queue/a\nscheduledJobId:1-1\n\n\0"
+        ));
+        let told = bench.told();
+        let refusal = "ERROR\nmessage:the schedule is managed outside of transactions\n";
+        assert!(told.starts_with(refusal), "{action}: {told}");
+    }
+    let mut bench = Bench::open(Version::V1_2);
+    bench.say("BEGIN\ntransaction:t\n\n\0");
+    let query = "ActiveMQ.Statistics.Broker\ntransaction:t\nreply-to:/queue/a";
+    bench.say(&format!("SEND\ndestination:{query}\n\n\0"));
+    assert_eq!(bench.told(), "", "statistics are answered at the COMMIT");
+}
+
+#[test]
+fn an_unsubscribe_without_its_subscription_says_what_it_was_looked_for_by() {
+    for (version, header, expected) in [
+        (Version::V1_0, "destination:/queue/a", "to that destination"),
+        (Version::V1_0, "id:s", "with that id"),
+        (Version::V1_2, "id:s", "with that id"),
+    ] {
+        let mut bench = Bench::open(version);
+        bench.say(&format!("UNSUBSCRIBE\n{header}\n\n\0"));
+        let told = bench.told();
+        let text = format!("no live subscription {expected}:");
+        assert!(told.contains(&text), "{version} {header}: {told}");
+    }
+}
+
+#[test]
+fn spaces_around_a_temporary_reply_to_do_not_hide_it() {
+    for reply_to in [" /temp-queue/r", "/temp-queue/r ", "/temp-queue/r"] {
+        let mut bench = Bench::open(Version::V1_2);
+        bench.say(&format!(
+            "SEND\ndestination:/queue/a\nreply-to:{reply_to}\n\n\0"
+        ));
+        let requests = std::mem::take(&mut bench.buffer.output.requests);
+        let send = requests.iter().find_map(|request| match request {
+            Request::Send { publication, .. } => Some(publication),
+            _ => None,
+        });
+        let message = &send.expect("a SEND").message;
+        let found = stompbox_protocol::canonical::find(message.head(), b"reply-to");
+        let found = String::from_utf8_lossy(&found.expect("a reply-to")).into_owned();
+        assert!(found.starts_with("/remote-temp-queue/"), "{found:?}");
+    }
+}

@@ -15,7 +15,6 @@ use super::schedule::MANAGEMENT;
 use super::topic::Copy;
 use super::{Model, QueueIndex, Seat};
 use crate::catalogue::{is_among, is_topic_set};
-use crate::policy::Amount;
 use crate::trace;
 
 const PREFIX: &str = "/topic/ActiveMQ.Advisory.";
@@ -241,11 +240,7 @@ impl Model {
         self.advise("MessageDiscarded", &copy.topic, facts, None);
     }
 
-    pub(super) fn advise_slow(&mut self, topic: &str, seat: Seat, waiting: Amount, max: Amount) {
-        let usage = match waiting.bytes > max.bytes {
-            true => "policy.pending_bytes",
-            false => "policy.pending_messages",
-        };
+    pub(super) fn advise_slow(&mut self, topic: &str, seat: Seat, usage: &str) {
         let facts = vec![self.consumer_id(seat), ("usageName", usage.to_owned())];
         self.advise("SlowConsumer", topic, facts, None);
     }

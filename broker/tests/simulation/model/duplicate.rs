@@ -7,7 +7,7 @@ use stompbox_broker::core::message::Publication;
 use stompbox_broker::core::port::{ConnectionId, ReceiptId, Request};
 use stompbox_store::{DestinationId, DuplicateRecord, DuplicateRequest, PageId};
 
-use super::entry::message_of;
+use super::entry::{Facts, message_of};
 use super::{Model, Promise};
 use crate::trace;
 use crate::wire::MessageId;
@@ -135,8 +135,13 @@ impl Model {
         }
     }
 
-    /// Takes those destinations out that know the id already. Answers the receipt of what all of them know.
-    pub(super) fn sift(&mut self, publication: &Publication) -> Result<Vec<Rc<str>>, Promise> {
+    /// Takes those destinations out that know the id already. Answers the receipt of what all of them know or pass on to
+    /// nobody.
+    pub(super) fn sift(
+        &mut self,
+        publication: &Publication,
+        facts: &Facts,
+    ) -> Result<Vec<Rc<str>>, Promise> {
         let places = self.places(publication);
         let Some(id) = id_of(publication) else {
             return Ok(places);
@@ -152,10 +157,19 @@ impl Model {
                 None => fresh.push(place),
             }
         }
+        let is_now = publication.later.is_none();
+        let goes_nowhere = fresh.is_empty() || is_now && self.forward(&fresh, facts).is_empty();
         match repeated {
-            Some((first, ticket)) if fresh.is_empty() => {
+            Some((first, ticket)) if goes_nowhere => {
                 trace::count("duplicate: not taken");
+                if !fresh.is_empty() {
+                    trace::count("duplicate: known to some, taken by no route of the others");
+                }
                 Err(Promise::Repeat { ticket, first })
+            }
+            None if goes_nowhere => {
+                trace::count("duplicate: taken by no route");
+                Err(Promise::Unrouted)
             }
             _ => Ok(fresh),
         }

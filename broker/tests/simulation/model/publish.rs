@@ -118,7 +118,7 @@ impl Model {
         let facts = self.is_sent_again(publisher, facts);
         let mut ticket = 0;
         self.make_named_queues(publication);
-        let fresh = self.sift(publication)?;
+        let fresh = self.sift(publication, &facts)?;
         if publication.duplicate_id.is_some() {
             self.remember_id(publication, &fresh);
             let is_kept = fresh

@@ -57,8 +57,17 @@ impl Model {
         let live = self.live(seat);
         if !std::mem::replace(&mut live.pending.is_slow, true) {
             trace::count("topic: slow subscription");
-            let (waiting, max) = (live.pending.amount(), rules_of(name).pending);
-            self.advise_slow(name, seat, waiting, max);
+            let waiting = live.pending.amount();
+            let is_over_own = live.pending_max.is_some_and(|own| waiting.messages > own);
+            let usage = if is_over_own {
+                trace::count("topic: slow by its own limit");
+                "activemq.maximumPendingMessageLimit"
+            } else if waiting.bytes > rules_of(name).pending.bytes {
+                "policy.pending_bytes"
+            } else {
+                "policy.pending_messages"
+            };
+            self.advise_slow(name, seat, usage);
         }
         let live = self.live(seat);
         let policy = match live.pending_max {

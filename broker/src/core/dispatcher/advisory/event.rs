@@ -32,6 +32,8 @@ impl Change {
 pub(in crate::core::dispatcher) enum Shortage {
     Messages,
     Bytes,
+    /// More messages than it wishes to be kept for it.
+    Own,
 }
 
 impl Shortage {
@@ -40,6 +42,7 @@ impl Shortage {
         match self {
             Shortage::Messages => "policy.pending_messages",
             Shortage::Bytes => "policy.pending_bytes",
+            Shortage::Own => "activemq.maximumPendingMessageLimit",
         }
     }
 }
@@ -445,14 +448,17 @@ impl Dispatcher {
         shortage.as_str().to_owned()
     }
 
-    /// Which of its two pending limits a subscription has passed.
+    /// Which of its pending limits a subscription has passed.
     pub(in crate::core::dispatcher) fn shortage(
         &self,
         topic: TopicKey,
         key: SubscriptionKey,
     ) -> Shortage {
         let policy = &self.topics[topic.0].policy;
-        if self.subscriptions[key.0].pending.bytes > policy.pending_bytes {
+        let subscription = &self.subscriptions[key.0];
+        if subscription.is_over_own_limit() {
+            Shortage::Own
+        } else if subscription.pending.bytes > policy.pending_bytes {
             Shortage::Bytes
         } else {
             Shortage::Messages

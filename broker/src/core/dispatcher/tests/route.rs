@@ -124,6 +124,46 @@ fn all_copies_are_made_or_none() {
 }
 
 #[test]
+fn what_no_route_takes_is_said_to_be_dropped_and_its_id_stays_unknown() {
+    let mut bench = routed();
+    let said = |bench: &mut Bench| {
+        bench.rest();
+        let mut heard = bench.heard();
+        heard.retain(|heard| !heard.ends_with("block"));
+        heard
+    };
+    bench.send(1, "/queue/split", draft("a").id("x").receipt("ra"));
+    assert_eq!(said(&mut bench), ["1<unrouted ra"]);
+    let sends = vec![bench.publication("/queue/split", &draft("b").id("x"))];
+    let commit = Request::Commit {
+        transaction: TransactionHandle(1),
+        sends,
+        receipt: Some(ReceiptId(b"rb"[..].into())),
+    };
+    bench.ask(1, commit);
+    assert_eq!(said(&mut bench), ["1<receipt rb"]);
+    assert_eq!(bench.dispatcher.overview().dropped_total, 2);
+    let taken = |text| draft(text).id("x").head("size:11\n");
+    bench.send(1, "/queue/split", taken("c").receipt("rc"));
+    bench.send(1, "/queue/split", taken("d").receipt("rd"));
+    assert_eq!(said(&mut bench), ["1<receipt rc", "1<duplicate rd"]);
+    assert_eq!(depths(&bench, ["big", "split"]), [1, 0]);
+    assert_eq!(bench.dispatcher.overview().dropped_total, 2);
+}
+
+#[test]
+fn what_some_know_and_no_route_takes_from_the_others_is_a_repeat() {
+    let mut bench = routed();
+    bench.send(1, "/queue/a", draft("a").id("x").receipt("ra"));
+    bench.send(1, "/queue/a,/queue/split", draft("b").id("x").receipt("rb"));
+    bench.rest();
+    let mut heard = bench.heard();
+    heard.retain(|heard| !heard.ends_with("block"));
+    assert_eq!(heard, ["1<receipt ra", "1<duplicate rb"]);
+    assert_eq!(depths(&bench, ["a", "big"]), [1, 0]);
+}
+
+#[test]
 fn a_full_queue_refuses_what_has_an_id_and_a_route_brings() {
     let mut bench = routed();
     bench.send(1, "/queue/full", draft("a"));

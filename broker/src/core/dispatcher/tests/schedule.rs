@@ -262,6 +262,26 @@ fn an_answer_belongs_to_the_group_of_its_message() {
 }
 
 #[test]
+fn a_removal_says_whether_its_name_is_missing_or_malformed() {
+    for (head, expected) in [
+        ("", "1<refused: scheduledJobId is missing"),
+        (
+            "scheduledJobId:nope\n",
+            "1<refused: scheduledJobId is malformed",
+        ),
+        ("scheduledJobId:7-12\n", "1<receipt r"),
+    ] {
+        let mut bench = bench();
+        let head = format!("AMQ_SCHEDULER_ACTION:REMOVE\n{head}").leak();
+        bench.send(1, MANAGEMENT, draft("d").head(head).receipt("r"));
+        bench.rest();
+        let mut heard = bench.heard();
+        heard.retain(|heard| !heard.ends_with("block"));
+        assert_eq!(heard, [expected]);
+    }
+}
+
+#[test]
 fn the_schedule_is_listed_and_cancelled_over_messages() {
     let mut bench = bench();
     bench.subscribe(1, 5, "/queue/answers", AckMode::Auto, 100);

@@ -117,6 +117,23 @@ fn producers_go_on_at_three_quarters_of_the_limit() {
 }
 
 #[test]
+fn who_passes_its_own_limit_is_said_to_pass_that() {
+    for (own, expected) in [
+        (Some(1), "activemq.maximumPendingMessageLimit"),
+        (Some(9), "policy.pending_messages"),
+        (None, "policy.pending_messages"),
+    ] {
+        let mut bench = bench(DROPS, "/topic/t", own);
+        bench.open(3);
+        let slow = "/topic/ActiveMQ.Advisory.SlowConsumer.>";
+        bench.subscribe(3, 0, slow, AckMode::Auto, 9);
+        publish(&mut bench, "/topic/t", &["a", "b", "c", "d"]);
+        bench.turn();
+        assert_eq!(bench.heard_heads("usageName"), [expected]);
+    }
+}
+
+#[test]
 fn a_subscription_for_which_nothing_waits_is_slow_no_more_also_when_all_of_it_was_dropped() {
     let toml = "[policy]\nslow_consumer = \"drop-oldest\"\npending_bytes = \"1 KiB\"\n";
     let mut bench = Bench::configured(Window::default(), toml);
