@@ -326,6 +326,8 @@ impl Model {
             if peer.is_some_and(waits) {
                 trace::count("full disk: a sender is told");
                 self.refuse(connection);
+                // Told once, however much of what it sent is refused.
+                self.peer(connection).may_close_after = None;
             }
         }
     }
