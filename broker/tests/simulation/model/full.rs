@@ -376,7 +376,9 @@ impl Model {
         }
         let entry = self.entry(id);
         let had_it = entry.deliveries > entry.facts.deliveries_before;
-        let stays = had_it && self.full.undead.remove(&id);
+        // One that had expired may have been found before, and waits for room then.
+        let has_expired = self.entry(id).is_expired(self.now);
+        let stays = had_it && (self.full.undead.remove(&id) || has_expired);
         self.keys.remove(&spot);
         self.entry_mut(id).history.clear();
         self.touched.insert(id);
