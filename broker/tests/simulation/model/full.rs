@@ -458,6 +458,11 @@ impl Model {
         self.full.never.contains(&key) && !self.keys.contains_key(&Spot::Queue(key))
     }
 
+    /// Whether a count is of what has left meanwhile: it stood beside what was refused, and is told again for nothing.
+    pub(super) fn is_told_again(&self, spot: Spot) -> bool {
+        self.full.fills && !self.keys.contains_key(&spot)
+    }
+
     /// Whether it waits for room to become a dead letter: that holds nothing back.
     pub(super) fn awaits_burial(&self, id: EntryId) -> bool {
         self.full.waiting.contains_key(&id)

@@ -75,6 +75,9 @@ impl Model {
 
     /// The store is told how often something was delivered and failed.
     pub(super) fn counted(&mut self, spot: Spot, deliveries: u32, failures: u32) {
+        if self.is_told_again(spot) {
+            return;
+        }
         let id = self.owner_that(spot, |entry| {
             let is_delivered = entry.is_uncertain || entry.deliveries == deliveries;
             entry.failures == failures && is_delivered

@@ -83,7 +83,7 @@ impl Model {
         {
             self.fading.pop_first();
             let entry = self.entry(id);
-            if !entry.whereabouts.may_expire() || entry.is_stored {
+            if !entry.whereabouts.may_expire() || entry.is_stored || self.awaits_burial(id) {
                 continue;
             }
             let is_delayed = entry.whereabouts != Whereabouts::Waiting;
