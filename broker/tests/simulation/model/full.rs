@@ -388,7 +388,12 @@ impl Model {
                 trace::count("full disk: taken out");
                 self.take(id, Whereabouts::Gone);
             }
-            Whereabouts::Held | Whereabouts::Waiting => trace::count("full disk: stays out"),
+            Whereabouts::Waiting => {
+                trace::count("full disk: stays out");
+                let fades = (self.entry(id).expires_ms, id);
+                self.fading.extend(has_expired.then_some(fades));
+            }
+            Whereabouts::Held => trace::count("full disk: stays out"),
             // It would have become a dead letter, and nobody has had it.
             Whereabouts::Delayed(_) if !had_it => self.move_to(id, Whereabouts::Gone),
             Whereabouts::Delayed(_) => trace::count("full disk: stays out"),
