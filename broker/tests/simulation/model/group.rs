@@ -125,7 +125,7 @@ impl Model {
         let mut firsts = Vec::new();
         for (group, handed) in by_group {
             let before = self.owners_of(queue, self.entry(handed[0].id));
-            let (owners, certain) = self.claim_group(&before, &handed);
+            let (owners, certain) = self.claim_in_turn(queue, &before, &handed);
             let story = || -> Vec<_> { handed.iter().map(|one| self.story_of(*one)).collect() };
             let name = &self.queues[queue].name;
             let id = String::from_utf8_lossy(&group);
@@ -149,6 +149,31 @@ impl Model {
             firsts.extend(certain);
         }
         firsts
+    }
+
+    /// What was handed out before the turn ended others may have got, who then lost the group to whoever has the queue for
+    /// itself since.
+    fn claim_in_turn(
+        &self,
+        queue: QueueIndex,
+        before: &BTreeSet<Owner>,
+        handed: &[Handed],
+    ) -> (BTreeSet<Owner>, Vec<EntryId>) {
+        let all = self.claim_group(before, handed);
+        let exclusive = self
+            .exclusive(queue)
+            .filter(|_| self.is_served_early(queue));
+        let Some(exclusive) = exclusive.filter(|_| all.0.is_empty()) else {
+            return all;
+        };
+        let (late, early): (Vec<Handed>, Vec<Handed>) =
+            handed.iter().partition(|one| one.seat == exclusive);
+        let (owners, _) = self.claim_group(before, &early);
+        if owners.is_empty() {
+            return all;
+        }
+        let (owners, _) = self.claim_group(&BTreeSet::from([None]), &late);
+        (owners, Vec::new())
     }
 
     /// For the reader of a failure.

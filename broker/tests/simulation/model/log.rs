@@ -226,7 +226,10 @@ impl Model {
                 && self.may_be(entry, number)
                 && self.becomes_a_letter(entry)
         });
-        let first = self.entry(*expired.first()?);
+        // Of several firings that have expired the one of this number, where that is known.
+        let is_other =
+            |id: &EntryId| self.numbers.get(&self.entry(*id).facts.key()) != Some(&number);
+        let first = self.entry(expired.into_iter().min_by_key(is_other)?);
         let (facts, origin) = (Rc::clone(&first.facts), Rc::clone(&first.origin));
         let queue = first.queue;
         let grave = self.grave_of_topic(&origin);
